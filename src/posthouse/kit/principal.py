@@ -1,0 +1,44 @@
+"""Who is asking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+# From the strictest to the loosest (DESIGN: policy). A key may only tighten the account's level.
+LEVELS: tuple[str, ...] = ("read_only", "gated", "guarded", "monitored", "autonomous")
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The bearer of a credential, with what it may see and do.
+
+    Attributes:
+        organization_id: the tenant; nothing outside of it exists for this caller.
+        pod_id: set when the credential is bound to one pod.
+        account_id: set when the credential is bound to one account.
+        key_id: the API key used; None for the owner on the command line.
+        surface: the surface the key was made for.
+        scopes: the permissions the key was given, in the surface's own words; None means all in scope.
+        level: the key's own oversight level, which may only tighten the account's; None adds nothing.
+        is_owner: the owner of the installation, who alone loosens policy and decides holds.
+    """
+
+    organization_id: str
+    pod_id: str | None = None
+    account_id: str | None = None
+    key_id: str | None = None
+    surface: str = "owner"
+    scopes: frozenset[str] | None = None
+    level: str | None = None
+    is_owner: bool = False
+    labels: dict[str, str] = field(default_factory=dict, compare=False)
+
+    def may(self, scope: str) -> bool:
+        """Whether the key's scopes include `scope`."""
+        return self.scopes is None or scope in self.scopes
+
+
+def strictest(*levels: str | None) -> str:
+    """The strictest of the levels given; None is no opinion, and with no opinion at all it is `monitored`."""
+    given = [LEVELS.index(level) for level in levels if level is not None]
+    return LEVELS[min(given)] if given else "monitored"
