@@ -1,0 +1,140 @@
+"""Where a message's bytes lie: small blobs in the database, larger ones in files named by their hash.
+
+A small blob shares the unit's commit. A larger one is written and synced before the unit, so that a committed
+row never names bytes that are not there; an orphan left by a crash is swept a day later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from posthouse.kit.errors import NotFound, Unavailable
+from posthouse.store import blobs
+from posthouse.store.database import Database, Tx
+
+# Up to here a row in the commit is cheaper than a file of its own with two fsyncs.
+INLINE_BYTES = 128 * 1024
+
+
+class BlobFiles(Protocol):
+    """Bytes outside the database, by hash."""
+
+    async def put(self, hash_: str, data: bytes) -> None:
+        """Store durably; storing the same again is no error. Raises `Unavailable`."""
+        ...
+
+    async def get(self, hash_: str) -> bytes:
+        """Raises `NotFound`, `Unavailable`."""
+        ...
+
+    async def delete(self, hash_: str, before: int) -> None:
+        """Delete unless put again since the instant `before`; deleting what is not there is no error."""
+        ...
+
+
+class LocalBlobFiles:
+    """Files below a folder, two levels deep."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def _path(self, hash_: str) -> Path:
+        return self._root / hash_[:2] / hash_
+
+    async def put(self, hash_: str, data: bytes) -> None:
+        try:
+            await asyncio.to_thread(self._write, self._path(hash_), data)
+        except OSError as error:
+            raise Unavailable("the blob store cannot write just now", retry_after_s=5) from error
+
+    def _write(self, path: Path, data: bytes) -> None:
+        if path.exists() and path.stat().st_size == len(data):
+            os.utime(path)  # tells a sweeper that has already chosen it to leave it
+            return
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        for folder in (path.parent, self._root):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    async def get(self, hash_: str) -> bytes:
+        try:
+            return await asyncio.to_thread(self._path(hash_).read_bytes)
+        except FileNotFoundError as error:
+            raise NotFound("the bytes are not there") from error
+        except OSError as error:
+            raise Unavailable("the blob store cannot read just now", retry_after_s=5) from error
+
+    async def delete(self, hash_: str, before: int) -> None:
+        await asyncio.to_thread(self._unlink, self._path(hash_), before)
+
+    def _unlink(self, path: Path, before: int) -> None:
+        try:
+            if path.stat().st_mtime * 1000 < before:
+                path.unlink()
+        except FileNotFoundError:
+            pass
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Bytes ready for a unit: `await blob.store(tx, at)` there. `data` None: they lie outside already."""
+
+    hash: str
+    size_bytes: int
+    data: bytes | None
+
+    async def store(self, tx: Tx, at: int) -> None:
+        """Remember the blob in this unit."""
+        await blobs.put(tx, self.hash, self.size_bytes, self.data, at)
+
+
+class Blobs:
+    """The blob store in two places."""
+
+    def __init__(self, db: Database, files: BlobFiles) -> None:
+        self._db = db
+        self._files = files
+
+    async def prepare(self, data: bytes) -> Blob:
+        """Make bytes ready for a unit; large ones are durable when this returns. Raises `Unavailable`."""
+        if len(data) <= INLINE_BYTES:
+            return Blob(blobs.digest(data), len(data), data)
+        hash_ = await asyncio.to_thread(blobs.digest, data)
+        await self._files.put(hash_, data)
+        return Blob(hash_, len(data), None)
+
+    async def read(self, hash_: str) -> bytes:
+        """The bytes of a blob named by a row the caller has looked up. Raises `NotFound`, `Unavailable`."""
+        found = await self._db.read(lambda tx: blobs.get(tx, hash_))
+        if found is None:
+            raise NotFound("the bytes are not there")
+        return found[1] if found[1] is not None else await self._files.get(hash_)
+
+    async def sweep(self, before: int, limit: int = 500) -> int:
+        """Delete blobs that nobody names and nobody touched since `before`; answers how many."""
+        candidates = await self._db.read(lambda tx: blobs.orphans(tx, before, limit))
+        if not candidates:
+            return 0
+        gone = await self._db.write(lambda tx: blobs.delete_orphans(tx, candidates, before))
+        for hash_, outside in gone:
+            if outside:
+                await self._files.delete(hash_, before)
+        return len(gone)

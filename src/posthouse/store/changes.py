@@ -1,0 +1,107 @@
+"""The log of changes: what was created, updated or destroyed under which change number of its scope."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from posthouse.store.database import Tx
+
+Action = Literal["created", "updated", "destroyed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What became of objects of one type since a state: each id is in at most one of the lists.
+
+    Attributes:
+        new_modseq: the state this answer leads to.
+        has_more: it stops short of the present; ask again from `new_modseq`.
+    """
+
+    created: tuple[str, ...]
+    updated: tuple[str, ...]
+    destroyed: tuple[str, ...]
+    new_modseq: int
+    has_more: bool
+
+
+async def record(tx: Tx, scope_id: str, modseq: int, at: int, entries: Sequence[tuple[str, str, Action]]) -> None:
+    """Write entries (type, object id, action) under one change number; later ones of an object win."""
+    await tx.many(
+        """INSERT INTO change_log (scope_id, type, modseq, object_id, action, at)
+           VALUES (:scope_id, :type, :modseq, :object_id, :action, :at)
+           ON CONFLICT (scope_id, type, modseq, object_id) DO UPDATE SET action =
+             CASE WHEN change_log.action = 'created' AND excluded.action = 'updated' THEN 'created'
+                  ELSE excluded.action END""",
+        [
+            {"scope_id": scope_id, "type": kind, "modseq": modseq, "object_id": object_id, "action": action, "at": at}
+            for kind, object_id, action in entries
+        ],
+    )
+
+
+async def since(tx: Tx, scope_id: str, kind: str, modseq: int, current: int, limit: int) -> Changes | None:
+    """What changed after `modseq`, up to `limit` objects; None when the log no longer reaches back so far.
+
+    Source: RFC 8620 §5.2.
+    """
+    if modseq > current:
+        return None
+    cut = await tx.one("SELECT modseq FROM change_log_cut WHERE scope_id = :scope_id", scope_id=scope_id)
+    if cut is not None and modseq < cut["modseq"]:
+        return None
+    rows = await tx.all(
+        """SELECT modseq, object_id, action FROM change_log
+           WHERE scope_id = :scope_id AND type = :type AND modseq > :modseq ORDER BY modseq, object_id""",
+        scope_id=scope_id, type=kind, modseq=modseq,
+    )  # fmt: skip
+    first: dict[str, str] = {}
+    last: dict[str, str] = {}
+    reached, has_more = current, False
+    index = 0
+    while index < len(rows):
+        # A change number is taken whole or not at all: a state lies between numbers, never inside one.
+        number = rows[index]["modseq"]
+        group = []
+        while index < len(rows) and rows[index]["modseq"] == number:
+            group.append(rows[index])
+            index += 1
+        fresh = [row for row in group if row["object_id"] not in last]
+        if last and len(last) + len(fresh) > limit:
+            has_more = True
+            break
+        for row in group:
+            first.setdefault(row["object_id"], row["action"])
+            last[row["object_id"]] = row["action"]
+        reached = number
+    created, updated, destroyed = [], [], []
+    for object_id, action in last.items():
+        if first[object_id] == "created":
+            if action != "destroyed":
+                created.append(object_id)
+        elif action == "destroyed":
+            destroyed.append(object_id)
+        else:
+            updated.append(object_id)
+    return Changes(tuple(created), tuple(updated), tuple(destroyed), reached if has_more else current, has_more)
+
+
+async def next_organization_modseq(tx: Tx, organization_id: str) -> int | None:
+    """Take the organisation's next change number; None when it is gone."""
+    row = await tx.one(
+        "UPDATE organization SET modseq = modseq + 1 WHERE id = :id RETURNING modseq", id=organization_id
+    )
+    return int(row["modseq"]) if row else None
+
+
+async def prune(tx: Tx, before: int) -> int:
+    """Forget changes older than `before`, remembering per scope how far back the log still reaches."""
+    await tx.run(
+        """INSERT INTO change_log_cut (scope_id, modseq)
+           SELECT scope_id, max(modseq) FROM change_log WHERE at < :before GROUP BY scope_id
+           ON CONFLICT (scope_id) DO UPDATE SET modseq = excluded.modseq""",
+        before=before,
+    )
+    return await tx.run("DELETE FROM change_log WHERE at < :before", before=before)

@@ -1,0 +1,76 @@
+"""The graveyard: what callers destroyed and the owner can still bring back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from posthouse.store.database import Row, Tx
+from posthouse.store.records import dump, load
+
+
+@dataclass(frozen=True, slots=True)
+class Grave:
+    """Something destroyed. `kind` is `message` or `account`; `payload` is what is needed to bring it back."""
+
+    id: str
+    organization_id: str
+    account_id: str
+    kind: str
+    blob_hash: str | None
+    payload: dict[str, Any]
+    destroyed_at: int
+    expires_at: int
+
+
+def _grave(row: Row) -> Grave:
+    return load(Grave, row, json=("payload",))
+
+
+async def add(tx: Tx, grave: Grave) -> None:
+    """Insert a grave."""
+    await tx.run(
+        """INSERT INTO graveyard (id, organization_id, account_id, kind, blob_hash, payload, destroyed_at,
+                                  expires_at)
+           VALUES (:id, :organization_id, :account_id, :kind, :blob_hash, :payload, :destroyed_at, :expires_at)""",
+        id=grave.id, organization_id=grave.organization_id, account_id=grave.account_id, kind=grave.kind,
+        blob_hash=grave.blob_hash, payload=dump(grave.payload), destroyed_at=grave.destroyed_at,
+        expires_at=grave.expires_at,
+    )  # fmt: skip
+
+
+async def page(tx: Tx, organization_id: str, limit: int = 100) -> list[Grave]:
+    """The latest graves, newest first."""
+    rows = await tx.all(
+        """SELECT * FROM graveyard WHERE organization_id = :organization_id
+           ORDER BY destroyed_at DESC, id DESC LIMIT :limit""",
+        organization_id=organization_id, limit=limit,
+    )  # fmt: skip
+    return [_grave(row) for row in rows]
+
+
+async def get(tx: Tx, organization_id: str, grave_id: str) -> Grave | None:
+    """The grave, or None."""
+    row = await tx.one(
+        "SELECT * FROM graveyard WHERE organization_id = :organization_id AND id = :id",
+        organization_id=organization_id, id=grave_id,
+    )  # fmt: skip
+    return _grave(row) if row else None
+
+
+async def of_account(tx: Tx, account_id: str) -> list[Grave]:
+    """Everything an account left, oldest first."""
+    rows = await tx.all(
+        "SELECT * FROM graveyard WHERE account_id = :account_id ORDER BY destroyed_at, id", account_id=account_id
+    )
+    return [_grave(row) for row in rows]
+
+
+async def delete(tx: Tx, grave_id: str) -> None:
+    """Remove a grave: brought back, or gone for good."""
+    await tx.run("DELETE FROM graveyard WHERE id = :id", id=grave_id)
+
+
+async def prune(tx: Tx, at: int) -> int:
+    """Forget what nobody brought back in time."""
+    return await tx.run("DELETE FROM graveyard WHERE expires_at <= :at", at=at)

@@ -1,0 +1,113 @@
+"""API keys. Only a digest is kept; the key itself is shown once, when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from posthouse.store.database import Row, Tx
+from posthouse.store.records import dump, load
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A credential of an organisation, a pod or an account. `scopes` None means all there is in scope."""
+
+    id: str
+    organization_id: str
+    pod_id: str | None
+    account_id: str | None
+    surface: str
+    name: str
+    prefix: str
+    digest: str
+    scopes: list[str] | None
+    level: str | None
+    is_owner: bool
+    expires_at: int | None
+    used_at: int | None
+    created_at: int
+
+
+def _key(row: Row) -> ApiKey:
+    return load(ApiKey, row, json=("scopes",), flags=("is_owner",))
+
+
+async def add(tx: Tx, key: ApiKey) -> None:
+    """Insert a key."""
+    await tx.run(
+        """INSERT INTO api_key (id, organization_id, pod_id, account_id, surface, name, prefix, digest, scopes,
+                                level, is_owner, expires_at, created_at)
+           VALUES (:id, :organization_id, :pod_id, :account_id, :surface, :name, :prefix, :digest, :scopes,
+                   :level, :is_owner, :expires_at, :created_at)""",
+        id=key.id, organization_id=key.organization_id, pod_id=key.pod_id, account_id=key.account_id,
+        surface=key.surface, name=key.name, prefix=key.prefix, digest=key.digest,
+        scopes=None if key.scopes is None else dump(key.scopes), level=key.level, is_owner=key.is_owner,
+        expires_at=key.expires_at, created_at=key.created_at,
+    )  # fmt: skip
+
+
+async def by_digest(tx: Tx, digest: str) -> ApiKey | None:
+    """The key with this digest, whatever its state."""
+    row = await tx.one("SELECT * FROM api_key WHERE digest = :digest", digest=digest)
+    return _key(row) if row else None
+
+
+async def page(
+    tx: Tx,
+    organization_id: str,
+    *,
+    pod_id: str | None = None,
+    account_id: str | None = None,
+    after: tuple[int, str] | None = None,
+    ascending: bool = False,
+    limit: int = 1_000,
+) -> list[ApiKey]:
+    """Keys in the order of creation, after a keyset position (created_at, id)."""
+    where = ["organization_id = :organization_id"]
+    values: dict[str, Any] = {"organization_id": organization_id, "limit": limit}
+    if pod_id is not None:
+        where.append("pod_id = :pod_id")
+        values["pod_id"] = pod_id
+    if account_id is not None:
+        where.append("account_id = :account_id")
+        values["account_id"] = account_id
+    if after is not None:
+        where.append(f"(created_at, id) {'>' if ascending else '<'} (:after_at, :after_id)")
+        values["after_at"], values["after_id"] = after
+    order = "ASC" if ascending else "DESC"
+    rows = await tx.all(
+        f"SELECT * FROM api_key WHERE {' AND '.join(where)} ORDER BY created_at {order}, id {order} LIMIT :limit",
+        **values,
+    )
+    return [_key(row) for row in rows]
+
+
+async def get(tx: Tx, organization_id: str, key_id: str) -> ApiKey | None:
+    """The key, or None."""
+    row = await tx.one(
+        "SELECT * FROM api_key WHERE organization_id = :organization_id AND id = :id",
+        organization_id=organization_id, id=key_id,
+    )  # fmt: skip
+    return _key(row) if row else None
+
+
+async def owner_key(tx: Tx) -> ApiKey | None:
+    """The installation owner's key, where init made one."""
+    row = await tx.one("SELECT * FROM api_key WHERE is_owner ORDER BY created_at LIMIT 1")
+    return _key(row) if row else None
+
+
+async def delete(tx: Tx, organization_id: str, key_id: str) -> bool:
+    """Revoke for good; False when there was no such key."""
+    return bool(
+        await tx.run(
+            "DELETE FROM api_key WHERE organization_id = :organization_id AND id = :id",
+            organization_id=organization_id, id=key_id,
+        )
+    )  # fmt: skip
+
+
+async def touch(tx: Tx, key_id: str, at: int) -> None:
+    """Remember when the key was last used."""
+    await tx.run("UPDATE api_key SET used_at = :at WHERE id = :id", id=key_id, at=at)

@@ -1,0 +1,181 @@
+"""Pages of messages and threads under a filter, in keyset order: newest first, or oldest first when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from posthouse.store.database import Tx
+from posthouse.store.messages import Message, message_of
+from posthouse.store.records import dump, load
+from posthouse.store.threads import Thread
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFilter:
+    """Which messages. All conditions must hold; an empty one holds always.
+
+    Attributes:
+        keywords: it has all of these; `without_keywords`: none of these.
+        roles: it lies in a mailbox of each of these roles; `without_roles`: in none of these.
+        directions: `in`, `out`, `draft`.
+        after, before: `after` ≤ received_at < `before`.
+        from_contains, to_contains (to, cc and bcc), subject_contains: each text occurs, ASCII letters in
+            either case.
+    """
+
+    keywords: Sequence[str] = ()
+    without_keywords: Sequence[str] = ()
+    roles: Sequence[str] = ()
+    without_roles: Sequence[str] = ()
+    directions: Sequence[str] = ()
+    after: int | None = None
+    before: int | None = None
+    from_contains: Sequence[str] = ()
+    to_contains: Sequence[str] = ()
+    subject_contains: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class _Where:
+    """Conditions with their values; names are numbered so that none meets another."""
+
+    parts: list[str] = field(default_factory=list)
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def value(self, value: Any) -> str:
+        name = f"v{len(self.values)}"
+        self.values[name] = value
+        return ":" + name
+
+    def add(self, part: str) -> None:
+        self.parts.append(part)
+
+    @property
+    def text(self) -> str:
+        return " AND ".join(self.parts) if self.parts else "TRUE"
+
+
+_IN_ROLE = """EXISTS (SELECT 1 FROM membership JOIN mailbox ON mailbox.id = membership.mailbox_id
+  WHERE membership.message_id = message.id AND membership.expunged_modseq IS NULL AND mailbox.role {test})"""
+
+
+def _pattern(text: str) -> str:
+    for special in ("\\", "%", "_"):
+        text = text.replace(special, "\\" + special)
+    return f"%{text}%"
+
+
+def _conditions(where: _Where, filter_: MessageFilter) -> None:
+    for keyword in filter_.keywords:
+        where.add(
+            "EXISTS (SELECT 1 FROM message_keyword k WHERE k.account_id = message.account_id "
+            f"AND k.keyword = {where.value(keyword)} AND k.received_at = message.received_at "
+            "AND k.message_id = message.id)"
+        )
+    for keyword in filter_.without_keywords:
+        # The list is JSON text on the row itself: most rows have an empty one, and no index is asked.
+        where.add(
+            "(message.keywords = '[]' OR NOT EXISTS (SELECT 1 FROM message_keyword k "
+            f"WHERE k.message_id = message.id AND k.keyword = {where.value(keyword)}))"
+        )
+    for role in filter_.roles:
+        where.add(_IN_ROLE.format(test=f"= {where.value(role)}"))
+    if filter_.without_roles:
+        marks = ", ".join(where.value(role) for role in filter_.without_roles)
+        where.add("NOT " + _IN_ROLE.format(test=f"IN ({marks})"))
+    if filter_.directions:
+        marks = ", ".join(where.value(direction) for direction in filter_.directions)
+        where.add(f"message.direction IN ({marks})")
+    if filter_.after is not None:
+        where.add(f"message.received_at >= {where.value(filter_.after)}")
+    if filter_.before is not None:
+        where.add(f"message.received_at < {where.value(filter_.before)}")
+    for text in filter_.from_contains:
+        where.add(_contains(where, "message.from_list", text, quoted=True))
+    for text in filter_.to_contains:
+        columns = ("message.to_list", "message.cc_list", "message.bcc_list")
+        where.add("(" + " OR ".join(_contains(where, column, text, quoted=True) for column in columns) + ")")
+    for text in filter_.subject_contains:
+        where.add(_contains(where, "message.subject", text, quoted=False))
+
+
+def _contains(where: _Where, column: str, text: str, *, quoted: bool) -> str:
+    sought = dump(text)[1:-1] if quoted else text
+    return f"lower({column}) LIKE lower({where.value(_pattern(sought))}) ESCAPE '\\'"
+
+
+def _keyset(where: _Where, columns: str, after: tuple[int, str] | None, *, ascending: bool) -> None:
+    if after is not None:
+        sign = ">" if ascending else "<"
+        where.add(f"({columns}) {sign} ({where.value(after[0])}, {where.value(after[1])})")
+
+
+async def messages(
+    tx: Tx,
+    account_id: str,
+    filter_: MessageFilter,
+    *,
+    after: tuple[int, str] | None = None,
+    ascending: bool = False,
+    limit: int,
+) -> list[Message]:
+    """A page of the account's messages; `after` is the (received_at, id) of the last one seen."""
+    where = _Where()
+    where.add(f"message.account_id = {where.value(account_id)}")
+    _conditions(where, filter_)
+    _keyset(where, "message.received_at, message.id", after, ascending=ascending)
+    order = "ASC" if ascending else "DESC"
+    rows = await tx.all(
+        f"SELECT message.* FROM message WHERE {where.text} "
+        f"ORDER BY message.received_at {order}, message.id {order} LIMIT {int(limit)}",
+        **where.values,
+    )
+    return [message_of(row) for row in rows]
+
+
+async def threads(
+    tx: Tx,
+    account_ids: Sequence[str],
+    filter_: MessageFilter,
+    *,
+    after: tuple[int, str] | None = None,
+    ascending: bool = False,
+    limit: int,
+) -> list[Thread]:
+    """A page of threads that have a message under the filter; `after` is a (last_message_at, id).
+
+    `filter_.after` and `.before` bound the thread's last message here.
+    """
+    inner = _Where()
+    inner.add("message.thread_id = thread.id")
+    window = filter_.after, filter_.before
+    _conditions(inner, _without_window(filter_))
+    where = _Where(values=inner.values)
+    if len(account_ids) == 1:
+        where.add(f"thread.account_id = {where.value(account_ids[0])}")
+    else:
+        where.add(f"thread.account_id IN ({where.value(list(account_ids))}...)")
+    if window[0] is not None:
+        where.add(f"thread.last_message_at >= {where.value(window[0])}")
+    if window[1] is not None:
+        where.add(f"thread.last_message_at < {where.value(window[1])}")
+    _keyset(where, "thread.last_message_at, thread.id", after, ascending=ascending)
+    order = "ASC" if ascending else "DESC"
+    rows = await tx.all(
+        f"SELECT thread.* FROM thread WHERE {where.text} "
+        f"AND EXISTS (SELECT 1 FROM message WHERE {inner.text}) "
+        f"ORDER BY thread.last_message_at {order}, thread.id {order} LIMIT {int(limit)}",
+        **where.values,
+    )
+    return [load(Thread, row) for row in rows]
+
+
+def _without_window(filter_: MessageFilter) -> MessageFilter:
+    return MessageFilter(
+        keywords=filter_.keywords, without_keywords=filter_.without_keywords, roles=filter_.roles,
+        without_roles=filter_.without_roles, directions=filter_.directions,
+        from_contains=filter_.from_contains, to_contains=filter_.to_contains,
+        subject_contains=filter_.subject_contains,
+    )  # fmt: skip

@@ -1,0 +1,147 @@
+"""Mailboxes, and which message lies in which (membership)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from posthouse.store.database import Tx
+from posthouse.store.records import load
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A folder. The counters are kept by `add_member` and `expunge`; unread means without `$seen`."""
+
+    id: str
+    account_id: str
+    name: str
+    parent_id: str | None
+    role: str | None
+    sort_order: int
+    is_subscribed: bool
+    uid_validity: int
+    uid_next: int
+    total_messages: int
+    unread_messages: int
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A message's place in a mailbox. `expunged_modseq` set: it has left, and the row is its tombstone."""
+
+    mailbox_id: str
+    uid: int
+    account_id: str
+    message_id: str
+    received_at: int
+    modseq: int
+    expunged_modseq: int | None
+
+
+async def add(tx: Tx, mailbox: Mailbox) -> None:
+    """Insert an empty mailbox."""
+    await tx.run(
+        """INSERT INTO mailbox (id, account_id, name, parent_id, role, sort_order, is_subscribed, uid_validity,
+                                created_at)
+           VALUES (:id, :account_id, :name, :parent_id, :role, :sort_order, :is_subscribed, :uid_validity,
+                   :created_at)""",
+        id=mailbox.id, account_id=mailbox.account_id, name=mailbox.name, parent_id=mailbox.parent_id,
+        role=mailbox.role, sort_order=mailbox.sort_order, is_subscribed=mailbox.is_subscribed,
+        uid_validity=mailbox.uid_validity, created_at=mailbox.created_at,
+    )  # fmt: skip
+
+
+async def all_of(tx: Tx, account_id: str) -> list[Mailbox]:
+    """The account's mailboxes, in their order."""
+    rows = await tx.all(
+        "SELECT * FROM mailbox WHERE account_id = :account_id ORDER BY sort_order, name, id", account_id=account_id
+    )
+    return [load(Mailbox, row, flags=("is_subscribed",)) for row in rows]
+
+
+async def by_role(tx: Tx, account_id: str, role: str) -> Mailbox | None:
+    """The mailbox with this role."""
+    row = await tx.one(
+        "SELECT * FROM mailbox WHERE account_id = :account_id AND role = :role", account_id=account_id, role=role
+    )
+    return load(Mailbox, row, flags=("is_subscribed",)) if row else None
+
+
+async def add_member(
+    tx: Tx, *, account_id: str, mailbox_id: str, message_id: str, received_at: int, modseq: int, unread: bool
+) -> int | None:
+    """Put a message into a mailbox under the next UID; None when the account has no such mailbox."""
+    row = await tx.one(
+        """UPDATE mailbox SET uid_next = uid_next + 1, total_messages = total_messages + 1,
+                              unread_messages = unread_messages + :unread
+           WHERE id = :mailbox_id AND account_id = :account_id RETURNING uid_next - 1 AS uid""",
+        mailbox_id=mailbox_id, account_id=account_id, unread=int(unread),
+    )  # fmt: skip
+    if row is None:
+        return None
+    await tx.run(
+        """INSERT INTO membership (mailbox_id, uid, account_id, message_id, received_at, modseq)
+           VALUES (:mailbox_id, :uid, :account_id, :message_id, :received_at, :modseq)""",
+        mailbox_id=mailbox_id, uid=row["uid"], account_id=account_id, message_id=message_id,
+        received_at=received_at, modseq=modseq,
+    )  # fmt: skip
+    return int(row["uid"])
+
+
+async def expunge(
+    tx: Tx, *, account_id: str, mailbox_id: str, message_id: str, modseq: int, unread: bool
+) -> int | None:
+    """Take a message out of a mailbox; the UID it had there, or None when it was not in it."""
+    row = await tx.one(
+        """UPDATE membership SET expunged_modseq = :modseq, modseq = :modseq
+           WHERE message_id = :message_id AND mailbox_id = :mailbox_id AND account_id = :account_id
+             AND expunged_modseq IS NULL RETURNING uid""",
+        message_id=message_id, mailbox_id=mailbox_id, account_id=account_id, modseq=modseq,
+    )  # fmt: skip
+    if row is None:
+        return None
+    await tx.run(
+        """UPDATE mailbox SET total_messages = total_messages - 1,
+                              unread_messages = unread_messages - :unread WHERE id = :mailbox_id""",
+        mailbox_id=mailbox_id, unread=int(unread),
+    )  # fmt: skip
+    return int(row["uid"])
+
+
+async def count_unread(tx: Tx, mailbox_ids: Sequence[str], added: int) -> None:
+    """Add to the unread counters of the mailboxes a message lies in."""
+    await tx.run(
+        "UPDATE mailbox SET unread_messages = unread_messages + :added WHERE id IN (:ids...)",
+        ids=list(mailbox_ids), added=added,
+    )  # fmt: skip
+
+
+async def touch_members(tx: Tx, message_id: str, modseq: int) -> None:
+    """A message's keywords changed: its places carry the new change number too (RFC 7162 §3.1)."""
+    await tx.run(
+        "UPDATE membership SET modseq = :modseq WHERE message_id = :message_id AND expunged_modseq IS NULL",
+        message_id=message_id, modseq=modseq,
+    )  # fmt: skip
+
+
+async def places(tx: Tx, account_id: str, message_ids: Sequence[str]) -> dict[str, list[Membership]]:
+    """Where each of the messages lies now, by message id."""
+    rows = await tx.all(
+        """SELECT * FROM membership WHERE account_id = :account_id AND message_id IN (:ids...)
+             AND expunged_modseq IS NULL ORDER BY message_id, mailbox_id""",
+        account_id=account_id, ids=list(message_ids),
+    )  # fmt: skip
+    found: dict[str, list[Membership]] = {message_id: [] for message_id in message_ids}
+    for row in rows:
+        found[row["message_id"]].append(load(Membership, row))
+    return found
+
+
+async def prune_tombstones(tx: Tx, account_id: str, before_modseq: int) -> int:
+    """Forget memberships that ended before a change number; UIDs stay unused, `uid_next` only grows."""
+    return await tx.run(
+        "DELETE FROM membership WHERE account_id = :account_id AND expunged_modseq < :before",
+        account_id=account_id, before=before_modseq,
+    )  # fmt: skip

@@ -1,0 +1,94 @@
+"""Organisations and their pods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from posthouse.store.database import Tx
+from posthouse.store.records import load
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """A tenant: owns pods, accounts, domains, keys. `level` is the default of its accounts."""
+
+    id: str
+    name: str
+    slug: str | None
+    level: str
+    modseq: int
+    self_registered: bool
+    created_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A group of accounts inside an organisation; every organisation has a default one."""
+
+    id: str
+    organization_id: str
+    name: str
+    client_id: str | None
+    is_default: bool
+    created_at: int
+    updated_at: int
+
+
+async def add(tx: Tx, organization: Organization) -> None:
+    """Insert an organisation."""
+    await tx.run(
+        """INSERT INTO organization (id, name, slug, level, modseq, self_registered, created_at, updated_at)
+           VALUES (:id, :name, :slug, :level, 0, :self_registered, :at, :at)""",
+        id=organization.id, name=organization.name, slug=organization.slug, level=organization.level,
+        self_registered=organization.self_registered, at=organization.created_at,
+    )  # fmt: skip
+
+
+async def get(tx: Tx, organization_id: str) -> Organization | None:
+    """The organisation, or None."""
+    row = await tx.one("SELECT * FROM organization WHERE id = :id", id=organization_id)
+    return load(Organization, row, flags=("self_registered",)) if row else None
+
+
+async def first(tx: Tx) -> Organization | None:
+    """The oldest organisation: the installation's own, made by init."""
+    row = await tx.one("SELECT * FROM organization ORDER BY created_at, id LIMIT 1")
+    return load(Organization, row, flags=("self_registered",)) if row else None
+
+
+async def set_level(tx: Tx, organization_id: str, level: str, at: int) -> None:
+    """Change the default oversight level."""
+    await tx.run(
+        "UPDATE organization SET level = :level, updated_at = :at WHERE id = :id",
+        id=organization_id, level=level, at=at,
+    )  # fmt: skip
+
+
+async def add_pod(tx: Tx, pod: Pod) -> None:
+    """Insert a pod."""
+    await tx.run(
+        """INSERT INTO pod (id, organization_id, name, client_id, is_default, created_at, updated_at)
+           VALUES (:id, :organization_id, :name, :client_id, :is_default, :at, :at)""",
+        id=pod.id, organization_id=pod.organization_id, name=pod.name, client_id=pod.client_id,
+        is_default=pod.is_default, at=pod.created_at,
+    )  # fmt: skip
+
+
+async def default_pod(tx: Tx, organization_id: str) -> Pod | None:
+    """The organisation's default pod."""
+    row = await tx.one(
+        "SELECT * FROM pod WHERE organization_id = :organization_id AND is_default",
+        organization_id=organization_id,
+    )
+    return load(Pod, row, flags=("is_default",)) if row else None
+
+
+async def get_pod(tx: Tx, organization_id: str, pod_id: str) -> Pod | None:
+    """The pod, by its id or its client id."""
+    row = await tx.one(
+        """SELECT * FROM pod WHERE organization_id = :organization_id AND (id = :pod_id OR client_id = :pod_id)
+           ORDER BY CASE WHEN id = :pod_id THEN 0 ELSE 1 END LIMIT 1""",
+        organization_id=organization_id, pod_id=pod_id,
+    )  # fmt: skip
+    return load(Pod, row, flags=("is_default",)) if row else None

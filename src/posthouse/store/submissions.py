@@ -1,0 +1,191 @@
+"""Submissions and their deliveries: one for each recipient, leased by moving `due_at`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from posthouse.store.database import Tx
+from posthouse.store.records import load
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSubmission:
+    """A message handed over to be sent.
+
+    Attributes:
+        blob_hash: the bytes to send, before signing.
+        mail_from: the reverse-path, with the token that recognises what comes back.
+        state: `queued`, `held`, `rejected`, `canceled` or `done`.
+        expires_at: when deferred deliveries are given up.
+    """
+
+    id: str
+    organization_id: str
+    account_id: str
+    message_id: str
+    thread_id: str
+    blob_hash: str
+    header_message_id: str
+    mail_from: str
+    envelope_id: str
+    dsn_return: str
+    state: str
+    key_id: str | None
+    surface: str
+    created_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One recipient's journey. `due_at` None: nothing more is to be done (or it waits for an approval)."""
+
+    id: str
+    submission_id: str
+    account_id: str
+    recipient: str
+    original_recipient: str
+    notify: str
+    domain: str
+    state: str
+    attempts: int
+    due_at: int | None
+    delay_noticed: bool
+    status: str | None
+    diagnostic: str | None
+    remote_mta: str | None
+    created_at: int
+    updated_at: int
+
+
+async def add(tx: Tx, submission: StoredSubmission) -> None:
+    """Insert a submission."""
+    await tx.run(
+        """INSERT INTO submission (id, organization_id, account_id, message_id, thread_id, blob_hash,
+             header_message_id, mail_from, envelope_id, dsn_return, state, key_id, surface, created_at, expires_at)
+           VALUES (:id, :organization_id, :account_id, :message_id, :thread_id, :blob_hash,
+             :header_message_id, :mail_from, :envelope_id, :dsn_return, :state, :key_id, :surface, :created_at,
+             :expires_at)""",
+        id=submission.id, organization_id=submission.organization_id, account_id=submission.account_id,
+        message_id=submission.message_id, thread_id=submission.thread_id, blob_hash=submission.blob_hash,
+        header_message_id=submission.header_message_id, mail_from=submission.mail_from,
+        envelope_id=submission.envelope_id, dsn_return=submission.dsn_return, state=submission.state,
+        key_id=submission.key_id, surface=submission.surface, created_at=submission.created_at,
+        expires_at=submission.expires_at,
+    )  # fmt: skip
+
+
+async def get(tx: Tx, submission_id: str) -> StoredSubmission | None:
+    """The submission, or None. Unscoped: the queue works for all accounts; no door calls this."""
+    row = await tx.one("SELECT * FROM submission WHERE id = :id", id=submission_id)
+    return load(StoredSubmission, row) if row else None
+
+
+async def by_message(tx: Tx, account_id: str, message_id: str) -> StoredSubmission | None:
+    """The submission of a sent message."""
+    row = await tx.one(
+        """SELECT * FROM submission WHERE account_id = :account_id AND message_id = :message_id
+           ORDER BY created_at DESC, id DESC LIMIT 1""",
+        account_id=account_id, message_id=message_id,
+    )  # fmt: skip
+    return load(StoredSubmission, row) if row else None
+
+
+async def by_header_message_id(tx: Tx, account_id: str, header_message_id: str) -> StoredSubmission | None:
+    """The account's submission with this Message-ID."""
+    row = await tx.one(
+        """SELECT * FROM submission WHERE account_id = :account_id AND header_message_id = :header_message_id
+           ORDER BY created_at DESC, id DESC LIMIT 1""",
+        account_id=account_id, header_message_id=header_message_id,
+    )  # fmt: skip
+    return load(StoredSubmission, row) if row else None
+
+
+async def set_state(tx: Tx, submission_id: str, state: str) -> None:
+    """Change the submission's state."""
+    await tx.run("UPDATE submission SET state = :state WHERE id = :id", id=submission_id, state=state)
+
+
+async def count_recipients_since(tx: Tx, account_id: str, since: int) -> int:
+    """How many messages the account has submitted since an instant."""
+    row = await tx.one(
+        "SELECT count(*) AS total FROM submission WHERE account_id = :account_id AND created_at >= :since",
+        account_id=account_id, since=since,
+    )  # fmt: skip
+    return int(row["total"]) if row else 0
+
+
+async def add_deliveries(tx: Tx, deliveries: Sequence[Delivery]) -> None:
+    """Insert a submission's deliveries."""
+    await tx.many(
+        """INSERT INTO delivery (id, submission_id, account_id, recipient, original_recipient, notify, domain,
+             state, due_at, status, diagnostic, created_at, updated_at)
+           VALUES (:id, :submission_id, :account_id, :recipient, :original_recipient, :notify, :domain,
+             :state, :due_at, :status, :diagnostic, :at, :at)""",
+        [
+            {
+                "id": delivery.id, "submission_id": delivery.submission_id, "account_id": delivery.account_id,
+                "recipient": delivery.recipient, "original_recipient": delivery.original_recipient,
+                "notify": delivery.notify, "domain": delivery.domain, "state": delivery.state,
+                "due_at": delivery.due_at, "status": delivery.status, "diagnostic": delivery.diagnostic,
+                "at": delivery.created_at,
+            }
+            for delivery in deliveries
+        ],
+    )  # fmt: skip
+
+
+async def claim(tx: Tx, now: int, lease_until: int, limit: int) -> list[Delivery]:
+    """Take up to `limit` deliveries that are due; nobody else gets them before `lease_until`."""
+    rows = await tx.all(
+        f"""UPDATE delivery SET due_at = :lease_until, attempts = attempts + 1 WHERE id IN (
+              SELECT id FROM delivery WHERE due_at <= :now ORDER BY due_at, id LIMIT :limit {tx.lock})
+            RETURNING *""",
+        now=now, lease_until=lease_until, limit=limit,
+    )  # fmt: skip
+    return [load(Delivery, row, flags=("delay_noticed",)) for row in rows]
+
+
+async def deliveries(tx: Tx, submission_id: str) -> list[Delivery]:
+    """All deliveries of a submission."""
+    rows = await tx.all(
+        "SELECT * FROM delivery WHERE submission_id = :submission_id ORDER BY id", submission_id=submission_id
+    )
+    return [load(Delivery, row, flags=("delay_noticed",)) for row in rows]
+
+
+async def settle(
+    tx: Tx,
+    delivery_id: str,
+    *,
+    state: str,
+    due_at: int | None,
+    status: str | None,
+    diagnostic: str | None,
+    remote_mta: str | None,
+    delay_noticed: bool,
+    at: int,
+) -> None:
+    """Write down an attempt's outcome."""
+    await tx.run(
+        """UPDATE delivery SET state = :state, due_at = :due_at, status = :status, diagnostic = :diagnostic,
+             remote_mta = :remote_mta, delay_noticed = :delay_noticed, updated_at = :at WHERE id = :id""",
+        id=delivery_id, state=state, due_at=due_at, status=status, diagnostic=diagnostic, remote_mta=remote_mta,
+        delay_noticed=delay_noticed, at=at,
+    )  # fmt: skip
+
+
+async def release(tx: Tx, submission_id: str, state: str, due_at: int | None, at: int) -> int:
+    """Give all held deliveries of a submission a new state."""
+    return await tx.run(
+        """UPDATE delivery SET state = :state, due_at = :due_at, updated_at = :at
+           WHERE submission_id = :submission_id AND state = 'held'""",
+        submission_id=submission_id, state=state, due_at=due_at, at=at,
+    )  # fmt: skip
+
+
+async def next_due(tx: Tx) -> int | None:
+    """When the next delivery is due."""
+    row = await tx.one("SELECT min(due_at) AS due_at FROM delivery WHERE due_at IS NOT NULL")
+    return row["due_at"] if row else None

@@ -1,0 +1,246 @@
+"""Webhook endpoints, their deliveries and each delivery's attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from posthouse.store.database import Row, Tx
+from posthouse.store.records import dump, load
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEndpoint:
+    """Where to tell.
+
+    Attributes:
+        pod_id, account_id: the scope it was made in; both None: the whole organisation.
+        event_types: what it hears, in the surface's words.
+        account_ids, pod_ids: when not empty, only events of these.
+        headers: sent along with each delivery.
+        hidden_labels: labels whose messages the key that made it may not see.
+    """
+
+    id: str
+    organization_id: str
+    pod_id: str | None
+    account_id: str | None
+    surface: str
+    url: str
+    secret: str
+    is_enabled: bool
+    event_types: list[str]
+    account_ids: list[str]
+    pod_ids: list[str]
+    headers: dict[str, str]
+    client_id: str | None
+    hidden_labels: list[str]
+    created_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookDelivery:
+    """One telling. `state`: `pending`, `failed` (will be retried), `delivered`, `dead`."""
+
+    id: str
+    endpoint_id: str
+    organization_id: str
+    account_id: str | None
+    event_id: str
+    event_type: str
+    body: bytes | None
+    state: str
+    attempts: int
+    due_at: int | None
+    last_status: int | None
+    last_error: str | None
+    created_at: int
+    updated_at: int
+
+
+_JSON = ("event_types", "account_ids", "pod_ids", "headers", "hidden_labels")
+
+
+def _endpoint(row: Row) -> WebhookEndpoint:
+    return load(WebhookEndpoint, row, json=_JSON, flags=("is_enabled",))
+
+
+def _values(endpoint: WebhookEndpoint) -> dict[str, Any]:
+    return {
+        "id": endpoint.id, "organization_id": endpoint.organization_id, "pod_id": endpoint.pod_id,
+        "account_id": endpoint.account_id, "surface": endpoint.surface, "url": endpoint.url,
+        "secret": endpoint.secret, "is_enabled": endpoint.is_enabled,
+        "event_types": dump(endpoint.event_types), "account_ids": dump(endpoint.account_ids),
+        "pod_ids": dump(endpoint.pod_ids), "headers": dump(endpoint.headers), "client_id": endpoint.client_id,
+        "hidden_labels": dump(endpoint.hidden_labels), "created_at": endpoint.created_at,
+        "updated_at": endpoint.updated_at,
+    }  # fmt: skip
+
+
+async def add(tx: Tx, endpoint: WebhookEndpoint) -> None:
+    """Insert an endpoint."""
+    await tx.run(
+        """INSERT INTO webhook_endpoint (id, organization_id, pod_id, account_id, surface, url, secret,
+             is_enabled, event_types, account_ids, pod_ids, headers, client_id, hidden_labels, created_at,
+             updated_at)
+           VALUES (:id, :organization_id, :pod_id, :account_id, :surface, :url, :secret, :is_enabled,
+             :event_types, :account_ids, :pod_ids, :headers, :client_id, :hidden_labels, :created_at,
+             :updated_at)""",
+        **_values(endpoint),
+    )
+
+
+async def replace(tx: Tx, endpoint: WebhookEndpoint) -> None:
+    """Write all that may change of an endpoint."""
+    values = _values(endpoint)
+    await tx.run(
+        """UPDATE webhook_endpoint SET url = :url, secret = :secret, is_enabled = :is_enabled,
+             event_types = :event_types, account_ids = :account_ids, pod_ids = :pod_ids, headers = :headers,
+             updated_at = :updated_at
+           WHERE id = :id AND organization_id = :organization_id""",
+        **values,
+    )
+
+
+async def get(tx: Tx, organization_id: str, endpoint_id: str) -> WebhookEndpoint | None:
+    """The endpoint, or None."""
+    row = await tx.one(
+        "SELECT * FROM webhook_endpoint WHERE organization_id = :organization_id AND id = :id",
+        organization_id=organization_id, id=endpoint_id,
+    )  # fmt: skip
+    return _endpoint(row) if row else None
+
+
+async def by_client_id(tx: Tx, organization_id: str, client_id: str) -> WebhookEndpoint | None:
+    """The endpoint a caller named so when creating it."""
+    row = await tx.one(
+        """SELECT * FROM webhook_endpoint WHERE organization_id = :organization_id AND client_id = :client_id""",
+        organization_id=organization_id, client_id=client_id,
+    )  # fmt: skip
+    return _endpoint(row) if row else None
+
+
+async def page(
+    tx: Tx,
+    organization_id: str,
+    *,
+    surface: str,
+    pod_id: str | None = None,
+    account_id: str | None = None,
+    after: tuple[int, str] | None = None,
+    ascending: bool = False,
+    limit: int,
+) -> list[WebhookEndpoint]:
+    """Endpoints made in a scope, in the order of creation, after a keyset position (created_at, id)."""
+    where = ["organization_id = :organization_id", "surface = :surface"]
+    values: dict[str, Any] = {"organization_id": organization_id, "surface": surface, "limit": limit}
+    if pod_id is not None:
+        where.append("pod_id = :pod_id")
+        values["pod_id"] = pod_id
+    if account_id is not None:
+        where.append("account_id = :account_id")
+        values["account_id"] = account_id
+    if after is not None:
+        where.append(f"(created_at, id) {'>' if ascending else '<'} (:after_at, :after_id)")
+        values["after_at"], values["after_id"] = after
+    order = "ASC" if ascending else "DESC"
+    rows = await tx.all(
+        f"SELECT * FROM webhook_endpoint WHERE {' AND '.join(where)} "
+        f"ORDER BY created_at {order}, id {order} LIMIT :limit",
+        **values,
+    )
+    return [_endpoint(row) for row in rows]
+
+
+async def enabled(tx: Tx, organization_id: str) -> list[WebhookEndpoint]:
+    """The endpoints of an organisation that want to hear."""
+    rows = await tx.all(
+        "SELECT * FROM webhook_endpoint WHERE organization_id = :organization_id AND is_enabled ORDER BY id",
+        organization_id=organization_id,
+    )
+    return [_endpoint(row) for row in rows]
+
+
+async def delete(tx: Tx, organization_id: str, endpoint_id: str) -> bool:
+    """Delete an endpoint with its deliveries; False when there was none."""
+    return bool(
+        await tx.run(
+            "DELETE FROM webhook_endpoint WHERE organization_id = :organization_id AND id = :id",
+            organization_id=organization_id, id=endpoint_id,
+        )
+    )  # fmt: skip
+
+
+async def add_deliveries(tx: Tx, deliveries: Sequence[WebhookDelivery]) -> None:
+    """Insert tellings that are due at once; their bodies are rendered by the first worker that takes them."""
+    await tx.many(
+        """INSERT INTO webhook_delivery (id, endpoint_id, organization_id, account_id, event_id, event_type,
+             state, due_at, created_at, updated_at)
+           VALUES (:id, :endpoint_id, :organization_id, :account_id, :event_id, :event_type, 'pending', :at, :at,
+             :at)""",
+        [
+            {
+                "id": delivery.id, "endpoint_id": delivery.endpoint_id,
+                "organization_id": delivery.organization_id, "account_id": delivery.account_id,
+                "event_id": delivery.event_id, "event_type": delivery.event_type, "at": delivery.created_at,
+            }
+            for delivery in deliveries
+        ],
+    )  # fmt: skip
+    if deliveries:
+        tx.wake("webhooks")
+
+
+async def claim(tx: Tx, now: int, lease_until: int, limit: int) -> list[WebhookDelivery]:
+    """Take up to `limit` deliveries that are due; nobody else gets them before `lease_until`."""
+    rows = await tx.all(
+        f"""UPDATE webhook_delivery SET due_at = :lease_until, attempts = attempts + 1 WHERE id IN (
+              SELECT id FROM webhook_delivery WHERE due_at <= :now ORDER BY due_at, id LIMIT :limit {tx.lock})
+            RETURNING *""",
+        now=now, lease_until=lease_until, limit=limit,
+    )  # fmt: skip
+    return [load(WebhookDelivery, row) for row in rows]
+
+
+async def set_body(tx: Tx, delivery_id: str, body: bytes) -> None:
+    """Keep the rendered body: every attempt sends the same bytes."""
+    await tx.run("UPDATE webhook_delivery SET body = :body WHERE id = :id", id=delivery_id, body=body)
+
+
+async def settle(
+    tx: Tx,
+    delivery: WebhookDelivery,
+    *,
+    state: str,
+    due_at: int | None,
+    status: int | None,
+    error: str | None,
+    elapsed_ms: int,
+    at: int,
+) -> None:
+    """Write down an attempt and what follows from it."""
+    await tx.run(
+        """UPDATE webhook_delivery SET state = :state, due_at = :due_at, last_status = :status,
+             last_error = :error, updated_at = :at WHERE id = :id""",
+        id=delivery.id, state=state, due_at=due_at, status=status, error=error, at=at,
+    )  # fmt: skip
+    await tx.run(
+        """INSERT INTO webhook_attempt (delivery_id, attempt, status, error, elapsed_ms, at)
+           SELECT :id, :attempt, :status, :error, :elapsed_ms, :at
+           WHERE EXISTS (SELECT 1 FROM webhook_delivery WHERE id = :id)
+           ON CONFLICT (delivery_id, attempt) DO NOTHING""",
+        id=delivery.id, attempt=delivery.attempts, status=status, error=error, elapsed_ms=elapsed_ms, at=at,
+    )  # fmt: skip
+
+
+async def next_due(tx: Tx) -> int | None:
+    """When the next delivery is due."""
+    row = await tx.one("SELECT min(due_at) AS due_at FROM webhook_delivery WHERE due_at IS NOT NULL")
+    return row["due_at"] if row else None
+
+
+async def prune(tx: Tx, before: int) -> int:
+    """Forget deliveries made before an instant, whatever became of them."""
+    return await tx.run("DELETE FROM webhook_delivery WHERE created_at < :before", before=before)

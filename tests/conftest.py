@@ -1,0 +1,73 @@
+"""Fixtures every test can ask for: both database engines, and the PostgreSQL server one of them needs."""
+
+from __future__ import annotations
+
+import os
+import uuid
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from posthouse.store.database import Database
+from posthouse.store.postgres import PostgresDatabase
+from posthouse.store.sqlite import SqliteDatabase
+
+ENGINES = ("sqlite", "postgres")
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a PostgreSQL server's `postgres` database; `TEST_POSTGRES_URL` names one already there."""
+    given = os.environ.get("TEST_POSTGRES_URL")
+    if given:
+        yield given
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pgserver
+
+        # A short path: the socket lies in it, and socket paths end at 107 octets.
+        server = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture
+async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
+    """An empty database of the test's own."""
+    import asyncpg
+
+    name = "t" + uuid.uuid4().hex
+    admin = await asyncpg.connect(postgres_server)
+    await admin.execute(f"CREATE DATABASE {name}")
+    yield postgres_server.replace("/postgres?", f"/{name}?", 1)
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each test that asks for this runs once on each engine."""
+    return str(request.param)
+
+
+@pytest.fixture
+def database_url(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The setting that selects the engine under test: "" is SQLite in the data folder."""
+    if engine == "postgres":
+        return str(request.getfixturevalue("postgres_url"))
+    return ""
+
+
+@pytest.fixture
+async def db(engine: str, database_url: str, tmp_path: Path) -> AsyncIterator[Database]:
+    """An open, empty database."""
+    database: Database
+    if engine == "postgres":
+        database = await PostgresDatabase.open(database_url)
+    else:
+        database = await SqliteDatabase.open(tmp_path / "posthouse.db")
+    yield database
+    await database.close()
