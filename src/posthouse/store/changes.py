@@ -88,6 +88,23 @@ async def since(tx: Tx, scope_id: str, kind: str, modseq: int, current: int, lim
     return Changes(tuple(created), tuple(updated), tuple(destroyed), reached if has_more else current, has_more)
 
 
+async def created_after(tx: Tx, scope_id: str, kind: str, modseq: int, limit: int) -> tuple[list[str], int | None]:
+    """Objects created after a change number, in order, and the number they reach to (None: to the present).
+
+    About `limit` of them: a change number is never cut in two.
+    """
+    rows = await tx.all(
+        """SELECT modseq, object_id FROM change_log WHERE scope_id = :scope_id AND type = :type
+             AND modseq > :modseq AND action = 'created' AND modseq <= coalesce((
+               SELECT modseq FROM change_log WHERE scope_id = :scope_id AND type = :type
+                 AND modseq > :modseq AND action = 'created' ORDER BY modseq LIMIT 1 OFFSET :skipped),
+               9223372036854775807)
+           ORDER BY modseq, object_id""",
+        scope_id=scope_id, type=kind, modseq=modseq, skipped=limit - 1,
+    )  # fmt: skip
+    return [row["object_id"] for row in rows], rows[-1]["modseq"] if len(rows) >= limit else None
+
+
 async def next_organization_modseq(tx: Tx, organization_id: str) -> int | None:
     """Take the organisation's next change number; None when it is gone."""
     row = await tx.one(

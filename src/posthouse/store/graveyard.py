@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from posthouse.kit.ids import new_id
+from posthouse.store.accounts import Account
 from posthouse.store.database import Row, Tx
 from posthouse.store.records import dump, load
 
@@ -37,6 +42,63 @@ async def add(tx: Tx, grave: Grave) -> None:
         blob_hash=grave.blob_hash, payload=dump(grave.payload), destroyed_at=grave.destroyed_at,
         expires_at=grave.expires_at,
     )  # fmt: skip
+
+
+async def bury_account(tx: Tx, account: Account, addresses: Sequence[str], at: int, expires_at: int) -> int:
+    """Put an account and every message it holds into the graveyard; answers how many messages."""
+    await add(
+        tx,
+        Grave(
+            id=new_id(),
+            organization_id=account.organization_id,
+            account_id=account.id,
+            kind="account",
+            blob_hash=None,
+            payload={
+                "main_address": account.main_address,
+                "addresses": list(addresses),
+                "pod_id": account.pod_id,
+                "display_name": account.display_name,
+                "metadata": account.metadata,
+                "level": account.level,
+            },
+            destroyed_at=at,
+            expires_at=expires_at,
+        ),
+    )
+    rows = await tx.all(
+        """SELECT id, blob_hash, subject, direction, keywords, received_at, delivery_state, bcc_list
+           FROM message WHERE account_id = :account_id AND direction <> 'draft' ORDER BY received_at, id""",
+        account_id=account.id,
+    )
+    await tx.many(
+        """INSERT INTO graveyard (id, organization_id, account_id, kind, blob_hash, payload, destroyed_at,
+                                  expires_at)
+           VALUES (:id, :organization_id, :account_id, 'message', :blob_hash, :payload, :at, :expires_at)""",
+        [
+            {
+                "id": new_id(),
+                "organization_id": account.organization_id,
+                "account_id": account.id,
+                "blob_hash": row["blob_hash"],
+                "payload": dump(
+                    {
+                        "subject": row["subject"],
+                        "direction": row["direction"],
+                        "keywords": msgspec.json.decode(row["keywords"]),
+                        "received_at": row["received_at"],
+                        "mailbox_ids": [],
+                        "delivery_state": row["delivery_state"],
+                        "bcc": msgspec.json.decode(row["bcc_list"]),
+                    }
+                ),
+                "at": at,
+                "expires_at": expires_at,
+            }
+            for row in rows
+        ],
+    )
+    return len(rows)
 
 
 async def page(tx: Tx, organization_id: str, limit: int = 100) -> list[Grave]:

@@ -22,6 +22,7 @@ class Job:
     state: str
     attempts: int
     due_at: int
+    leased: bool
     last_error: str | None
     created_at: int
 
@@ -53,13 +54,13 @@ async def claim(tx: Tx, kind: str, now: int, lease_until: int, limit: int) -> li
     A claimed job gives up its dedup key, so that work asked for while it runs is done once more after it.
     """
     rows = await tx.all(
-        f"""UPDATE job SET due_at = :lease_until, attempts = attempts + 1, dedup_key = NULL WHERE id IN (
+        f"""UPDATE job SET due_at = :lease_until, leased = TRUE, attempts = attempts + 1, dedup_key = NULL WHERE id IN (
               SELECT id FROM job WHERE kind = :kind AND state = 'ready' AND due_at <= :now
               ORDER BY due_at, id LIMIT :limit {tx.lock})
             RETURNING *""",
         kind=kind, now=now, lease_until=lease_until, limit=limit,
     )  # fmt: skip
-    return [load(Job, row, json=("payload",)) for row in rows]
+    return [load(Job, row, json=("payload",), flags=("leased",)) for row in rows]
 
 
 async def done(tx: Tx, job_id: str) -> None:
@@ -70,7 +71,10 @@ async def done(tx: Tx, job_id: str) -> None:
 async def retry(tx: Tx, job_id: str, due_at: int, error: str) -> None:
     """It failed; again at `due_at`."""
     await tx.run(
-        "UPDATE job SET due_at = :due_at, last_error = :error WHERE id = :id", id=job_id, due_at=due_at, error=error
+        "UPDATE job SET due_at = :due_at, leased = FALSE, last_error = :error WHERE id = :id",
+        id=job_id,
+        due_at=due_at,
+        error=error,
     )
 
 

@@ -273,3 +273,9 @@ async def delete(tx: Tx, account_id: str, message_id: str) -> None:
     await tx.run(
         "DELETE FROM message WHERE account_id = :account_id AND id = :id", account_id=account_id, id=message_id
     )
+
+
+async def ids_of_account(tx: Tx, account_id: str) -> list[str]:
+    """All messages of the account."""
+    rows = await tx.all("SELECT id FROM message WHERE account_id = :account_id", account_id=account_id)
+    return [row["id"] for row in rows]

@@ -24,6 +24,7 @@ class Spooled:
     received_at: int
     attempts: int
     due_at: int
+    leased: bool
     last_error: str | None
 
 
@@ -48,12 +49,12 @@ async def add(tx: Tx, rows: Sequence[Spooled]) -> None:
 async def claim(tx: Tx, now: int, lease_until: int, limit: int) -> list[Spooled]:
     """Take up to `limit` rows that are due; nobody else gets them before `lease_until`."""
     rows = await tx.all(
-        f"""UPDATE spool SET due_at = :lease_until, attempts = attempts + 1 WHERE id IN (
+        f"""UPDATE spool SET due_at = :lease_until, leased = TRUE, attempts = attempts + 1 WHERE id IN (
               SELECT id FROM spool WHERE due_at <= :now ORDER BY due_at, id LIMIT :limit {tx.lock})
             RETURNING *""",
         now=now, lease_until=lease_until, limit=limit,
     )  # fmt: skip
-    found = [load(Spooled, row, json=("recipients", "handed_in")) for row in rows]
+    found = [load(Spooled, row, json=("recipients", "handed_in"), flags=("leased",)) for row in rows]
     return sorted(found, key=lambda row: (row.received_at, row.id))
 
 
@@ -65,7 +66,7 @@ async def remove(tx: Tx, spool_id: str) -> bool:
 async def postpone(tx: Tx, spool_id: str, due_at: int, error: str) -> None:
     """Try again at `due_at`."""
     await tx.run(
-        "UPDATE spool SET due_at = :due_at, last_error = :error WHERE id = :id",
+        "UPDATE spool SET due_at = :due_at, leased = FALSE, last_error = :error WHERE id = :id",
         id=spool_id, due_at=due_at, error=error,
     )  # fmt: skip
 

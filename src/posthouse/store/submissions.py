@@ -51,6 +51,7 @@ class Delivery:
     state: str
     attempts: int
     due_at: int | None
+    leased: bool
     delay_noticed: bool
     status: str | None
     diagnostic: str | None
@@ -102,16 +103,20 @@ async def by_header_message_id(tx: Tx, account_id: str, header_message_id: str) 
     return load(StoredSubmission, row) if row else None
 
 
-async def set_state(tx: Tx, submission_id: str, state: str) -> None:
-    """Change the submission's state."""
-    await tx.run("UPDATE submission SET state = :state WHERE id = :id", id=submission_id, state=state)
+async def set_state(tx: Tx, submission_id: str, state: str, *, expires_at: int | None = None) -> None:
+    """Change the submission's state and, when given, the instant at which it is given up."""
+    await tx.run(
+        "UPDATE submission SET state = :state, expires_at = coalesce(:expires_at, expires_at) WHERE id = :id",
+        id=submission_id, state=state, expires_at=expires_at,
+    )  # fmt: skip
 
 
-async def count_recipients_since(tx: Tx, account_id: str, since: int) -> int:
-    """How many messages the account has submitted since an instant."""
+async def count_since(tx: Tx, account_id: str, since: int, at_most: int) -> int:
+    """How many messages the account has submitted since an instant; counting stops at `at_most`."""
     row = await tx.one(
-        "SELECT count(*) AS total FROM submission WHERE account_id = :account_id AND created_at >= :since",
-        account_id=account_id, since=since,
+        """SELECT count(*) AS total FROM (SELECT 1 AS one FROM submission
+             WHERE account_id = :account_id AND created_at >= :since LIMIT :at_most) AS recent""",
+        account_id=account_id, since=since, at_most=at_most,
     )  # fmt: skip
     return int(row["total"]) if row else 0
 
@@ -139,12 +144,12 @@ async def add_deliveries(tx: Tx, deliveries: Sequence[Delivery]) -> None:
 async def claim(tx: Tx, now: int, lease_until: int, limit: int) -> list[Delivery]:
     """Take up to `limit` deliveries that are due; nobody else gets them before `lease_until`."""
     rows = await tx.all(
-        f"""UPDATE delivery SET due_at = :lease_until, attempts = attempts + 1 WHERE id IN (
+        f"""UPDATE delivery SET due_at = :lease_until, leased = TRUE, attempts = attempts + 1 WHERE id IN (
               SELECT id FROM delivery WHERE due_at <= :now ORDER BY due_at, id LIMIT :limit {tx.lock})
             RETURNING *""",
         now=now, lease_until=lease_until, limit=limit,
     )  # fmt: skip
-    return [load(Delivery, row, flags=("delay_noticed",)) for row in rows]
+    return [load(Delivery, row, flags=("delay_noticed", "leased")) for row in rows]
 
 
 async def deliveries(tx: Tx, submission_id: str) -> list[Delivery]:
@@ -152,7 +157,7 @@ async def deliveries(tx: Tx, submission_id: str) -> list[Delivery]:
     rows = await tx.all(
         "SELECT * FROM delivery WHERE submission_id = :submission_id ORDER BY id", submission_id=submission_id
     )
-    return [load(Delivery, row, flags=("delay_noticed",)) for row in rows]
+    return [load(Delivery, row, flags=("delay_noticed", "leased")) for row in rows]
 
 
 async def settle(
@@ -169,8 +174,8 @@ async def settle(
 ) -> None:
     """Write down an attempt's outcome."""
     await tx.run(
-        """UPDATE delivery SET state = :state, due_at = :due_at, status = :status, diagnostic = :diagnostic,
-             remote_mta = :remote_mta, delay_noticed = :delay_noticed, updated_at = :at WHERE id = :id""",
+        """UPDATE delivery SET state = :state, due_at = :due_at, leased = FALSE, status = :status,
+             diagnostic = :diagnostic, remote_mta = :remote_mta, delay_noticed = :delay_noticed, updated_at = :at WHERE id = :id""",
         id=delivery_id, state=state, due_at=due_at, status=status, diagnostic=diagnostic, remote_mta=remote_mta,
         delay_noticed=delay_noticed, at=at,
     )  # fmt: skip

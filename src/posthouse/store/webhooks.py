@@ -54,6 +54,7 @@ class WebhookDelivery:
     state: str
     attempts: int
     due_at: int | None
+    leased: bool
     last_status: int | None
     last_error: str | None
     created_at: int
@@ -196,12 +197,12 @@ async def add_deliveries(tx: Tx, deliveries: Sequence[WebhookDelivery]) -> None:
 async def claim(tx: Tx, now: int, lease_until: int, limit: int) -> list[WebhookDelivery]:
     """Take up to `limit` deliveries that are due; nobody else gets them before `lease_until`."""
     rows = await tx.all(
-        f"""UPDATE webhook_delivery SET due_at = :lease_until, attempts = attempts + 1 WHERE id IN (
+        f"""UPDATE webhook_delivery SET due_at = :lease_until, leased = TRUE, attempts = attempts + 1 WHERE id IN (
               SELECT id FROM webhook_delivery WHERE due_at <= :now ORDER BY due_at, id LIMIT :limit {tx.lock})
             RETURNING *""",
         now=now, lease_until=lease_until, limit=limit,
     )  # fmt: skip
-    return [load(WebhookDelivery, row) for row in rows]
+    return [load(WebhookDelivery, row, flags=("leased",)) for row in rows]
 
 
 async def set_body(tx: Tx, delivery_id: str, body: bytes) -> None:
@@ -222,7 +223,7 @@ async def settle(
 ) -> None:
     """Write down an attempt and what follows from it."""
     await tx.run(
-        """UPDATE webhook_delivery SET state = :state, due_at = :due_at, last_status = :status,
+        """UPDATE webhook_delivery SET state = :state, due_at = :due_at, leased = FALSE, last_status = :status,
              last_error = :error, updated_at = :at WHERE id = :id""",
         id=delivery.id, state=state, due_at=due_at, status=status, error=error, at=at,
     )  # fmt: skip

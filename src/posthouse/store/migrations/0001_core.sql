@@ -285,6 +285,7 @@ CREATE TABLE spool (
   size_bytes BIGINT NOT NULL,
   received_at BIGINT NOT NULL,
   attempts BIGINT NOT NULL DEFAULT 0,
+  leased BOOLEAN NOT NULL DEFAULT FALSE,
   due_at BIGINT NOT NULL,
   last_error $text
 );
@@ -324,6 +325,7 @@ CREATE TABLE delivery (
   domain $text NOT NULL,
   state $text NOT NULL,
   attempts BIGINT NOT NULL DEFAULT 0,
+  leased BOOLEAN NOT NULL DEFAULT FALSE,
   due_at BIGINT,
   delay_noticed BOOLEAN NOT NULL DEFAULT FALSE,
   status $text,
@@ -397,6 +399,7 @@ CREATE TABLE webhook_delivery (
   body $blob,
   state $text NOT NULL,
   attempts BIGINT NOT NULL DEFAULT 0,
+  leased BOOLEAN NOT NULL DEFAULT FALSE,
   due_at BIGINT,
   last_status BIGINT,
   last_error $text,
@@ -426,6 +429,7 @@ CREATE TABLE job (
   dedup_key $text,
   state $text NOT NULL,
   attempts BIGINT NOT NULL DEFAULT 0,
+  leased BOOLEAN NOT NULL DEFAULT FALSE,
   due_at BIGINT NOT NULL,
   last_error $text,
   created_at BIGINT NOT NULL

@@ -1,0 +1,326 @@
+"""The one place where the parts are put together: a `House` with its doors and workers.
+
+Nothing else in the package makes a database, a worker or a server. Tests build a `House` from settings as the
+command line does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+from posthouse.accounts.keys import KeyRing
+from posthouse.api.dispatcher import Dispatcher
+from posthouse.events.webhooks import Dialect, WebhookWorker
+from posthouse.inbound.ingest import Ingester
+from posthouse.inbound.local import LocalCourier
+from posthouse.inbound.spool import WAKE as SPOOL_WAKE
+from posthouse.kit import log
+from posthouse.kit.clock import DAY, SECOND, Clock, now
+from posthouse.kit.config import Settings
+from posthouse.kit.errors import Conflict
+from posthouse.kit.worker import Worker
+from posthouse.mail import indexing
+from posthouse.mail.filing import GRAVEYARD_DAYS, INDEX_JOB
+from posthouse.net import tls
+from posthouse.net.dialer import GuardedDialer
+from posthouse.net.dns import DnsResolver
+from posthouse.outbound.courier import Courier
+from posthouse.outbound.delivery import DeliveryWorker
+from posthouse.outbound.reports import Reporter
+from posthouse.outbound.route import Router
+from posthouse.outbound.signing import Signer
+from posthouse.outbound.submission import WAKE as DELIVERIES_WAKE
+from posthouse.outbound.submission import Limits, Submitter
+from posthouse.smtp.client import MxCourier, SmarthostCourier
+from posthouse.smtp.doors import InboundDoor, SubmissionDoor
+from posthouse.smtp.server import Limits as SmtpLimits
+from posthouse.smtp.server import SmtpServer
+from posthouse.store import changes, events, graveyard, idempotency, jobs, leases, spool, submissions, webhooks
+from posthouse.store.blobfiles import Blobs, LocalBlobFiles
+from posthouse.store.database import Database, Tx
+from posthouse.store.sqlite import SqliteDatabase
+from posthouse.wire.resolver import Resolver
+from posthouse.wire.smtp_events import SmtpConfig
+
+_log = log.get("house")
+
+ROLES = ("http", "smtp", "worker")
+# How long change logs reach back before `cannotCalculateChanges` (at least 30 days), and events with them.
+_HISTORY_MS = 30 * DAY
+_INDEX_LEASE_MS = 60 * SECOND
+_SWEEP_S = 3_600.0
+_STOP_GRACE_S = 20.0
+
+
+class House:
+    """Everything one process holds. `await House.open(settings)`, then `start` what is wanted, then `close`."""
+
+    def __init__(self, settings: Settings, db: Database, clock: Clock, resolver: Resolver) -> None:
+        self.settings = settings
+        self.db = db
+        self.clock = clock
+        self.resolver = resolver
+        self.hostname = settings.domain
+        self.blobs = Blobs(db, LocalBlobFiles(settings.data_dir / "blobs"))
+        self.keys = KeyRing(db)
+        limited = settings.rate_limits == "on"
+        self.submitter = Submitter(
+            db,
+            self.blobs,
+            clock,
+            Limits(
+                message_bytes=settings.max_message_bytes,
+                submissions_a_day=10_000 if limited else None,
+            ),
+        )
+        self.dialer = GuardedDialer(resolver, settings.webhooks_allow_private)
+        self.local = LocalCourier(
+            db,
+            self.blobs,
+            clock,
+            hostname=self.hostname,
+            operator_address=settings.operator_address,
+            quota_bytes=settings.quota_bytes,
+        )
+        self.courier = _courier(settings, resolver, self.hostname)
+        self.router = Router(self.local, self.courier)
+        self.deliveries = DeliveryWorker(
+            db,
+            self.blobs,
+            self.router,
+            Signer(db, clock),
+            Reporter(self.local, self.hostname),
+            clock,
+            schedule_ms=settings.retry_schedule_ms,
+        )
+        self.ingester = Ingester(db, self.blobs, clock)
+        self.dialects: dict[str, Dialect] = {}
+        self.webhooks = WebhookWorker(db, self.dialer, self.dialects, clock)
+        self.dispatcher = Dispatcher(self)
+        self.ports: dict[str, int] = {}
+        self._smtp: list[SmtpServer] = []
+        self._workers: list[Worker] = []
+        self._unlisten: list[Callable[[], None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._lock: FolderLock | None = None
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls, settings: Settings, *, clock: Clock = now, resolver: Resolver | None = None, exclusive: bool = True
+    ) -> House:
+        """Open the data folder and the database.
+
+        Args:
+            exclusive: take the folder's lock; a database on a server is shared, a folder is not.
+
+        Raises:
+            Conflict: another process has the folder.
+            Unavailable: the database cannot be opened.
+        """
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = None
+        if not settings.database_url and exclusive:
+            lock = FolderLock(settings.data_dir)
+            lock.take()
+        try:
+            db = await open_database(settings)
+            house = cls(settings, db, clock, resolver or DnsResolver())
+            house._lock = lock
+            if lock is not None:
+                await db.write(lambda tx: leases.release_all(tx, clock()))
+            return house
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+
+    # -- doors and workers
+
+    async def start_workers(self) -> None:
+        """File what comes in, carry what goes out, tell, index, clean up."""
+        db = self.db
+
+        def due(query: Callable[[Tx], Awaitable[int | None]]) -> Callable[[], Awaitable[int | None]]:
+            return lambda: db.read(query)
+
+        self._run("ingest", self.ingester.run_once, due(spool.next_due), (SPOOL_WAKE,))
+        self._run("deliver", self.deliveries.run_once, due(submissions.next_due), (DELIVERIES_WAKE,))
+        self._run("webhooks", self.webhooks.run_once, due(webhooks.next_due), ("webhooks",))
+        self._run("index", self._index_once, due(lambda tx: jobs.next_due(tx, INDEX_JOB)), (f"job:{INDEX_JOB}",))
+        self._tasks.append(asyncio.create_task(self._clean_up(), name="posthouse-clean-up"))
+
+    def _run(
+        self,
+        name: str,
+        run_once: Callable[[], Awaitable[int]],
+        next_due: Callable[[], Awaitable[int | None]],
+        topics: Iterable[str],
+    ) -> None:
+        worker = Worker(name, run_once, next_due, self.clock)
+        self._unlisten.extend(self.db.listen(topic, worker.wake) for topic in topics)
+        self._workers.append(worker)
+        worker.start()
+
+    async def _index_once(self) -> int:
+        at = self.clock()
+        claimed = await self.db.write(lambda tx: jobs.claim(tx, INDEX_JOB, at, at + _INDEX_LEASE_MS, 20))
+        for job in claimed:
+            assert job.account_id is not None
+            await indexing.drain(self.db, job.account_id)
+            await self.db.write(lambda tx, job=job: jobs.done(tx, job.id))
+        return len(claimed)
+
+    async def _clean_up(self) -> None:
+        while True:
+            try:
+                await self.clean_up_once()
+            except Exception as error:  # a worker's outer loop
+                _log.error("cleaning up failed", error=str(error))
+            await asyncio.sleep(_SWEEP_S)
+
+    async def clean_up_once(self) -> None:
+        """Forget what has had its time: blobs nobody names, old history, expired answers and graves."""
+        await self.keys.flush()
+        at = self.clock()
+        await self.db.write(lambda tx: idempotency.prune(tx, at))
+        await self.db.write(lambda tx: graveyard.prune(tx, at))
+        await self.db.write(lambda tx: changes.prune(tx, at - _HISTORY_MS))
+        await self.db.write(lambda tx: events.prune(tx, at - _HISTORY_MS))
+        await self.db.write(lambda tx: webhooks.prune(tx, at - GRAVEYARD_DAYS * DAY))
+        while await self.blobs.sweep(at - DAY):
+            pass
+
+    async def start_smtp(self) -> None:
+        """Listen for mail from anywhere and for submission."""
+        settings = self.settings
+        context = self.tls_context()
+        inbound = InboundDoor(
+            self.db,
+            self.blobs,
+            self.clock,
+            hostname=self.hostname,
+            operator_address=settings.operator_address,
+            quota_bytes=settings.quota_bytes,
+        )
+        submission = SubmissionDoor(self.db, self.keys, self.submitter, self.clock)
+        limits = None if settings.rate_limits == "on" else SmtpLimits(connections=None, connections_per_address=None)
+        size = settings.max_message_bytes
+        for name, server, port in (
+            (
+                "smtp",
+                SmtpServer(inbound, SmtpConfig(self.hostname, max_size_bytes=size), context, limits),
+                settings.smtp_port,
+            ),
+            (
+                "submission",
+                SmtpServer(
+                    submission,
+                    SmtpConfig(
+                        self.hostname,
+                        max_size_bytes=size,
+                        submission=True,
+                        max_recipients=self.submitter.limits.recipients,
+                    ),
+                    context,
+                    limits,
+                ),
+                settings.submission_port,
+            ),
+        ):
+            self.ports[name] = await server.start(settings.smtp_host, port)
+            self._smtp.append(server)
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """The server side's TLS: the operator's certificate, else the one init made, else none."""
+        settings = self.settings
+        if settings.tls_cert is not None and settings.tls_key is not None:
+            return tls.server_context(settings.tls_cert, settings.tls_key)
+        cert, key = settings.data_dir / "tls-cert.pem", settings.data_dir / "tls-key.pem"
+        return tls.server_context(cert, key) if cert.exists() and key.exists() else None
+
+    async def settle(self) -> None:
+        """Do everything that is due now, here, one after the other: for tests and for commands without workers."""
+        while True:
+            done = await self.ingester.run_once()
+            done += await self.deliveries.run_once()
+            await self.deliveries.drain()
+            done += await self.webhooks.run_once()
+            await self.webhooks.drain()
+            done += await self._index_once()
+            if not done:
+                return
+
+    async def close(self) -> None:
+        """Refuse what is new, finish what was taken on, close."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.gather(*(server.stop(_STOP_GRACE_S) for server in self._smtp))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(worker.stop() for worker in self._workers))
+        await self.deliveries.drain(_STOP_GRACE_S)
+        await self.webhooks.drain(_STOP_GRACE_S)
+        for stop in self._unlisten:
+            stop()
+        try:
+            await self.keys.flush()
+        finally:
+            await self.dialer.aclose()
+            if self.courier is not None:
+                await self.courier.aclose()
+            if isinstance(self.resolver, DnsResolver):
+                await self.resolver.aclose()
+            await self.db.close()
+            if self._lock is not None:
+                self._lock.release()
+
+
+async def open_database(settings: Settings) -> Database:
+    """The database the settings name, migrated."""
+    if settings.database_url:
+        from posthouse.store.postgres import PostgresDatabase
+
+        return await PostgresDatabase.open(settings.database_url)
+    return await SqliteDatabase.open(settings.database_path)
+
+
+def _courier(settings: Settings, resolver: Resolver, hostname: str) -> Courier | None:
+    if settings.outbound == "catch":
+        return None
+    if settings.outbound == "mx":
+        own = {settings.domain, hostname, socket.gethostname()}
+        return MxCourier(resolver, hostname=hostname, own=own)
+    return SmarthostCourier(settings.outbound, hostname=hostname)
+
+
+class FolderLock:
+    """One process for a data folder. The system lets go of it when the process ends, however it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "lock"
+        self._handle: int | None = None
+
+    def take(self) -> None:
+        """Raises `Conflict` when another process has it."""
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(handle)
+            raise Conflict(f"{self._path.parent} is in use by another posthouse", reason="folder_locked") from error
+        self._handle = handle
+
+    def release(self) -> None:
+        """Let go."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None

@@ -1,0 +1,143 @@
+"""From the spool into the mailbox: parse, recognise reports, file. Runs beside the doors, woken at once.
+
+Filing and the end of the spool row are one unit, so that each mail is filed exactly once. A mail that makes
+this fail three times is filed unparsed, with the reason: no parser and no hanging look-up can lose it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from posthouse.events import outbox
+from posthouse.kit import log
+from posthouse.kit.clock import MINUTE, SECOND, Clock
+from posthouse.kit.errors import NotFound, PosthouseError
+from posthouse.kit.ids import new_id
+from posthouse.mail import filing
+from posthouse.mail.filing import NewMessage
+from posthouse.mail.journal import changing
+from posthouse.mail.mailboxes import INBOX
+from posthouse.outbound import bounces
+from posthouse.store import accounts, graveyard, spool
+from posthouse.store.blobfiles import Blob, Blobs
+from posthouse.store.database import Database, Tx
+from posthouse.store.spool import Spooled
+from posthouse.wire.message import ParsedMessage, parse
+from posthouse.wire.mime import Limits
+
+_log = log.get("ingest")
+
+_LEASE_MS = 5 * MINUTE
+_BATCH = 64
+_TRIES = 3
+_RETRY_MS = (5 * SECOND, MINUTE, 5 * MINUTE)
+# A longer mail is parsed on a thread: the loop has other callers.
+_INLINE_PARSE_BYTES = 64 * 1024
+# What a mail filed unparsed is looked at: its headers, nothing below.
+_HEADERS_ONLY = Limits(depth=0, parts=1, text_bytes=0)
+
+
+class Ingester:
+    """Files what the spool holds. `run` is a worker's loop; `run_once` does what is due now."""
+
+    def __init__(self, db: Database, blobs: Blobs, clock: Clock) -> None:
+        self._db = db
+        self._blobs = blobs
+        self._clock = clock
+
+    async def run_once(self) -> int:
+        """File a batch; answers how many mails were taken up."""
+        now = self._clock()
+        rows = await self._db.write(lambda tx: spool.claim(tx, now, now + _LEASE_MS, _BATCH))
+        await asyncio.gather(*(self._one(row) for row in rows))
+        return len(rows)
+
+    async def _one(self, row: Spooled) -> None:
+        try:
+            raw = await self._blobs.read(row.blob_hash)
+            parsed = await self._parse(row, raw)
+            reports = bounces.read_report(raw, parsed, row.mail_from, row.recipients)
+            await self._db.write(lambda tx: self._file(tx, row, parsed, reports))
+        except Exception as error:  # a worker's outer loop: log with the ids and go on
+            _log.error("filing failed", spool_id=row.id, account_id=row.account_id, exc_info=not _expected(error))
+            delay = _RETRY_MS[min(row.attempts, len(_RETRY_MS)) - 1]
+            due_at, reason = self._clock() + delay, str(error)[:500]
+            try:
+                await self._db.write(lambda tx: spool.postpone(tx, row.id, due_at, reason))
+            except PosthouseError as second:
+                # The lease runs out by itself, and the row is taken up again.
+                _log.error("postponing failed", spool_id=row.id, error=str(second))
+
+    async def _parse(self, row: Spooled, raw: bytes) -> ParsedMessage:
+        if row.attempts > _TRIES:
+            parsed = parse(raw, _HEADERS_ONLY)
+            reason = f"filed unparsed after {_TRIES} failures: {row.last_error or 'the process ended'}"
+            return replace(parsed, defects=(*parsed.defects, reason))
+        if len(raw) <= _INLINE_PARSE_BYTES:
+            return parse(raw)
+        return await asyncio.to_thread(parse, raw)
+
+    async def _file(self, tx: Tx, row: Spooled, parsed: ParsedMessage, report: bounces.Report | None) -> None:
+        if not await spool.remove(tx, row.id):
+            return  # filed meanwhile by whoever had the lease before
+        at = self._clock()
+        account = await accounts.get(tx, row.account_id)
+        if account is None:
+            await self._bury(tx, row, parsed, at)
+            return
+        try:
+            async with changing(tx, account.id, at, added_bytes=row.size_bytes) as journal:
+                new = NewMessage(
+                    parsed=parsed,
+                    blob=Blob(row.blob_hash, row.size_bytes, None),
+                    direction="in",
+                    mailbox_roles=(INBOX,),
+                    received_at=row.received_at,
+                    handed_in=row.handed_in | {"mail_from": row.mail_from, "recipients": row.recipients},
+                )
+                message = await filing.file(tx, journal, new)
+                await outbox.publish(
+                    tx,
+                    account,
+                    outbox.MESSAGE_RECEIVED,
+                    modseq=journal.modseq,
+                    at=at,
+                    message_id=message.id,
+                    payload={"thread_id": message.thread_id},
+                )
+                if report is not None:
+                    await bounces.settle(tx, journal, account, report)
+        except NotFound as error:
+            raise RuntimeError("the account changed while its mail was filed") from error
+
+    async def _bury(self, tx: Tx, row: Spooled, parsed: ParsedMessage, at: int) -> None:
+        """The account went away after the 250: the mail goes to its grave, never back to the sender."""
+        _log.warning("mail for a deleted account goes to the graveyard", spool_id=row.id, account_id=row.account_id)
+        graves = await graveyard.of_account(tx, row.account_id)
+        organization_id = graves[0].organization_id if graves else ""
+        await graveyard.add(
+            tx,
+            graveyard.Grave(
+                id=new_id(),
+                organization_id=organization_id,
+                account_id=row.account_id,
+                kind="message",
+                blob_hash=row.blob_hash,
+                payload={
+                    "subject": parsed.subject,
+                    "direction": "in",
+                    "keywords": [],
+                    "received_at": row.received_at,
+                    "mailbox_ids": [],
+                    "delivery_state": None,
+                    "bcc": [],
+                },
+                destroyed_at=at,
+                expires_at=at + filing.GRAVEYARD_DAYS * 24 * 60 * MINUTE,
+            ),
+        )
+
+
+def _expected(error: Exception) -> bool:
+    return isinstance(error, PosthouseError)

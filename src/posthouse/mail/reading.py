@@ -1,0 +1,113 @@
+"""Reading mail: messages and threads with where they lie, one at a time or in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from posthouse.kit.errors import NotFound
+from posthouse.store import listing, mailboxes, messages, threads
+from posthouse.store.database import Tx
+from posthouse.store.listing import MessageFilter
+from posthouse.store.messages import Message, MessageBody
+from posthouse.store.threads import Thread
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A message and the roles of the mailboxes it lies in ("" for one without a role)."""
+
+    message: Message
+    roles: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedThread:
+    """A thread and its messages, oldest first."""
+
+    thread: Thread
+    messages: tuple[Placed, ...]
+
+
+async def place(tx: Tx, account_id: str, found: Sequence[Message]) -> list[Placed]:
+    """Messages of one account with the roles of their mailboxes."""
+    if not found:
+        return []
+    roles = {mailbox.id: mailbox.role or "" for mailbox in await mailboxes.all_of(tx, account_id)}
+    places = await mailboxes.places(tx, account_id, [message.id for message in found])
+    return [
+        Placed(message, frozenset(roles.get(place.mailbox_id, "") for place in places[message.id])) for message in found
+    ]
+
+
+async def get(tx: Tx, account_id: str, message_id: str) -> tuple[Placed, MessageBody]:
+    """One message with its body.
+
+    Raises:
+        NotFound: the account has no such message.
+    """
+    message = await messages.get(tx, account_id, message_id)
+    body = None if message is None else await messages.get_body(tx, account_id, message_id)
+    if message is None or body is None:
+        raise NotFound("there is no such message", field="message_id")
+    return (await place(tx, account_id, [message]))[0], body
+
+
+async def page(
+    tx: Tx,
+    account_id: str,
+    filter_: MessageFilter,
+    *,
+    after: tuple[int, str] | None,
+    ascending: bool,
+    limit: int,
+) -> tuple[list[Placed], tuple[int, str] | None]:
+    """A page of messages, and the position to go on from when there are more."""
+    found = await listing.messages(tx, account_id, filter_, after=after, ascending=ascending, limit=limit + 1)
+    more = len(found) > limit
+    found = found[:limit]
+    position = (found[-1].received_at, found[-1].id) if more else None
+    return await place(tx, account_id, found), position
+
+
+async def get_thread(tx: Tx, account_id: str, thread_id: str) -> PlacedThread:
+    """One thread with all its messages.
+
+    Raises:
+        NotFound: the account has no such thread.
+    """
+    thread = await threads.get(tx, account_id, thread_id)
+    if thread is None:
+        raise NotFound("there is no such thread", field="thread_id")
+    return (await _with_messages(tx, [thread]))[0]
+
+
+async def thread_page(
+    tx: Tx,
+    account_ids: Sequence[str],
+    filter_: MessageFilter,
+    *,
+    after: tuple[int, str] | None,
+    ascending: bool,
+    limit: int,
+) -> tuple[list[PlacedThread], tuple[int, str] | None]:
+    """A page of threads of one or more accounts, and the position to go on from when there are more."""
+    if not account_ids:
+        return [], None
+    found = await listing.threads(tx, account_ids, filter_, after=after, ascending=ascending, limit=limit + 1)
+    more = len(found) > limit
+    found = found[:limit]
+    position = (found[-1].last_message_at, found[-1].id) if more else None
+    return await _with_messages(tx, found), position
+
+
+async def _with_messages(tx: Tx, found: Sequence[Thread]) -> list[PlacedThread]:
+    by_account: dict[str, list[Thread]] = {}
+    for thread in found:
+        by_account.setdefault(thread.account_id, []).append(thread)
+    members: dict[str, list[Placed]] = {thread.id: [] for thread in found}
+    for account_id, own in by_account.items():
+        all_messages = await messages.of_threads(tx, account_id, [thread.id for thread in own])
+        for placed in await place(tx, account_id, all_messages):
+            members[placed.message.thread_id].append(placed)
+    return [PlacedThread(thread, tuple(members[thread.id])) for thread in found]

@@ -1,0 +1,99 @@
+"""Which thread a message joins.
+
+Threads belong to one account. A message joins by References and In-Reply-To; by its base subject only when
+it carries a reply prefix, shares a correspondent with the thread, and the thread moved within 30 days. A
+thread's id never changes, and a parent that comes late merges nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from posthouse.kit.clock import DAY
+from posthouse.kit.ids import new_id
+from posthouse.mail.journal import THREAD, Journal
+from posthouse.store import accounts, messages, threads
+from posthouse.store.database import Tx
+from posthouse.wire.address import normalize
+from posthouse.wire.message import ParsedMessage
+from posthouse.wire.thread_subject import base_subject
+
+SUBJECT_WINDOW = 30 * DAY
+# References read of one message: the first names the thread's root, the last its parent.
+_MAX_REFERENCES = 50
+# A stored Message-ID is an index key (PostgreSQL's B-tree ends at 2,704 octets).
+_MAX_REFERENCE_CHARS = 600
+_MAX_SUBJECT_KEY_CHARS = 500
+
+
+def references_of(parsed: ParsedMessage) -> list[str]:
+    """The Message-IDs a message names, its parent last, each once."""
+    named = [*parsed.references, *parsed.in_reply_to]
+    if len(named) > _MAX_REFERENCES:
+        named = [named[0], *named[1 - _MAX_REFERENCES :]]
+    kept = [reference[:_MAX_REFERENCE_CHARS] for reference in named if reference]
+    return list(dict.fromkeys(reversed(kept)))[::-1]
+
+
+async def join(
+    tx: Tx, journal: Journal, parsed: ParsedMessage, received_at: int, *, thread_id: str | None = None
+) -> str:
+    """The thread for a message, made when none fits; its count and its references are brought up to date.
+
+    Args:
+        thread_id: a thread the caller knows it belongs to (a reply made here); ignored when it is gone.
+    """
+    account_id = journal.account_id
+    references = references_of(parsed)
+    base, is_reply = base_subject(parsed.subject)
+    base = base[:_MAX_SUBJECT_KEY_CHARS]
+    if thread_id is not None and await threads.get(tx, account_id, thread_id) is None:
+        thread_id = None
+    if thread_id is None:
+        thread_id = await threads.by_references(tx, account_id, references)
+    if thread_id is None and is_reply and base:
+        thread_id = await _by_subject(tx, account_id, base, parsed, received_at)
+    if thread_id is None:
+        thread_id = new_id()
+        await threads.add(
+            tx,
+            threads.Thread(
+                id=thread_id,
+                account_id=account_id,
+                subject=parsed.subject,
+                base_subject=base,
+                message_count=0,
+                last_message_at=received_at,
+                created_at=journal.at,
+                updated_at=journal.at,
+            ),
+        )
+        journal.created(THREAD, thread_id)
+    else:
+        journal.updated(THREAD, thread_id)
+    await threads.count_message(tx, thread_id, received_at, journal.at)
+    own = [] if parsed.message_id is None else [parsed.message_id[:_MAX_REFERENCE_CHARS]]
+    await threads.add_references(tx, account_id, thread_id, own + references)
+    return thread_id
+
+
+async def _by_subject(tx: Tx, account_id: str, base: str, parsed: ParsedMessage, received_at: int) -> str | None:
+    people = _keys(address.email for address in (*parsed.from_, *parsed.to, *parsed.cc, *parsed.reply_to))
+    candidates = await threads.by_subject(tx, account_id, base, received_at - SUBJECT_WINDOW)
+    if not candidates or not people:
+        return None
+    present: dict[str, set[str]] = {}
+    for message in await messages.of_threads(tx, account_id, candidates):
+        present.setdefault(message.thread_id, set()).update(
+            _keys(
+                person.email
+                for person in (*message.from_list, *message.to_list, *message.cc_list, *message.reply_to_list)
+            )
+        )
+    own = set(await accounts.addresses(tx, account_id))
+    # The account itself is in every one of its threads: sharing it says nothing.
+    return next((thread for thread in candidates if (present.get(thread, set()) & people) - own), None)
+
+
+def _keys(emails: Iterable[str]) -> set[str]:
+    return {normalize(email) for email in emails if email}

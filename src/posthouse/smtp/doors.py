@@ -1,0 +1,190 @@
+"""Who decides on the two SMTP ports: mail from anywhere for us, and submission by our own users."""
+
+from __future__ import annotations
+
+import time
+
+from posthouse.accounts.keys import KeyRing
+from posthouse.inbound import recipients, spool
+from posthouse.inbound.spool import HandedIn, Incoming
+from posthouse.kit.clock import Clock
+from posthouse.kit.errors import Forbidden, NotFound, TooMany, Unauthenticated
+from posthouse.kit.ids import secret_digest
+from posthouse.kit.principal import Principal
+from posthouse.outbound.submission import Idempotency, RawMail, RecipientOptions, Submitter
+from posthouse.smtp.server import Peer, Session
+from posthouse.store import accounts
+from posthouse.store.blobfiles import Blobs
+from posthouse.store.blobs import digest
+from posthouse.store.database import Database
+from posthouse.wire.address import normalize
+from posthouse.wire.message import parse_headers_only
+from posthouse.wire.smtp_events import RECIPIENT_OK, SENDER_OK, Envelope
+from posthouse.wire.smtp_syntax import MailParameters, RecipientParameters, Reply
+
+# Wrong credentials from one network address in this span, after which it waits.
+_FAILURES = 20
+_FAILURE_SPAN_S = 300.0
+
+
+class InboundDoor:
+    """Port 25's side: takes mail for our accounts, relays for nobody."""
+
+    def __init__(
+        self, db: Database, blobs: Blobs, clock: Clock, *, hostname: str, operator_address: str, quota_bytes: int
+    ) -> None:
+        self._db = db
+        self._blobs = blobs
+        self._clock = clock
+        self._hostname = hostname
+        self._operator = operator_address
+        self._quota = quota_bytes
+
+    async def connection_opened(self, peer: Peer) -> Reply | None:
+        """Everybody is welcome; the server's own limits hold."""
+        return None
+
+    async def check_sender(self, session: Session, mail_from: str, params: MailParameters) -> Reply:
+        """Any sender: what it claims is judged when the mail is filed."""
+        return SENDER_OK
+
+    async def check_recipient(self, session: Session, address: str, params: RecipientParameters) -> Reply:
+        """One of our accounts, with room."""
+        await self._resolve(address)
+        return RECIPIENT_OK
+
+    async def _resolve(self, address: str) -> recipients.Recipient:
+        return await self._db.read(
+            lambda tx: recipients.resolve(
+                tx, address, operator_address=self._operator, quota_bytes=self._quota
+            )
+        )
+
+    async def authenticate(self, session: Session, identity: str, secret: str) -> object | None:
+        """Nobody authenticates here."""
+        return None
+
+    async def receive(self, session: Session, envelope: Envelope, raw: bytes) -> Reply:
+        """Spool it; the 250 comes after the commit."""
+        found: dict[str, list[str]] = {}
+        for recipient in envelope.rcpt_to:
+            try:
+                resolved = await self._resolve(recipient.address)
+            except NotFound:
+                continue  # gone between RCPT and the end of the data; the others still get theirs
+            found.setdefault(resolved.account.id, []).append(resolved.address)
+        if not found:
+            raise NotFound("the recipients are gone")
+        tls = f"{envelope.tls.version} cipher {envelope.tls.cipher}" if envelope.tls else ""
+        spool_id = await spool.receive(
+            self._db,
+            self._blobs,
+            Incoming(
+                mail_from=envelope.mail_from,
+                recipients=found,
+                raw=raw,
+                handed_in=HandedIn(
+                    "smtp",
+                    protocol=envelope.protocol,
+                    client_address=envelope.client_address,
+                    helo=envelope.helo,
+                    tls=tls,
+                ),
+                hostname=self._hostname,
+            ),
+            self._clock,
+        )
+        return Reply(250, "2.0.0", f"Ok: queued as {spool_id}")
+
+
+class SubmissionDoor:
+    """Port 587's side: our own users, who sign in with an address and a key, and send through the one send path."""
+
+    def __init__(self, db: Database, keys: KeyRing, submitter: Submitter, clock: Clock) -> None:
+        self._db = db
+        self._keys = keys
+        self._submitter = submitter
+        self._clock = clock
+        self._failures: dict[str, list[float]] = {}
+
+    async def connection_opened(self, peer: Peer) -> Reply | None:
+        """Nobody who has just tried a score of wrong keys."""
+        if len(self._recent(peer.address)) >= _FAILURES:
+            raise TooMany("too many wrong credentials from your address")
+        return None
+
+    def _recent(self, address: str) -> list[float]:
+        since = time.monotonic() - _FAILURE_SPAN_S
+        recent = [at for at in self._failures.get(address, ()) if at > since]
+        if recent:
+            self._failures[address] = recent
+        else:
+            self._failures.pop(address, None)
+        return recent
+
+    async def authenticate(self, session: Session, identity: str, secret: str) -> object | None:
+        """The principal of a key that may act for this address; it is narrowed to that account."""
+        try:
+            principal = await self._keys.check(secret, self._clock())
+        except Unauthenticated:
+            self._failures.setdefault(session.peer.address, []).append(time.monotonic())
+            return None
+        account = await self._db.read(lambda tx: accounts.by_address(tx, normalize(identity)))
+        if (
+            account is None
+            or account.organization_id != principal.organization_id
+            or principal.account_id not in (None, account.id)
+            or principal.pod_id not in (None, account.pod_id)
+        ):
+            self._failures.setdefault(session.peer.address, []).append(time.monotonic())
+            return None
+        return Principal(
+            organization_id=principal.organization_id,
+            pod_id=account.pod_id,
+            account_id=account.id,
+            key_id=principal.key_id,
+            surface="submission",
+            scopes=principal.scopes,
+            level=principal.level,
+        )
+
+    async def check_sender(self, session: Session, mail_from: str, params: MailParameters) -> Reply:
+        """A key without the right to send is told so before it sends its data."""
+        principal = _principal(session)
+        if not principal.may("message_send"):
+            raise Forbidden("this key may not send", reason="missing_permission")
+        return SENDER_OK
+
+    async def check_recipient(self, session: Session, address: str, params: RecipientParameters) -> Reply:
+        """Any address; what may be sent is decided with the whole mail."""
+        return RECIPIENT_OK
+
+    async def receive(self, session: Session, envelope: Envelope, raw: bytes) -> Reply:
+        """Submit. The same Message-ID to the same recipients again is the same submission."""
+        principal = _principal(session)
+        assert principal.account_id is not None
+        rcpt_to = [
+            (
+                recipient.address,
+                RecipientOptions(",".join(sorted(recipient.parameters.notify)), recipient.parameters.orcpt),
+            )
+            for recipient in envelope.rcpt_to
+        ]
+        mail = RawMail(raw, envelope.mail_from, rcpt_to, envelope.parameters.envid, envelope.parameters.ret)
+        message_id = next(
+            (value.strip() for name, value in parse_headers_only(raw) if name.lower() == "message-id"), ""
+        )
+        once = None
+        if message_id:
+            named = "\n".join(sorted(normalize(address) for address, _ in rcpt_to))
+            key = secret_digest(f"{principal.account_id}\n{message_id}\n{named}")
+            once = Idempotency(f"smtp:{key}", "smtp", digest(raw))
+        outcome = await self._submitter.submit(principal, principal.account_id, mail, once=once)
+        said = "held for approval" if outcome.held else "queued"
+        return Reply(250, "2.0.0", f"Ok: {said} as {outcome.submission_id}")
+
+
+def _principal(session: Session) -> Principal:
+    if not isinstance(session.principal, Principal):
+        raise Unauthenticated("sign in first")
+    return session.principal

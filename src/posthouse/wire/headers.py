@@ -1,0 +1,431 @@
+"""Header fields, read: sections, text, parameters, message ids and dates. Never fails.
+
+Obeys RFC 5322 §2.2, §3.3, §3.6.4 and §4, RFC 2047, RFC 2231, RFC 6532. Writing them is in `header_encode.py`.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+import unicodedata
+from datetime import date
+from urllib.parse import unquote_to_bytes
+
+from posthouse.wire.charset import decode_base64, decode_bytes
+
+Headers = tuple[tuple[str, str], ...]
+
+# --- Sections ---------------------------------------------------------------------------------------
+
+# RFC 5322 §2.2: printable ASCII but the colon; §4.5: blanks before the colon. Names of other octets are junk.
+_FIELD = re.compile(rb"([\x21-\x39\x3b-\x7e]{1,998})[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)(\n|\Z)")
+_LINE = re.compile(rb"[^\n]*(?:\n|\Z)")
+_LOOKS_LIKE_FIELD = re.compile(rb"[A-Za-z][A-Za-z0-9-]{0,76}:")
+
+
+class Section:
+    """A header section as found: its fields, where the body begins, and what was wrong with it.
+
+    Attributes:
+        fields: (name, raw value) in order; the value keeps folding and leading blank (RFC 8621 §4.1.2.1).
+        body_start: offset of the first byte after the section and its empty line.
+        cut: a limit ended the section early; what follows `body_start` is unread.
+        at_boundary: a delimiter line of an enclosing multipart ended the section; `body_start` is that line.
+        defects: what was wrong, as sentences.
+        eight_bit: (index of the field, its octets) of values that are no UTF-8, for `apply_charset`.
+    """
+
+    __slots__ = ("at_boundary", "body_start", "cut", "defects", "eight_bit", "fields")
+
+    def __init__(self) -> None:
+        self.fields: list[tuple[str, str]] = []
+        self.body_start = 0
+        self.cut = False
+        self.at_boundary = False
+        self.defects: list[str] = []
+        self.eight_bit: list[tuple[int, bytes]] = []
+
+    def add(self, name: bytes, value: bytes) -> None:
+        """Keep a field; the value without the line break that ends it."""
+        if value.endswith(b"\r"):
+            value = value[:-1]
+        if not value.isascii():
+            try:
+                value.decode("utf-8")
+            except UnicodeDecodeError:
+                self.eight_bit.append((len(self.fields), value))
+        self.fields.append((name.decode("ascii"), decode_bytes(value)))
+
+    def apply_charset(self, charset: str | None) -> None:
+        """Read the raw 8-bit values, forbidden by RFC 5322 §2.2, in the charset the body declares."""
+        for index, value in self.eight_bit:
+            self.fields[index] = (self.fields[index][0], decode_bytes(value, charset))
+
+
+def read_section(
+    raw: bytes,
+    start: int = 0,
+    *,
+    max_fields: int = 2_000,
+    max_bytes: int = 262_144,
+    boundaries: frozenset[bytes] | dict[bytes, int] = frozenset(),
+) -> Section:
+    """Read the header section that begins at `start`; lines end with CRLF or LF.
+
+    A line that is no field is stepped over when a field follows it, else the body is taken to begin there.
+
+    Args:
+        raw: the whole message.
+        start: offset of the section.
+        max_fields: most fields read.
+        max_bytes: most bytes looked at.
+        boundaries: delimiter lines (with their leading dashes) that end the section.
+
+    Source: RFC 5322 §2.1 and §2.2.
+    """
+    section = Section()
+    position, size = start, len(raw)
+    limit = min(size, start + max_bytes)
+    fields = section.fields
+    match_field = _FIELD.match
+    while position < size:
+        if position >= limit or len(fields) >= max_fields:
+            section.cut = True
+            section.defects.append("The header section is over its limit; the rest is kept unread.")
+            break
+        first = raw[position]
+        if first == 10:
+            position += 1
+            break
+        if first == 13 and raw[position + 1 : position + 2] == b"\n":
+            position += 2
+            break
+        if first == 45 and boundaries and raw.startswith(b"--", position):
+            line = _LINE.match(raw, position, limit)
+            if line is not None and line.group().rstrip() in boundaries:
+                section.at_boundary = True
+                break
+        match = match_field(raw, position, limit)
+        if match is not None:
+            if match.end() == limit < size and not match.group(3):
+                if len(fields) == 0:
+                    # One field alone is over the limit: what was read of it is kept.
+                    section.add(match.group(1), match.group(2))
+                    position = limit
+                limit = position
+                continue
+            section.add(match.group(1), match.group(2))
+            position = match.end()
+            continue
+        line = _LINE.match(raw, position, limit)
+        assert line is not None
+        if position == start and raw.startswith((b"From ", b">From "), position):
+            position = line.end()  # the separator line of an mbox file (RFC 4155)
+            continue
+        if (fields or first in b" \t") and line.end() < limit and _LOOKS_LIKE_FIELD.match(raw, line.end()):
+            section.defects.append("A line in the header section is no header field.")
+            position = line.end()
+            continue
+        section.defects.append("The header section does not end with an empty line.")
+        break
+    section.body_start = min(position, size)
+    if len(section.defects) > 8:
+        del section.defects[8:]
+    return section
+
+
+# --- Text -------------------------------------------------------------------------------------------
+
+_FOLD = re.compile(r"\r?\n(?=[ \t])")
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+_ENCODED_WORD_HEAD = re.compile(r"=\?([A-Za-z0-9_.:+()\-]{1,60})(?:\*[A-Za-z0-9\-]{0,40})?\?([BbQq])\?")
+
+
+def unfold(raw: str) -> str:
+    """The value on one line (RFC 5322 §2.2.3), ends stripped."""
+    if "\n" in raw:
+        raw = _FOLD.sub("", raw)
+    return raw.strip()
+
+
+def decode_text(raw: str | bytes) -> str:
+    """The value of an unstructured field, or a phrase, as people read it.
+
+    Unfolded, encoded words decoded, controls turned into blanks, in NFC. Adjacent encoded words of one
+    charset are decoded together: many senders cut in the middle of a character, against RFC 2047 §5.
+
+    Args:
+        raw: the value, raw octets or as `read_section` gives it.
+
+    Source: RFC 2047 §6, RFC 8621 §4.1.2.2.
+    """
+    text = unfold(decode_bytes(raw) if isinstance(raw, bytes) else raw)
+    if "=?" in text:
+        text = _decode_words(text)
+    if not text.isprintable():
+        text = _CONTROLS.sub(" ", text).strip()
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _decode_words(text: str) -> str:
+    out: list[str] = []
+    run: list[tuple[str, str]] = []  # (encoding, encoded text) of adjacent words in one charset
+    charset = ""
+    position = 0
+    while True:
+        head = _ENCODED_WORD_HEAD.search(text, position)
+        end = text.find("?=", head.end()) if head is not None else -1
+        if head is None or end < 0:
+            break
+        between = text[position : head.start()]
+        label = head.group(1).lower()
+        if run and (between.strip() or label != charset):
+            out.append(_decode_run(run, charset))
+            run = []
+            if between.strip():
+                out.append(between)
+        elif not run and not (out and not between.strip()):
+            out.append(between)
+        charset = label
+        run.append((head.group(2).lower(), text[head.end() : end]))
+        position = end + 2
+    if run:
+        out.append(_decode_run(run, charset))
+    out.append(text[position:])
+    return "".join(out)
+
+
+def _decode_run(run: list[tuple[str, str]], charset: str) -> str:
+    data = bytearray()
+    carry = ""  # base64 that was cut in the middle of a group
+    for encoding, word in run:
+        if encoding == "b":
+            carry += word
+            if len(carry) % 4 == 0 or carry.endswith("="):
+                data += decode_base64(carry.encode())
+                carry = ""
+            continue
+        if carry:
+            data += decode_base64(carry.encode())
+            carry = ""
+        data += binascii.a2b_qp(word.encode(), header=True)  # RFC 2047 §4.2
+    if carry:
+        data += decode_base64(carry.encode())
+    return decode_bytes(bytes(data), charset)
+
+
+# --- Parameters -------------------------------------------------------------------------------------
+
+_MAIN = re.compile(r'\s*([^\s;,()"=]+(?:\s*/\s*[^\s;,()"=]+)?)')
+_MAX_PARAMETERS = 1_000
+
+
+def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
+    """The first word of a Content-Type or Content-Disposition, in lower case, and its parameters.
+
+    Continuations and charsets of RFC 2231 are put together and win over a plain parameter of that name;
+    encoded words inside a value, forbidden by RFC 2047 §5 and common, are decoded. The first of two equal
+    names counts.
+
+    Args:
+        value: the raw value of the field.
+
+    Returns:
+        The word (empty when there is none) and a dictionary with names in lower case.
+    """
+    text = unfold(value)
+    main = _MAIN.match(text)
+    if main is None:
+        word, position = "", 0
+    else:
+        word, position = "".join(main.group(1).split()).lower(), main.end()
+    plain: dict[str, str] = {}
+    pieces: dict[str, dict[int, tuple[bool, str]]] = {}
+    for name, content in _split_parameters(text, position):
+        name = name.lower()
+        base, star, rest = name.partition("*")
+        if not star:
+            plain.setdefault(name, content)
+            continue
+        encoded = rest.endswith("*") or rest == ""
+        number = rest.removesuffix("*")
+        if number == "" or (number.isdecimal() and len(number) < 5):
+            pieces.setdefault(base, {}).setdefault(int(number or 0), (encoded, content))
+    for name, content in plain.items():
+        if "=?" in content:
+            plain[name] = decode_text(content)
+    for name, segments in pieces.items():
+        plain[name] = _join_segments(segments)
+    return word, plain
+
+
+def _split_parameters(text: str, position: int) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    while len(found) < _MAX_PARAMETERS:
+        equals = text.find("=", position)
+        if equals < 0:
+            break
+        # The name is the last word before the sign, after the last separator.
+        words = text[position:equals].replace(";", " ").split()
+        position = equals + 1
+        if not words:
+            continue
+        while position < len(text) and text[position] in " \t":
+            position += 1
+        if text[position : position + 1] == '"':
+            content, position = _quoted(text, position + 1)
+        else:
+            end = text.find(";", position)
+            end = len(text) if end < 0 else end
+            content, position = text[position:end].strip(), end
+        found.append((words[-1], content))
+        # What stands between here and the next separator is junk, unless it is a parameter without one.
+        next_separator = text.find(";", position)
+        next_equals = text.find("=", position)
+        if 0 <= next_separator < next_equals:
+            position = next_separator + 1
+    return found
+
+
+_QUOTE_STOP = re.compile(r'["\\]')
+
+
+def _quoted(text: str, position: int) -> tuple[str, int]:
+    out: list[str] = []
+    while True:
+        stop = _QUOTE_STOP.search(text, position)
+        if stop is None:
+            out.append(text[position:])
+            return "".join(out), len(text)
+        out.append(text[position : stop.start()])
+        position = stop.end()
+        if stop.group() == '"':
+            return "".join(out), position
+        # Only these two need the escape; a lone backslash is part of a path.
+        following = text[position : position + 1]
+        if following and following in '"\\':
+            out.append(following)
+            position += 1
+        else:
+            out.append("\\")
+
+
+def _join_segments(segments: dict[int, tuple[bool, str]]) -> str:
+    """RFC 2231 §3, §4.1: the charset stands in the first segment, percent signs count in starred ones."""
+    data = bytearray()
+    charset = None
+    for index in range(len(segments)):
+        segment = segments.get(index)
+        if segment is None:
+            break
+        encoded, content = segment
+        if encoded and index == 0:
+            parts = content.split("'", 2)
+            if len(parts) == 3:
+                charset, _, content = parts
+        data += unquote_to_bytes(content) if encoded else content.encode("utf-8", "replace")
+    text = decode_bytes(bytes(data), charset)
+    return decode_text(text) if "=?" in text else text
+
+
+# --- Message ids and dates --------------------------------------------------------------------------
+
+_BRACKETED_ID = re.compile(r"<([^<>]*)>")
+_BARE_ID = re.compile(r"[^\s<>,;\"]+@[^\s<>,;\"]+")
+_BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+_MAX_ID_CHARS = 998
+
+
+def parse_message_ids(value: str) -> tuple[str, ...]:
+    """The ids of a Message-ID, In-Reply-To or References field, without brackets, each once, in order.
+
+    Ids without brackets are taken only when there is none with; a blank inside an id, from bad folding, is
+    dropped.
+
+    Source: RFC 5322 §3.6.4 and §4.5.4.
+    """
+    found = _BRACKETED_ID.findall(value)
+    ids = [_BLANKS.sub("", each) for each in found] or _BARE_ID.findall(value[:65_536])
+    return tuple(dict.fromkeys(each for each in ids if each and len(each) <= _MAX_ID_CHARS))
+
+
+_MONTHS = {
+    "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6,
+    "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
+}  # fmt: skip
+# Minutes east of UTC. RFC 5322 §4.3; the one-letter zones were defined wrongly and mean nothing.
+_ZONES = {
+    "EST": -300, "EDT": -240, "CST": -360, "CDT": -300, "MST": -420, "MDT": -360, "PST": -480, "PDT": -420,
+    "BST": 60, "CET": 60, "CEST": 120, "MET": 60, "MEST": 120, "EET": 120, "EEST": 180, "MSK": 180,
+    "JST": 540,
+}  # fmt: skip
+_TIME = r"(\d{1,2})[:.](\d{1,2})(?:[:.](\d{1,2}))?(?:[.,]\d{1,9})?\s*([AaPp][Mm]\b)?"
+_ZONE = r"\s*(?:\(?(?:GMT|UTC|UT)?([+-]\d{1,2}:?\d{2})|\(?([A-Za-z]{1,5})\b)?"
+_DATE = re.compile(rf"(\d{{1,2}})[\s./-]*([A-Za-z]{{3,9}})\.?[\s./,-]*(\d{{2,4}})[\s,T]+(?:at\s+)?{_TIME}{_ZONE}")
+_ASCTIME = re.compile(
+    rf"([A-Za-z]{{3,9}})\.?\s+(\d{{1,2}}),?\s+{_TIME}\s*([A-Z]{{3,5}})?\s+(\d{{4}})(?:\s*([+-]\d{{4}}))?"
+)
+_MONTH_FIRST = re.compile(rf"([A-Za-z]{{3,9}})\.?\s+(\d{{1,2}}),?\s+(\d{{4}})[\s,]+(?:at\s+)?{_TIME}{_ZONE}")
+_ISO = re.compile(rf"(\d{{4}})-(\d{{1,2}})-(\d{{1,2}})[\sT]+{_TIME}{_ZONE}")
+_COMMENT = re.compile(r"\([^()]*\)")
+_AROUND_COLON = re.compile(r"\s*:\s*")
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+
+
+def parse_date(text: str) -> int | None:
+    """A Date field as milliseconds UTC; None when no date can be made out of it.
+
+    Reads RFC 5322 §3.3 with the obsolete forms of §4.3, and the forms of asctime, of ISO 8601 and of some
+    clients. No zone, or an unknown one, is taken as UTC; 24:00 and 23:59:60 roll over.
+    """
+    text = unfold(text[:512])
+    if "(" in text:
+        text = _AROUND_COLON.sub(":", _COMMENT.sub(" ", text).replace("(", " "))
+    if (match := _DATE.search(text)) is not None:
+        day, month, year, *rest = match.groups()
+        return _instant(year, month, day, *rest)
+    if (match := _ISO.search(text)) is not None:
+        year, month, day, *rest = match.groups()
+        return _instant(year, month, day, *rest)
+    if (match := _MONTH_FIRST.search(text)) is not None:
+        month, day, year, *rest = match.groups()
+        return _instant(year, month, day, *rest)
+    if (match := _ASCTIME.search(text)) is not None:
+        month, day, hour, minute, second, half, zone, year, offset = match.groups()
+        return _instant(year, month, day, hour, minute, second, half, offset, zone)
+    return None
+
+
+def _instant(
+    year: str,
+    month: str,
+    day: str,
+    hour: str,
+    minute: str,
+    second: str | None,
+    half: str | None,
+    offset: str | None,
+    zone: str | None,
+) -> int | None:
+    number = int(year)
+    if len(year) == 2:
+        number += 2000 if number < 50 else 1900  # RFC 5322 §4.3
+    elif len(year) == 3:
+        number += 1900
+    month_number = int(month) if month.isdecimal() else _MONTHS.get(month[:3].lower(), 0)
+    hours, minutes, seconds = int(hour), int(minute), int(second or 0)
+    if half and hours <= 12:
+        hours = hours % 12 + (12 if half.lower() == "pm" else 0)
+    if hours > 24 or minutes > 59 or seconds > 60:
+        return None
+    east = 0
+    if offset:
+        digits = offset[1:].replace(":", "").zfill(4)
+        east = (int(digits[:-2]) * 60 + int(digits[-2:])) * (-1 if offset[0] == "-" else 1)
+    elif zone:
+        east = _ZONES.get(zone.upper(), 0)
+    try:
+        days = date(number, month_number, int(day)).toordinal() - _EPOCH_DAY
+    except ValueError:
+        return None
+    return (((days * 24 + hours) * 60 + minutes - east) * 60 + seconds) * 1000

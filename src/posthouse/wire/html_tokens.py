@@ -1,0 +1,187 @@
+"""The tags and texts of HTML in order, and which element an end tag closes: without building a tree.
+
+Tree builders that follow the HTML standard take quadratic time on deep nesting (300,000 open `<div>` took one
+of them four minutes); here every input costs time in proportion to its size.
+
+Follows the HTML Living Standard §13.2.5 (tokenization) and §13.2.4.2 (open elements) as far as they matter
+for where text ends and markup begins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import unescape
+
+TEXT, OPEN, CLOSE = 0, 1, 2
+Token = tuple[int, int, int, str, str]
+
+_MARKUP = re.compile(r"<(?:(/?)([A-Za-z][^\s/>\x00]*)|!--|[!?]|/)")
+# A quote counts only as the first character of a value; possessive, so that no input makes it go back.
+_TAG_END = re.compile(r"""[^>=]*+(?:=\s*+(?:"[^"]*+"|'[^']*+'|(?!["'])[^\s>]*+)[^>=]*+)*+>""")
+_COMMENT_END = re.compile(r"--!?>")
+_RAW_TEXT = ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes")
+_RAW_END = {name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in _RAW_TEXT}
+
+
+def tokens(html: str) -> Iterator[Token]:
+    """Text, start tags and end tags, in order; comments and declarations are left out.
+
+    Yields:
+        (kind, start, end, name, rest): offsets of the token; for a tag, its name in lower case and what
+        stands between the name and `>`. The content of script, style and their like is one text token with
+        the element as its name.
+    """
+    position, size = 0, len(html)
+    unclosed_quote = False
+    while position < size:
+        match = _MARKUP.search(html, position)
+        if match is None:
+            break
+        if match.start() > position:
+            yield TEXT, position, match.start(), "", ""
+        start, after = match.start(), match.end()
+        slash, name = match.groups()
+        if name is None:
+            position = _skip_declaration(html, match.group(), after)
+            continue
+        end = None if unclosed_quote else _TAG_END.match(html, after)
+        if end is not None:
+            position = end.end()
+        else:
+            # A quote that never closes: the next `>` ends the tag, and no later tag looks for quotes again.
+            unclosed_quote = True
+            position = html.find(">", after) + 1
+            if position == 0:
+                return  # an unfinished tag is dropped (HTML §13.2.5.8, EOF in tag)
+        name = name.lower()
+        if slash:
+            yield CLOSE, start, position, name, ""
+            continue
+        yield OPEN, start, position, name, html[after : position - 1]
+        if name in _RAW_END:
+            close = _RAW_END[name].search(html, position)
+            stop = size if close is None else close.start()
+            yield TEXT, position, stop, name, ""
+            position = stop
+    if position < size:
+        yield TEXT, position, size, "", ""
+
+
+def _skip_declaration(html: str, opening: str, after: int) -> int:
+    if opening == "<!--":
+        if html.startswith((">", "->"), after):  # HTML §13.2.5.43
+            return html.index(">", after) + 1
+        end = _COMMENT_END.search(html, after)
+        return len(html) if end is None else end.end()
+    close = html.find(">", after)
+    return len(html) if close < 0 else close + 1
+
+
+_ATTRIBUTE = re.compile(r"""([^\s=/>"']+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>"']\S*)))?""")
+
+
+def attributes(rest: str) -> dict[str, str]:
+    """The attributes of a start tag; the first of two equal names counts (HTML §13.2.5.33)."""
+    found: dict[str, str] = {}
+    if len(rest) > 65_536:
+        rest = rest[:65_536]
+    for match in _ATTRIBUTE.finditer(rest):
+        name, double, single, bare = match.groups()
+        found.setdefault(name.lower(), unescape(double or single or bare or ""))
+    return found
+
+
+# --- Open elements ----------------------------------------------------------------------------------
+
+VOID = frozenset(["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"])
+# An end tag does not reach out of these (HTML §13.2.4.2, "has an element in scope").
+_SCOPES = frozenset(["table", "td", "th", "caption", "object", "marquee", "template", "html"])
+BLOCKS = frozenset(
+    ["address", "article", "aside", "blockquote", "body", "center", "dd", "details", "dir", "div", "dl", "dt",
+     "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr",
+     "html", "legend", "li", "main", "menu", "nav", "ol", "p", "pre", "section", "summary", "table", "tbody",
+     "tfoot", "thead", "tr", "ul"]
+)  # fmt: skip
+# What a start tag closes first, when it is the innermost of these open (HTML §13.1.2.4, optional tags).
+_CLOSED_BY = {
+    "li": ("li",),
+    "dt": ("dt", "dd"),
+    "dd": ("dt", "dd"),
+    "option": ("option",),
+    "td": ("td", "th"),
+    "th": ("td", "th"),
+    "tr": ("tr", "td", "th"),
+    "tbody": ("tr", "td", "th", "tbody", "thead", "tfoot"),
+    "thead": ("tr", "td", "th", "tbody", "thead", "tfoot"),
+    "tfoot": ("tr", "td", "th", "tbody", "thead", "tfoot"),
+}
+_LIST_OF = {"li": ("ul", "ol", "menu"), "dt": ("dl",), "dd": ("dl",), "option": ("select",)}
+_LOOK_BACK = 40
+
+
+class Elements:
+    """The stack of open elements, near enough to the standard's to know what a closing tag closes."""
+
+    __slots__ = ("counts", "names")
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.counts: list[dict[str, int]] = [{}]  # open elements by name, one count for each scope
+
+    def push(self, name: str) -> None:
+        """An element opens."""
+        self.names.append(name)
+        self.counts[-1][name] = self.counts[-1].get(name, 0) + 1
+        if name in _SCOPES:
+            self.counts.append({})
+
+    def pop(self) -> str:
+        """The innermost element closes."""
+        name = self.names.pop()
+        if name in _SCOPES:
+            self.counts.pop()
+        self.counts[-1][name] -= 1
+        return name
+
+    def implied(self, name: str) -> int:
+        """How many elements a start tag closes first."""
+        names = self.names
+        closes = _CLOSED_BY.get(name)
+        if closes is not None:
+            stops = _LIST_OF.get(name, ("table",))
+            result = 0
+            for back in range(1, min(len(names), _LOOK_BACK) + 1):
+                open_name = names[-back]
+                if open_name in closes:
+                    result = back
+                elif open_name in stops or (open_name in _SCOPES and open_name not in closes):
+                    break
+            return result
+        if name in BLOCKS and self.counts[-1].get("p"):
+            for back in range(1, min(len(names), _LOOK_BACK) + 1):
+                if names[-back] == "p":
+                    return back
+                if names[-back] in _SCOPES:
+                    break
+        return 0
+
+    def closed_by_end(self, name: str) -> int:
+        """How many elements an end tag closes; 0 when it matches none it can reach."""
+        if self.counts[-1].get(name):
+            back = 1
+            while self.names[-back] != name:
+                back += 1
+            return back
+        if name not in _SCOPES and name not in ("tr", "tbody", "thead", "tfoot"):
+            return 0
+        # The end of a table or cell closes what is open in it, scopes and all.
+        for level in range(len(self.counts) - 1, max(-1, len(self.counts) - _LOOK_BACK), -1):
+            if self.counts[level].get(name):
+                back = 1
+                while self.names[-back] != name:
+                    if name != "table" and self.names[-back] == "table":
+                        return 0
+                    back += 1
+                return back
+        return 0

@@ -1,0 +1,128 @@
+"""Message bytes between DATA and its end: dot-stuffing, and the line ends that are an attack.
+
+SMTP smuggling: a sender gets `LF . LF` (or a relative of it) past one server as text, and the next server
+takes it for the end of the message and what follows for commands, under the first server's good name. So here
+only `CRLF . CRLF` ends a message, and one that holds any look-alike is refused as a whole: it neither ends
+here nor is passed on to someone who might see an end in it. A bare LF or CR elsewhere does no harm.
+
+Source: RFC 5321 §2.3.8, §4.1.1.4 and §4.5.2.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from posthouse.kit.errors import TooLarge
+
+END: Final = b"\r\n.\r\n"
+
+# A dot alone between any two line ends; NULs beside it do not help, since some servers drop them.
+_LONE_DOT = re.compile(rb"[\r\n]\x00*\.\x00*[\r\n]")
+
+
+def unstuff(stuffed: bytes) -> bytes:
+    """Take away the dot a sender put before each line that starts with one (RFC 5321 §4.5.2).
+
+    Only CRLF starts a line, as only CRLF ends one.
+    """
+    if stuffed.startswith(b"."):
+        stuffed = stuffed[1:]
+    return stuffed.replace(b"\r\n.", b"\r\n") if b"\r\n." in stuffed else stuffed
+
+
+def stuff(raw: bytes) -> bytes:
+    """Put a dot before each line that starts with one; the inverse of `unstuff`."""
+    if raw.startswith(b"."):
+        raw = b"." + raw
+    return raw.replace(b"\r\n.", b"\r\n..") if b"\r\n." in raw else raw
+
+
+def is_smuggling(raw: bytes) -> bool:
+    """Whether some server could take a place inside the message for its end.
+
+    Args:
+        raw: the message before or after `unstuff`; both must be asked, since taking a dot away can make such
+            a place (`CRLF . . LF`) and can hide one (`CRLF . LF`).
+    """
+    crlf = raw.count(b"\r\n")
+    # The usual message has no bare line end and no NUL: three counts at memory speed, and no more.
+    if raw.count(b"\n") == crlf and raw.count(b"\r") == crlf and b"\x00" not in raw:
+        return False
+    framed = b"\r\n" + raw + b"\r\n"  # what stands around it on the wire
+    at = 0
+    while found := _LONE_DOT.search(framed, at):
+        if framed[found.start() - 1 : found.end() + 1] != END:
+            return True
+        at = found.end() - 1  # this CR may open the next one
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A message by DATA that has come to its end.
+
+    Attributes:
+        raw: dots unstuffed, line ends as they came; empty when it was too big to keep.
+        is_too_big: over the limit.
+        is_smuggling: see the module.
+    """
+
+    raw: bytes
+    is_too_big: bool
+    is_smuggling: bool
+
+
+class DotReader:
+    """Takes one message after another out of a buffer that fills in pieces of any size.
+
+    Args:
+        max_size_bytes: largest message, dot-stuffing not counted. What is larger is swallowed, not stored, so
+            that the session stays usable; but not for ever.
+    """
+
+    def __init__(self, max_size_bytes: int) -> None:
+        self._max_size_bytes = max_size_bytes
+        # Dot-stuffing makes at most four octets of three (`.CRLF`): above this it is too big for certain.
+        self._hold_max = max_size_bytes + max_size_bytes // 3 + 64
+        self._swallow_max = 4 * max_size_bytes + 1_048_576
+        self._started = False
+        self._scanned = 0  # this far there is no end: no byte is searched twice
+        self._dropped = 0
+
+    def read(self, buffer: bytearray) -> Content | None:
+        """Take the message off the front of the buffer.
+
+        Returns:
+            None when its end has not come yet; what the buffer holds then stays there.
+
+        Raises:
+            TooLarge: it goes on without end.
+        """
+        if not self._started:
+            # The line end of DATA opens an end: `DATA CRLF . CRLF` is an empty message.
+            if len(buffer) < 3 and END[2:].startswith(buffer):
+                return None
+            if buffer.startswith(END[2:]):
+                del buffer[:3]
+                return Content(b"", False, False)
+            self._started = True
+        end = buffer.find(END, self._scanned)
+        if self._dropped + (end if end >= 0 else len(buffer)) > self._swallow_max:
+            raise TooLarge("the message does not end")
+        if end < 0:
+            if self._dropped or len(buffer) > self._hold_max:
+                self._dropped += max(0, len(buffer) - 4)
+                del buffer[:-4]
+            self._scanned = max(0, len(buffer) - 4)
+            return None
+        with memoryview(buffer) as view:
+            stuffed = b"" if self._dropped else bytes(view[: end + 2])
+        del buffer[: end + 5]
+        raw = unstuff(stuffed)
+        is_too_big = self._dropped > 0 or len(raw) > self._max_size_bytes
+        self._started, self._scanned, self._dropped = False, 0, 0
+        if is_too_big:
+            return Content(b"", True, False)
+        return Content(raw, False, is_smuggling(stuffed) or is_smuggling(raw))
