@@ -15,7 +15,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from posthouse.accounts.keys import KeyRing
+from posthouse.api.agentmail import events as agentmail_events
 from posthouse.api.dispatcher import Dispatcher
+from posthouse.api.http import HttpServer
+from posthouse.api.kit import Services
+from posthouse.api.limits import RateLimiter
+from posthouse.api.links import Links
 from posthouse.events.webhooks import Dialect, WebhookWorker
 from posthouse.inbound.ingest import Ingester
 from posthouse.inbound.local import LocalCourier
@@ -23,7 +28,8 @@ from posthouse.inbound.spool import WAKE as SPOOL_WAKE
 from posthouse.kit import log
 from posthouse.kit.clock import DAY, SECOND, Clock, now
 from posthouse.kit.config import Settings
-from posthouse.kit.errors import Conflict
+from posthouse.kit.errors import Conflict, Invalid
+from posthouse.kit.ids import new_secret
 from posthouse.kit.worker import Worker
 from posthouse.mail import indexing
 from posthouse.mail.filing import GRAVEYARD_DAYS, INDEX_JOB
@@ -41,7 +47,7 @@ from posthouse.smtp.client import MxCourier, SmarthostCourier
 from posthouse.smtp.doors import InboundDoor, SubmissionDoor
 from posthouse.smtp.server import Limits as SmtpLimits
 from posthouse.smtp.server import SmtpServer
-from posthouse.store import changes, events, graveyard, idempotency, jobs, leases, spool, submissions, webhooks
+from posthouse.store import changes, events, graveyard, idempotency, jobs, leases, secrets, spool, submissions, webhooks
 from posthouse.store.blobfiles import Blobs, LocalBlobFiles
 from posthouse.store.database import Database, Tx
 from posthouse.store.sqlite import SqliteDatabase
@@ -68,7 +74,7 @@ class House:
         self.resolver = resolver
         self.hostname = settings.domain
         self.blobs = Blobs(db, LocalBlobFiles(settings.data_dir / "blobs"))
-        self.keys = KeyRing(db)
+        self.keys = KeyRing(db, settings.master_key)
         limited = settings.rate_limits == "on"
         self.submitter = Submitter(
             db,
@@ -100,11 +106,12 @@ class House:
             schedule_ms=settings.retry_schedule_ms,
         )
         self.ingester = Ingester(db, self.blobs, clock)
-        self.dialects: dict[str, Dialect] = {}
+        self.dialects: dict[str, Dialect] = {"agentmail": agentmail_events.DIALECT}
         self.webhooks = WebhookWorker(db, self.dialer, self.dialects, clock)
-        self.dispatcher = Dispatcher(self)
+        self.services: Services | None = None
         self.ports: dict[str, int] = {}
         self._smtp: list[SmtpServer] = []
+        self._http: list[HttpServer] = []
         self._workers: list[Worker] = []
         self._unlisten: list[Callable[[], None]] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -174,7 +181,8 @@ class House:
         for job in claimed:
             assert job.account_id is not None
             await indexing.drain(self.db, job.account_id)
-            await self.db.write(lambda tx, job=job: jobs.done(tx, job.id))
+        done = [job.id for job in claimed]
+        await self.db.write(lambda tx: jobs.done(tx, done))
         return len(claimed)
 
     async def _clean_up(self) -> None:
@@ -196,6 +204,39 @@ class House:
         await self.db.write(lambda tx: webhooks.prune(tx, at - GRAVEYARD_DAYS * DAY))
         while await self.blobs.sweep(at - DAY):
             pass
+
+    async def asgi(self) -> Dispatcher:
+        """The HTTP doors as one ASGI application."""
+        if self.services is None:
+            at = self.clock()
+            secret = await self.db.write(lambda tx: secrets.get_or_add(tx, "links", new_secret("", 32), at))
+            self.services = Services(
+                settings=self.settings,
+                db=self.db,
+                blobs=self.blobs,
+                keys=self.keys,
+                submitter=self.submitter,
+                dialer=self.dialer,
+                links=Links(secret),
+                limiter=RateLimiter(self.clock, enabled=self.settings.rate_limits == "on"),
+                clock=self.clock,
+            )
+        return Dispatcher(self.services)
+
+    async def start_http(self) -> None:
+        """Listen for HTTP and, when a port is set, for HTTPS."""
+        settings = self.settings
+        app = await self.asgi()
+        listeners: list[tuple[str, int, ssl.SSLContext | None]] = [("http", settings.http_port, None)]
+        if settings.https_port is not None:
+            context = self.tls_context()
+            if context is None:
+                raise Invalid("HTTPS needs a certificate: set TLS_CERT and TLS_KEY, or run init")
+            listeners.append(("https", settings.https_port, context))
+        for name, port, tls_context in listeners:
+            server = HttpServer(app, trusted_proxies=settings.trusted_proxies)
+            self.ports[name] = await server.start(settings.http_host, port, tls_context)
+            self._http.append(server)
 
     async def start_smtp(self) -> None:
         """Listen for mail from anywhere and for submission."""
@@ -262,7 +303,9 @@ class House:
         if self._closed:
             return
         self._closed = True
-        await asyncio.gather(*(server.stop(_STOP_GRACE_S) for server in self._smtp))
+        await asyncio.gather(
+            *(server.stop(_STOP_GRACE_S) for server in self._smtp), *(server.stop() for server in self._http)
+        )
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

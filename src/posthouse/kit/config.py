@@ -144,7 +144,8 @@ def load(flags: dict[str, Any] | None = None) -> Settings:
         Invalid: a value is not acceptable or a name is unknown; says which and what was expected.
     """
     given = {name: value for name, value in (flags or {}).items() if value is not None}
-    data_dir = Path(given.get("data_dir") or os.environ.get(PREFIX + "DATA_DIR") or Settings.model_fields["data_dir"].default)
+    default_dir = Settings.model_fields["data_dir"].default
+    data_dir = Path(given.get("data_dir") or os.environ.get(PREFIX + "DATA_DIR") or default_dir)
     values: dict[str, Any] = {}
     for variable, name in _ALIASES.items():
         if os.environ.get(variable):

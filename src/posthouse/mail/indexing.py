@@ -32,6 +32,28 @@ async def drain(db: Database, account_id: str) -> int:
             return total
 
 
+async def rebuild(db: Database) -> int:
+    """Empty the index and build it anew; answers how many messages. Searches miss some meanwhile."""
+    await db.write(search.clear)
+    total, after = 0, ""
+    while True:
+
+        async def look(tx: Tx, after: str = after) -> list[tuple[str, str]]:
+            return await messages.all_ids(tx, after, _BATCH)
+
+        batch = await db.read(look)
+        if not batch:
+            return total
+
+        async def unit(tx: Tx, batch: list[tuple[str, str]] = batch) -> None:
+            for account_id, message_id in batch:
+                await search.add(tx, await _entries(tx, account_id, [message_id]))
+
+        await db.write(unit)
+        total += len(batch)
+        after = batch[-1][1]
+
+
 async def _backlog(tx: Tx, account_id: str) -> tuple[list[str], int | None, bool]:
     account = await accounts.get(tx, account_id)
     if account is None or account.indexed_modseq >= account.modseq:

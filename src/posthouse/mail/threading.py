@@ -2,7 +2,7 @@
 
 Threads belong to one account. A message joins by References and In-Reply-To; by its base subject only when
 it carries a reply prefix, shares a correspondent with the thread, and the thread moved within 30 days. A
-thread's id never changes, and a parent that comes late merges nothing.
+thread's id never changes: a parent that comes late joins the thread that names it, and merges nothing.
 """
 
 from __future__ import annotations
@@ -49,8 +49,10 @@ async def join(
     base = base[:_MAX_SUBJECT_KEY_CHARS]
     if thread_id is not None and await threads.get(tx, account_id, thread_id) is None:
         thread_id = None
+    own = [] if parsed.message_id is None else [parsed.message_id[:_MAX_REFERENCE_CHARS]]
     if thread_id is None:
-        thread_id = await threads.by_references(tx, account_id, references)
+        # Its own id comes last: an answer to it may have been here before it, or another copy of it.
+        thread_id = await threads.by_references(tx, account_id, own + references)
     if thread_id is None and is_reply and base:
         thread_id = await _by_subject(tx, account_id, base, parsed, received_at)
     if thread_id is None:
@@ -72,7 +74,6 @@ async def join(
     else:
         journal.updated(THREAD, thread_id)
     await threads.count_message(tx, thread_id, received_at, journal.at)
-    own = [] if parsed.message_id is None else [parsed.message_id[:_MAX_REFERENCE_CHARS]]
     await threads.add_references(tx, account_id, thread_id, own + references)
     return thread_id
 

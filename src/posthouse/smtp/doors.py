@@ -55,9 +55,7 @@ class InboundDoor:
 
     async def _resolve(self, address: str) -> recipients.Recipient:
         return await self._db.read(
-            lambda tx: recipients.resolve(
-                tx, address, operator_address=self._operator, quota_bytes=self._quota
-            )
+            lambda tx: recipients.resolve(tx, address, operator_address=self._operator, quota_bytes=self._quota)
         )
 
     async def authenticate(self, session: Session, identity: str, secret: str) -> object | None:

@@ -198,6 +198,13 @@ async def claim_address(tx: Tx, address: str, account_id: str, domain: str, at: 
     return taken is not None
 
 
+async def release_reservation(tx: Tx, address: str) -> None:
+    """Nobody waits for this address any more."""
+    await tx.run(
+        "UPDATE address SET reserved_until = NULL WHERE address = :address AND account_id IS NULL", address=address
+    )
+
+
 async def reserve_addresses(tx: Tx, account_id: str, until: int) -> None:
     """Before an account goes: nobody else gets its addresses until then."""
     await tx.run(

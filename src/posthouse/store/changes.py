@@ -114,11 +114,16 @@ async def next_organization_modseq(tx: Tx, organization_id: str) -> int | None:
 
 
 async def prune(tx: Tx, before: int) -> int:
-    """Forget changes older than `before`, remembering per scope how far back the log still reaches."""
+    """Forget changes older than `before`, remembering per scope how far back the log still reaches.
+
+    Instants need not rise with the change numbers (a unit's is taken before its number), so an older number
+    may be forgotten later: the mark never moves back for it.
+    """
     await tx.run(
         """INSERT INTO change_log_cut (scope_id, modseq)
            SELECT scope_id, max(modseq) FROM change_log WHERE at < :before GROUP BY scope_id
-           ON CONFLICT (scope_id) DO UPDATE SET modseq = excluded.modseq""",
+           ON CONFLICT (scope_id) DO UPDATE SET modseq = excluded.modseq
+             WHERE change_log_cut.modseq < excluded.modseq""",
         before=before,
     )
     return await tx.run("DELETE FROM change_log WHERE at < :before", before=before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,9 +64,9 @@ async def claim(tx: Tx, kind: str, now: int, lease_until: int, limit: int) -> li
     return [load(Job, row, json=("payload",), flags=("leased",)) for row in rows]
 
 
-async def done(tx: Tx, job_id: str) -> None:
-    """It has been done."""
-    await tx.run("DELETE FROM job WHERE id = :id", id=job_id)
+async def done(tx: Tx, job_ids: Sequence[str]) -> None:
+    """They have been done."""
+    await tx.run("DELETE FROM job WHERE id IN (:ids...)", ids=list(job_ids))
 
 
 async def retry(tx: Tx, job_id: str, due_at: int, error: str) -> None:

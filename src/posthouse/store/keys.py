@@ -111,3 +111,8 @@ async def delete(tx: Tx, organization_id: str, key_id: str) -> bool:
 async def touch(tx: Tx, key_id: str, at: int) -> None:
     """Remember when the key was last used."""
     await tx.run("UPDATE api_key SET used_at = :at WHERE id = :id", id=key_id, at=at)
+
+
+async def exists(tx: Tx, key_id: str) -> bool:
+    """Whether a key has not been revoked."""
+    return await tx.one("SELECT 1 AS one FROM api_key WHERE id = :id", id=key_id) is not None

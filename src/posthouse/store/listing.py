@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from posthouse.store.database import Tx
@@ -20,6 +20,7 @@ class MessageFilter:
         keywords: it has all of these; `without_keywords`: none of these.
         roles: it lies in a mailbox of each of these roles; `without_roles`: in none of these.
         directions: `in`, `out`, `draft`.
+        delivery_states: it is in one of these.
         after, before: `after` ≤ received_at < `before`.
         from_contains, to_contains (to, cc and bcc), subject_contains: each text occurs, ASCII letters in
             either case.
@@ -30,6 +31,7 @@ class MessageFilter:
     roles: Sequence[str] = ()
     without_roles: Sequence[str] = ()
     directions: Sequence[str] = ()
+    delivery_states: Sequence[str] = ()
     after: int | None = None
     before: int | None = None
     from_contains: Sequence[str] = ()
@@ -88,6 +90,9 @@ def _conditions(where: _Where, filter_: MessageFilter) -> None:
     if filter_.directions:
         marks = ", ".join(where.value(direction) for direction in filter_.directions)
         where.add(f"message.direction IN ({marks})")
+    if filter_.delivery_states:
+        marks = ", ".join(where.value(state) for state in filter_.delivery_states)
+        where.add(f"message.delivery_state IN ({marks})")
     if filter_.after is not None:
         where.add(f"message.received_at >= {where.value(filter_.after)}")
     if filter_.before is not None:
@@ -151,7 +156,7 @@ async def threads(
     inner = _Where()
     inner.add("message.thread_id = thread.id")
     window = filter_.after, filter_.before
-    _conditions(inner, _without_window(filter_))
+    _conditions(inner, replace(filter_, after=None, before=None))
     where = _Where(values=inner.values)
     if len(account_ids) == 1:
         where.add(f"thread.account_id = {where.value(account_ids[0])}")
@@ -170,12 +175,3 @@ async def threads(
         **where.values,
     )
     return [load(Thread, row) for row in rows]
-
-
-def _without_window(filter_: MessageFilter) -> MessageFilter:
-    return MessageFilter(
-        keywords=filter_.keywords, without_keywords=filter_.without_keywords, roles=filter_.roles,
-        without_roles=filter_.without_roles, directions=filter_.directions,
-        from_contains=filter_.from_contains, to_contains=filter_.to_contains,
-        subject_contains=filter_.subject_contains,
-    )  # fmt: skip

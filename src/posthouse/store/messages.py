@@ -279,3 +279,11 @@ async def ids_of_account(tx: Tx, account_id: str) -> list[str]:
     """All messages of the account."""
     rows = await tx.all("SELECT id FROM message WHERE account_id = :account_id", account_id=account_id)
     return [row["id"] for row in rows]
+
+
+async def all_ids(tx: Tx, after: str, limit: int) -> list[tuple[str, str]]:
+    """(account id, message id) of all messages of the installation, in the order of their ids."""
+    rows = await tx.all(
+        "SELECT account_id, id FROM message WHERE id > :after ORDER BY id LIMIT :limit", after=after, limit=limit
+    )
+    return [(row["account_id"], row["id"]) for row in rows]

@@ -97,6 +97,15 @@ async def remove(tx: Tx, message_ids: Sequence[str]) -> None:
         await tx.run("DELETE FROM message_index WHERE message_id IN (:ids...)", ids=list(message_ids))
 
 
+async def clear(tx: Tx) -> None:
+    """Empty the index, to be built anew."""
+    if tx.engine == "sqlite":
+        await tx.run("DELETE FROM message_indexed")
+        await tx.run("INSERT INTO message_index (message_index) VALUES ('delete-all')")
+    else:
+        await tx.run("DELETE FROM message_index")
+
+
 async def find(tx: Tx, account_ids: Sequence[str], query: str, *, field: str | None = None, limit: int) -> list[Hit]:
     """Messages of the accounts that have all the query's terms, best first.
 

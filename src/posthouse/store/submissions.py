@@ -175,7 +175,8 @@ async def settle(
     """Write down an attempt's outcome."""
     await tx.run(
         """UPDATE delivery SET state = :state, due_at = :due_at, leased = FALSE, status = :status,
-             diagnostic = :diagnostic, remote_mta = :remote_mta, delay_noticed = :delay_noticed, updated_at = :at WHERE id = :id""",
+             diagnostic = :diagnostic, remote_mta = :remote_mta, delay_noticed = :delay_noticed,
+             updated_at = :at WHERE id = :id""",
         id=delivery_id, state=state, due_at=due_at, status=status, diagnostic=diagnostic, remote_mta=remote_mta,
         delay_noticed=delay_noticed, at=at,
     )  # fmt: skip

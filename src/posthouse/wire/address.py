@@ -254,7 +254,7 @@ def parse_address_list(header_text: str) -> tuple[Address, ...]:
     if simple is not None:
         name = simple["quoted"] or simple["bare"] or ""
         email = simple["angle"] or simple["plain"]
-        return (Address(_clean_email(email), clean(name)[:MAX_NAME_CHARS]),)
+        return (Address(_clean_email(email), _decoded(name)[:MAX_NAME_CHARS]),)
     return tuple(_Reader().read(header_text))
 
 
@@ -335,8 +335,8 @@ class _Reader:
             email, phrase = _bare_email(phrase)
         if email:
             name = _name(phrase)
-            if self.pending and bracketed and name and not any(quoted for _, quoted in phrase):
-                name = f"{self.pending}, {name}"
+            if self.pending and bracketed and not any(quoted for _, quoted in phrase):
+                name = f"{self.pending}, {name}" if name else self.pending
             else:
                 self._flush()
             name = name or next((text for text in map(_decoded, comments) if text), "")

@@ -21,7 +21,8 @@ NAME = b"authentication-results"
 _MAX_VALUE = 65_536
 _WIDTH = 78  # RFC 5322 §2.1.1
 _TOKEN = re.compile(r"[!#$%&'*+\-./0-9A-Z^_`a-z{|}~@:]+")  # RFC 2045 §5.1, with the "@" and ":" of addresses
-_PIECE = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*+"|")++', re.DOTALL)
+# An unclosed quote runs to the end: were it tried again from every quote within, time would be quadratic.
+_PIECE = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\(?:.|\Z))*+(?:"|\Z))++', re.DOTALL)
 _RESULT = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*)\s*(?:/\s*([0-9]+)\s*)?=\s*([A-Za-z][A-Za-z0-9-]*)(?=\s|\Z)")
 _PROPERTY = re.compile(
     r'\s*([A-Za-z][A-Za-z0-9-]*)\s*(?:\.\s*([A-Za-z0-9][A-Za-z0-9_-]*)\s*)?=\s*(?:"((?:[^"\\]|\\.)*+)"|([^\s"]+))'

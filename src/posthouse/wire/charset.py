@@ -155,6 +155,7 @@ _C1 = {code: bytes([code]).decode("cp1252", "replace") for code in range(0x80, 0
 
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BASE64 = bytes(set(range(256)) - set(_BASE64))
+_BASE64_OR_BREAK = _BASE64 + b"=\r\n"
 _PADDING = re.compile(rb"=[=\s]*")
 _MAX_SEGMENTS = 10_000
 
@@ -162,7 +163,8 @@ _MAX_SEGMENTS = 10_000
 def decode_base64(data: bytes) -> bytes:
     """Base64 with whatever else is in it ignored (RFC 2045 §6.8), missing padding supplied.
 
-    Encoded pieces that were put one behind the other, each with its padding, are all read.
+    Encoded pieces that were put one behind the other, each with its padding, are all read; anything else behind
+    the padding is none of it, such as the footer a mailing list put there in clear text.
     """
     tail = data.rstrip(b"= \t\r\n")
     if b"=" not in tail:
@@ -170,7 +172,10 @@ def decode_base64(data: bytes) -> bytes:
             return binascii.a2b_base64(data)
         except binascii.Error:
             return _segment(tail)
-    return b"".join(map(_segment, _PADDING.split(tail, _MAX_SEGMENTS)))
+    first, *rest = _PADDING.split(tail, maxsplit=1)
+    if rest and rest[0].translate(None, _BASE64_OR_BREAK):
+        return _segment(first)
+    return b"".join(map(_segment, _PADDING.split(tail, maxsplit=_MAX_SEGMENTS)))
 
 
 def _segment(data: bytes) -> bytes:

@@ -172,9 +172,7 @@ def sign(
     return b"".join(lines)
 
 
-def _unsigned_value(
-    key: DkimKey, names: list[str], body_hash: str, at_s: int, expires_s: int | None
-) -> bytes:
+def _unsigned_value(key: DkimKey, names: list[str], body_hash: str, at_s: int, expires_s: int | None) -> bytes:
     times = f"t={at_s};" if expires_s is None else f"t={at_s}; x={at_s + expires_s};"
     rows = [f" v=1; a={key.algorithm}; c=relaxed/relaxed;", f"d={key.domain};", f"s={key.selector}; {times}"]
     row = f"h={names[0]}"

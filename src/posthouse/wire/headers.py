@@ -163,7 +163,8 @@ def decode_text(raw: str | bytes) -> str:
     if "=?" in text:
         text = _decode_words(text)
     if not text.isprintable():
-        text = _CONTROLS.sub(" ", text).strip()
+        text = _CONTROLS.sub(" ", text)
+    text = text.strip()
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 

@@ -13,7 +13,8 @@ import nh3
 
 from posthouse.wire.html_tokens import BLOCKS, OPEN, TEXT, VOID, Elements, Token, attributes, tokens
 
-MAX_HTML_CHARS = 2 * 1024 * 1024
+# Half a second of work at most, were it all tags.
+MAX_HTML_CHARS = 1024 * 1024
 PREVIEW_CHARS = 200
 # More than real mail nests; tree builders stay fast below it.
 _MAX_DEPTH = 200
@@ -304,18 +305,24 @@ def preview(text: str, limit: int = PREVIEW_CHARS) -> str:
 
     Source: RFC 8621 §4.1.4, `preview`.
     """
-    window = text[:_PREVIEW_WINDOW]
-    if not window.isascii() or not window.isprintable():
-        window = _JOINED_EMOJI.sub("\ue000", window)
-        window = _PADDING.sub("", window).replace("\ue000", "\u200d")
-    if "---" in window or "===" in window or "___" in window or "***" in window:
-        window = _RULER.sub(" ", window)
-    line = " ".join(window.split())
+    line = _visible_line(text[: limit * 3])
+    if len(line) <= limit < len(text):
+        line = _visible_line(text[:_PREVIEW_WINDOW])  # much of it was blank, or padding
     if len(line) <= limit:
         return line
     cut = line[: limit - 1]
     head, blank, _ = cut.rpartition(" ")
     return (head if blank and len(head) > limit // 2 else cut).rstrip() + "…"
+
+
+def _visible_line(text: str) -> str:
+    line = " ".join(text.split())
+    if not line.isascii() or not line.isprintable():
+        line = _JOINED_EMOJI.sub("\ue000", line)
+        line = " ".join(_PADDING.sub("", line).replace("\ue000", "\u200d").split())
+    if "---" in line or "===" in line or "___" in line or "***" in line:
+        line = " ".join(_RULER.sub(" ", line).split())
+    return line
 
 
 # --- A safe form to show ----------------------------------------------------------------------------

@@ -1,16 +1,71 @@
-"""A whole message: headers, addresses, structure and the bodies to show, out of any bytes."""
+"""A whole message: headers, addresses, structure and the bodies to show, out of any bytes.
+
+`parse` never raises and takes time linear in the size. Open `mime.py` for the structure, `headers.py` for fields,
+`charset.py` for what bytes mean, `reply.py` for what is new in a reply.
+
+Obeys RFC 5322, RFC 2045–2047, RFC 8621 §4.1 (which bodies are shown, what counts as an attachment), RFC 3834
+(automatic mail).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 
-from posthouse.wire.address import Address
-from posthouse.wire.mime import Limits, Part
+from posthouse.wire.address import Address, parse_address_list
+from posthouse.wire.charset import decode_bytes
+from posthouse.wire.headers import Headers, decode_text, parse_date, parse_message_ids, read_section, unfold
+from posthouse.wire.html import preview, to_text
+from posthouse.wire.mime import Limits, Part, Structure, decode_part, decode_span, scan
+from posthouse.wire.reply import new_html, new_text
+
+__all__ = [
+    "Limits",
+    "ParsedMessage",
+    "Part",
+    "body_lists",
+    "decode_part",
+    "decode_span",
+    "find_part",
+    "parse",
+    "parse_headers_only",
+    "part_text",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedMessage:
-    headers: tuple[tuple[str, str], ...]
+    """What a message says, read leniently. No field holds U+0000 or a lone surrogate.
+
+    Attributes:
+        headers: (name, raw value) in order; the value keeps folding and leading blank (RFC 8621 §4.1.2.1).
+        message_id: without angle brackets; None when absent.
+        in_reply_to: ids without brackets.
+        references: ids without brackets, oldest first.
+        subject: decoded, on one line; empty when absent.
+        from_: RFC 5322 §3.6.2; more than one author is allowed, none is sloppy.
+        sender: at most one, as a tuple like the others.
+        reply_to: where answers go; empty means `from_`.
+        to: groups flattened; several To fields, against RFC 5322 §3.6, are joined.
+        cc: as `to`.
+        bcc: as `to`; seen in drafts and in careless mail.
+        sent_at: the Date field in ms UTC; None when absent or unreadable.
+        structure: the message as a part, with all parts below it.
+        text_body: the parts to show where plain text is preferred (RFC 8621 §4.1.4 `textBody`).
+        html_body: the parts to show where HTML is preferred.
+        attachments: all other leaves, in order.
+        text: `text_body` decoded, lines ending with LF; None unless a text/plain part is among them.
+        html: `html_body` decoded, unsafe as it came; None unless a text/html part is among them.
+        plain: `text`, or text made of the HTML: what search and preview read. Never None.
+        extracted_text: the new text of a reply (`reply.new_text`); None when nothing is new.
+        extracted_html: likewise of the HTML.
+        preview: at most 200 characters on one line.
+        has_attachment: something to download that is not shown inline (RFC 8621 §4.1.4).
+        is_auto_submitted: sent by a program, a list or in bulk: not to be answered automatically (RFC 3834 §2).
+        defects: what was wrong or cut, as sentences, each once.
+    """
+
+    headers: Headers
     message_id: str | None
     in_reply_to: tuple[str, ...]
     references: tuple[str, ...]
@@ -37,17 +92,282 @@ class ParsedMessage:
     defects: tuple[str, ...]
 
 
-def parse(raw: bytes, limits: Limits = Limits()) -> ParsedMessage:
-    raise NotImplementedError
+_LIMITS = Limits()
+# RFC 5322 §3.6: at most one of each. The first counts; of recipients, all do.
+_SINGLE = frozenset(
+    ["from", "sender", "reply-to", "to", "cc", "bcc", "message-id", "in-reply-to", "references", "subject", "date"]
+)
+_RECIPIENTS = frozenset(["to", "cc", "bcc"])
 
 
-def parse_headers_only(raw: bytes, limits: Limits = Limits()) -> tuple[tuple[str, str], ...]:
-    raise NotImplementedError
+def parse(raw: bytes, limits: Limits = _LIMITS) -> ParsedMessage:
+    """Read a message. Never raises, whatever the bytes.
+
+    Args:
+        raw: the message as received, any line ending.
+        limits: what is looked at; see `Limits`.
+    """
+    structure = scan(raw, limits)
+    defects = dict.fromkeys(structure.defects)
+    headers = tuple(structure.section.fields)
+    fields = _fields(headers, defects)
+
+    text_body: list[Part] = []
+    html_body: list[Part] = []
+    attachments: list[Part] = []
+    _body_structure([structure.root], "mixed", False, html_body, text_body, attachments)
+
+    reader = _BodyReader(raw, structure, limits, defects)
+    text = reader.text(text_body)
+    html = reader.html(html_body)
+    plain = text if text is not None and not text.isspace() and text else None
+    if plain is None:
+        plain = to_text(html) if html is not None else ""
+    extracted_html = new_html(html) if html is not None else None
+    if text is None and extracted_html is not None and extracted_html is not html:
+        extracted_text = new_text(to_text(extracted_html))
+    else:
+        extracted_text = new_text(plain)
+
+    ids = parse_message_ids(fields["message-id"]) if "message-id" in fields else ()
+    return ParsedMessage(
+        headers=headers,
+        message_id=ids[0] if ids else None,
+        in_reply_to=parse_message_ids(fields.get("in-reply-to", "")),
+        references=parse_message_ids(fields.get("references", "")),
+        subject=decode_text(fields.get("subject", "")),
+        from_=_addresses(fields, "from"),
+        sender=_addresses(fields, "sender"),
+        reply_to=_addresses(fields, "reply-to"),
+        to=_addresses(fields, "to"),
+        cc=_addresses(fields, "cc"),
+        bcc=_addresses(fields, "bcc"),
+        sent_at=parse_date(fields["date"]) if "date" in fields else None,
+        structure=structure.root,
+        text_body=tuple(text_body),
+        html_body=tuple(html_body),
+        attachments=tuple(attachments),
+        text=text,
+        html=html,
+        plain=plain,
+        extracted_text=extracted_text,
+        extracted_html=extracted_html,
+        preview=preview(extracted_text or plain),
+        has_attachment=any(part.disposition != "inline" for part in attachments),
+        is_auto_submitted=_is_auto_submitted(fields, structure.root),
+        defects=tuple(defects),
+    )
 
 
-def decode_part(raw: bytes, part: Part) -> bytes:
-    raise NotImplementedError
+def parse_headers_only(raw: bytes, limits: Limits = _LIMITS) -> Headers:
+    """The fields of the header section, in order, as `ParsedMessage.headers`; the body is not looked at."""
+    return tuple(read_section(raw, 0, max_fields=limits.headers, max_bytes=limits.header_bytes).fields)
 
 
-def decode_span(raw: bytes, start: int, end: int, encoding: str) -> bytes:
-    raise NotImplementedError
+def find_part(structure: Part, part_id: str) -> Part | None:
+    """The leaf with that id, or None."""
+    waiting = [structure]
+    while waiting:
+        part = waiting.pop()
+        if part.part_id == part_id and not part.parts:
+            return part
+        waiting.extend(part.parts)
+    return None
+
+
+def part_text(raw: bytes, part: Part, limit_bytes: int = _LIMITS.text_bytes) -> str:
+    """The content of a text part, decoded, with LF line ends; cut at `limit_bytes` of the decoded octets."""
+    return _as_text(decode_part(raw, part)[:limit_bytes], part.charset)
+
+
+# --- Fields -----------------------------------------------------------------------------------------
+
+
+def _fields(headers: Headers, defects: dict[str, None]) -> dict[str, str]:
+    """The first value of each field by its name in lower case; recipients of repeated fields joined."""
+    fields: dict[str, str] = {}
+    joined: dict[str, list[str]] = {}
+    for name, value in headers:
+        key = name.lower()
+        if key not in fields:
+            fields[key] = value
+        elif key in _SINGLE:
+            defects[f"The header field {name.title()} occurs more than once."] = None
+            if key in _RECIPIENTS:
+                joined.setdefault(key, [fields[key]]).append(value)
+    for key, values in joined.items():
+        fields[key] = ",".join(values)
+    return fields
+
+
+def _addresses(fields: dict[str, str], name: str) -> tuple[Address, ...]:
+    value = fields.get(name)
+    return parse_address_list(unfold(value)) if value else ()
+
+
+_BULK = frozenset(["bulk", "junk", "list", "auto_reply", "auto-reply"])
+_AUTOMATIC = frozenset(
+    ["list-id", "list-unsubscribe", "list-post", "list-help", "x-autoreply", "x-autorespond", "x-auto-reply",
+     "x-auto-response-suppress", "x-failed-recipients", "feedback-id", "x-mailing-list"]
+)  # fmt: skip
+_ROBOTS = ("mailer-daemon@", "postmaster@", "noreply@", "no-reply@", "donotreply@", "do-not-reply@", "bounces@")
+
+
+def _is_auto_submitted(fields: dict[str, str], root: Part) -> bool:
+    auto = fields.get("auto-submitted")
+    if auto is not None and unfold(auto).lower().split(";")[0].strip() not in ("no", ""):  # RFC 3834 §5
+        return True
+    if unfold(fields.get("precedence", "")).lower() in _BULK:  # RFC 3834 §3.1.8
+        return True
+    if not _AUTOMATIC.isdisjoint(fields):  # RFC 2369, RFC 2919, and what clients agree on
+        return True
+    if root.content_type == "multipart/report" or unfold(fields.get("return-path", "x")) == "<>":
+        return True
+    sender = unfold(fields.get("from", "")).lower()
+    return any(robot in sender for robot in _ROBOTS)
+
+
+# --- Bodies -----------------------------------------------------------------------------------------
+
+_INLINE_MEDIA = ("image/", "audio/", "video/")
+
+
+def body_lists(structure: Part) -> tuple[tuple[Part, ...], tuple[Part, ...], tuple[Part, ...]]:
+    """`text_body`, `html_body` and `attachments` of a structure.
+
+    Source: RFC 8621 §4.1.4.
+    """
+    text_body: list[Part] = []
+    html_body: list[Part] = []
+    attachments: list[Part] = []
+    _body_structure([structure], "mixed", False, html_body, text_body, attachments)
+    return tuple(text_body), tuple(html_body), tuple(attachments)
+
+
+def _body_structure(
+    parts: list[Part] | tuple[Part, ...],
+    multipart_type: str,
+    in_alternative: bool,
+    html_body: list[Part] | None,
+    text_body: list[Part] | None,
+    attachments: list[Part],
+) -> None:
+    """The algorithm of RFC 8621 §4.1.4, step by step; None stands for its null lists."""
+    text_length = len(text_body) if text_body is not None else -1
+    html_length = len(html_body) if html_body is not None else -1
+    for index, part in enumerate(parts):
+        is_multipart = part.is_multipart
+        # An image may be shown in line, but only the first part of a related is the root of it, and a part
+        # with a file name that is no media is to be downloaded.
+        is_inline = (
+            part.disposition != "attachment"
+            and (part.content_type in ("text/plain", "text/html") or part.content_type.startswith(_INLINE_MEDIA))
+            and (
+                index == 0
+                or (multipart_type != "related" and (part.content_type.startswith(_INLINE_MEDIA) or not part.filename))
+            )
+        )
+        if is_multipart:
+            sub_type = part.content_type[10:]
+            _body_structure(
+                part.parts,
+                sub_type,
+                in_alternative or sub_type == "alternative",
+                html_body,
+                text_body,
+                attachments,
+            )
+        elif is_inline:
+            if multipart_type == "alternative":
+                if part.content_type == "text/plain" and text_body is not None:
+                    text_body.append(part)
+                elif part.content_type == "text/html" and html_body is not None:
+                    html_body.append(part)
+                else:
+                    attachments.append(part)
+                continue
+            if in_alternative:
+                if part.content_type == "text/plain":
+                    html_body = None
+                elif part.content_type == "text/html":
+                    text_body = None
+            if text_body is not None:
+                text_body.append(part)
+            if html_body is not None:
+                html_body.append(part)
+            if (text_body is None or html_body is None) and part.content_type.startswith(_INLINE_MEDIA):
+                attachments.append(part)
+        else:
+            attachments.append(part)
+    if multipart_type == "alternative" and text_body is not None and html_body is not None:
+        # Only one kind was found: it serves as the other, too.
+        if text_length == len(text_body) and html_length != len(html_body):
+            text_body.extend(html_body[html_length:])
+        if html_length == len(html_body) and text_length != len(text_body):
+            html_body.extend(text_body[text_length:])
+
+
+class _BodyReader:
+    """Decodes the parts to show, each once."""
+
+    __slots__ = ("defects", "limits", "raw", "seen", "structure")
+
+    def __init__(self, raw: bytes, structure: Structure, limits: Limits, defects: dict[str, None]) -> None:
+        self.raw = raw
+        self.structure = structure
+        self.limits = limits
+        self.defects = defects
+        self.seen: dict[int, str] = {}
+
+    def part(self, part: Part) -> str:
+        text = self.seen.get(part.start)
+        if text is None:
+            data = self.structure.decoded.get(part.start)
+            if data is None:
+                data = decode_part(self.raw, part)
+            if len(data) > self.limits.text_bytes:
+                data = data[: self.limits.text_bytes]
+                self.defects["A body is longer than what is shown and searched; the rest is left out."] = None
+            text = self.seen[part.start] = _as_text(data, part.charset)
+        return text
+
+    def text(self, parts: list[Part]) -> str | None:
+        if len(parts) == 1 and parts[0].content_type == "text/plain":
+            return self.part(parts[0])
+        if not any(part.content_type == "text/plain" for part in parts):
+            return None
+        pieces = []
+        for part in parts:
+            if part.content_type == "text/plain":
+                pieces.append(self.part(part).rstrip("\n"))
+            elif part.content_type == "text/html":
+                pieces.append(to_text(self.part(part)))
+        return self._capped("\n\n".join(pieces) + "\n")
+
+    def html(self, parts: list[Part]) -> str | None:
+        if len(parts) == 1 and parts[0].content_type == "text/html":
+            return self.part(parts[0])
+        if not any(part.content_type == "text/html" for part in parts):
+            return None
+        pieces = []
+        for part in parts:
+            if part.content_type == "text/html":
+                pieces.append(self.part(part))
+            elif part.content_type == "text/plain":
+                pieces.append(f'<div style="white-space: pre-wrap">{escape(self.part(part))}</div>')
+        return self._capped("\n".join(pieces))
+
+    def _capped(self, text: str) -> str:
+        if len(text) > self.limits.text_bytes:
+            self.defects["A body is longer than what is shown and searched; the rest is left out."] = None
+            text = text[: self.limits.text_bytes]
+        return text
+
+
+def _as_text(data: bytes, charset: str | None) -> str:
+    text = decode_bytes(data, charset)
+    if text.startswith("\ufeff"):
+        text = text[1:]
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")  # RFC 8621 §4.1.4, EmailBodyValue
+    return text

@@ -34,7 +34,8 @@ _RETURNED = frozenset(  # RFC 6522 §3, RFC 6533 §4; the third is a common slip
     }
 )
 _MESSAGE_ID = re.compile(r"<([^<>\s]+)>")
-_QUOTED_NAME = re.compile(r'"(?:[^"\\]|\\.)*"(?!@)')
+# An unclosed quote runs to the end: were it tried again from every quote within, time would be quadratic.
+_QUOTED = re.compile(r'"(?:[^"\\]|\\(?:.|\Z))*+(?:"|\Z)(@?)')
 _ANGLE_ADDRESS = re.compile(r"<([^<>\s]*)>")
 _NOT_ADDRESS = re.compile(r'[\s<>(),;:"]+')
 
@@ -162,7 +163,7 @@ def addresses(fields: list[RawField], name: bytes) -> list[str]:
     """The addresses of every field of that (lower-case) name, bare; display names are dropped."""
     found: list[str] = []
     for value in raw_headers.values(fields, name):
-        plain = without_comments(_QUOTED_NAME.sub(" ", text(value)))
+        plain = without_comments(_QUOTED.sub(lambda match: match[0] if match[1] else " ", text(value)))
         for piece in plain.split(","):
             angle = [address for address in _ANGLE_ADDRESS.findall(piece) if "@" in address]
             found += angle[-1:] or [word for word in _NOT_ADDRESS.split(piece) if "@" in word][:1]

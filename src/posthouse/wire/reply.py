@@ -20,26 +20,24 @@ _MAX_LINE_CHARS = 400
 
 # en de fr es it pt nl sv da/no fi pl cs sk ru uk tr hu ro
 _OPENERS = (
-    r"On|Am|Le|El|Il(?: giorno)?|Em|A|Op|Den|På|Pe|W dniu|Dnia|Dne|Dňa|Em|Il|Na|Vào|Пн|Вт|Ср|Чт|Пт|Сб|Вс|"
-    r"On\s+\w+day|\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{1,2}[. ]\s?\w{3,12}"
+    r"On|Am|Le|El|Il|Em|A|Op|Den|På|Pe|W dniu|Dnia|Dne|Dňa|Na|Vào|Пн|Вт|Ср|Чт|Пт|Сб|Вс|"
+    r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{1,2}[. ]\s?\w{3,12}"
 )
 _WROTE = (
     r"wrote|writes|schrieb|hat geschrieben|a écrit|escribió|escribio|ha scritto|escreveu|schreef|skrev|"
     r"kirjoitti|napisał(?:\(a\)|a)?|pisze|napsal(?:\(a\)|a)?|napísal(?:\(a\)|a)?|написал(?:\(а\)|а)?|пишет|"
     r"написав|написала|yazdı|írta|a scris|đã viết"
 )
-_ATTRIBUTION = re.compile(
-    rf"[\s*]*(?:(?:{_OPENERS})\b.{{0,300}}?\b(?:{_WROTE})\b.{{0,160}}|[^:]{{1,200}}\b(?:{_WROTE})\b)\s*:\s*",
-    re.IGNORECASE,
-)
+_ATTRIBUTION = re.compile(rf"[\s*]*(?:{_OPENERS})\b.{{0,300}}?\b(?:{_WROTE})\b.{{0,160}}\s*[:：]", re.IGNORECASE)
+# `Bob <b@x.org> wrote:` without a date.
+_ATTRIBUTION_SHORT = re.compile(rf"[^:]{{1,200}}\b(?:{_WROTE})\s*[:：]", re.IGNORECASE)
 # Gmail in several languages leaves out the verb; Chinese, Japanese and Korean clients have forms of their own.
 _ATTRIBUTION_BARE = re.compile(
     r"\s*(?:\d{4}[-./年]\s?\d{1,2}[-./月]\s?\d{1,2}.{0,120}<[^<>\s]{3,120}@[^<>\s]{3,120}>.{0,20}[:：]"
     r"|(?:在|于|於)?\s?\d{4}\s?年.{0,200}(?:写道|寫道|書きました|のメール)\s?[:：]"
-    r"|\d{4}년.{0,200}(?:작성|님이 쓴 글)[^:]{0,12}:)\s*"
+    r"|\d{4}년.{0,200}(?:작성|님이 쓴 글)[^:]{0,12}:)"
 )
 _HAS_DATE_OR_ADDRESS = re.compile(r"\d{1,4}[./:\-]\d|\b(?:19|20)\d\d\b|@|\d{1,2}\.? \w{3}|\w{3} \d{1,2}\b")
-_OPENER_LINE = re.compile(rf"[\s*]*(?:{_OPENERS})\b", re.IGNORECASE)
 _SEPARATOR = re.compile(
     r"\s*-{2,}\s*(?:original message|original appointment|reply message|ursprüngliche nachricht|"
     r"originalnachricht|message d['’]origine|message original|mensaje original|messaggio originale|"
@@ -86,65 +84,72 @@ def new_text(text: str) -> str | None:
         return None
     if len(text) > MAX_TEXT_CHARS:
         return text.strip()
-    lines = text.split("\n")
-    kept = _without_quotes(lines)
-    kept = _without_signature(kept)
+    if not _may_hold_quotes(text):
+        return "\n".join(_without_signature(text.strip("\n \t").split("\n"))).strip()
+    kept = _without_signature(_without_quotes(text.split("\n")))
     return "\n".join(kept).strip("\n \t\r") or None
+
+
+def _may_hold_quotes(text: str) -> bool:
+    """A cheap look at the whole first: most mail has none of these."""
+    return (
+        "\n>" in text
+        or "\n >" in text
+        or "--" in text
+        or ":\n" in text
+        or ": \n" in text
+        or ":*\n" in text
+        or "：" in text
+        or text.count(":") > 2
+        or text.startswith(">")
+        or text.endswith(":")
+    )
 
 
 def _without_quotes(lines: list[str]) -> list[str]:
     kept: list[str] = []
-    index, count = 0, len(lines)
+    index, count, dropped = 0, len(lines), False
     while index < count:
         line = lines[index]
-        if line.startswith(">") or (line.startswith(" ") and line.lstrip().startswith("> ")):
-            index += 1
+        if line[:1] == ">" or (line[:1] == " " and line.lstrip().startswith("> ")):
+            index, dropped = index + 1, True
             continue
-        if _may_introduce(line):
-            if _SEPARATOR.fullmatch(line[:_MAX_LINE_CHARS]) or _is_header_block(lines, index):
+        if ":" in line or "--" in line or "：" in line:
+            if ("--" in line and _SEPARATOR.fullmatch(line[:_MAX_LINE_CHARS])) or _is_header_block(lines, index):
                 break
-            size = _attribution_lines(lines, index)
+            size = _attribution_lines(kept, line)
             if size:
-                following = _next_filled(lines, index + size)
+                del kept[len(kept) + 1 - size :]
+                following = _next_filled(lines, index + 1)
                 if following == count or not lines[following].lstrip().startswith(">"):
                     break  # the whole rest is the old message
-                index += size
+                index, dropped = index + 1, True
                 continue
-        kept.append(line)
+        if line.strip() or not kept or kept[-1].strip() or not dropped:
+            kept.append(line)
         index += 1
     while kept and (not kept[-1].strip() or _RULE.fullmatch(kept[-1][:_MAX_LINE_CHARS])):
         kept.pop()
     return kept
 
 
-def _may_introduce(line: str) -> bool:
-    """A cheap look before the expressions: attributions, separators and header fields all have one of these."""
-    return ":" in line or "：" in line or "--" in line or _OPENER_LINE.match(line) is not None
-
-
-def _attribution_lines(lines: list[str], index: int) -> int:
-    """How many lines, at most three, form the line that introduces a quote; 0 for none."""
-    joined = ""
+def _attribution_lines(above: list[str], line: str) -> int:
+    """How many lines, at most three and `line` the last, introduce a quote; 0 when they do not."""
+    joined = line.strip(" \t\r*")
+    if not joined.endswith((":", "：")) or len(joined) > _MAX_LINE_CHARS:
+        return 0
+    last = joined
     for size in range(1, 4):
-        if index + size > len(lines):
-            return 0
-        part = lines[index + size - 1].strip()
-        if size > 1 and (not part or part.startswith(">")):
-            return 0
-        joined = f"{joined} {part}".strip()
+        if _HAS_DATE_OR_ADDRESS.search(joined) and (
+            _ATTRIBUTION.fullmatch(joined) or _ATTRIBUTION_BARE.fullmatch(joined)
+        ):
+            return size
+        if len(above) < size or not above[-size].strip():
+            break
+        joined = f"{above[-size].strip()} {joined}"
         if len(joined) > _MAX_LINE_CHARS:
-            return 0
-        if joined.endswith((":", "：", ":*")):
-            return size if _is_attribution(joined.rstrip("*")) else 0
-        if size == 1 and not _OPENER_LINE.match(joined) and "<" not in joined:
-            return 0
-    return 0
-
-
-def _is_attribution(line: str) -> bool:
-    if _ATTRIBUTION_BARE.fullmatch(line):
-        return True
-    return _ATTRIBUTION.fullmatch(line) is not None and _HAS_DATE_OR_ADDRESS.search(line) is not None
+            break
+    return 1 if "@" in last and _ATTRIBUTION_SHORT.fullmatch(last) else 0
 
 
 def _is_header_block(lines: list[str], index: int) -> bool:
@@ -169,12 +174,14 @@ def _next_filled(lines: list[str], index: int) -> int:
 
 
 def _without_signature(lines: list[str]) -> list[str]:
+    seen_text = False
     for index, line in enumerate(lines):
         # RFC 3676 §4.3 has a blank behind the dashes; many clients lose it.
-        if len(line) < 6 and _SIGNATURE.fullmatch(line) and any(above.strip() for above in lines[:index]):
+        if seen_text and "--" in line and len(line) < 6 and _SIGNATURE.fullmatch(line):
             lines = lines[:index]
             break
-    filled = [index for index in range(max(0, len(lines) - 12), len(lines)) if lines[index].strip()]
+        seen_text = seen_text or bool(line.strip())
+    filled = [index for index in range(max(0, len(lines) - 6), len(lines)) if lines[index].strip()]
     for index in filled[-2:]:
         if index and len(lines[index]) < 120 and _SENT_FROM.match(lines[index]):
             return lines[:index]

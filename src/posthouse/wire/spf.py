@@ -227,6 +227,8 @@ async def _addresses(evaluation: _Evaluation, host: str) -> list[IpAddress]:
     except ResolverFailure:
         raise _Stop("temperror", f"the addresses of {host} could not be looked up") from None
     if not found:
+        # Only a host without any address counts. Counting those of the other family, as RFC 7208 §4.6.4 may be
+        # read, makes errors of the records of honest senders that have no IPv6 yet.
         evaluation.count_void()
     return [ipaddress.ip_address(address.partition("%")[0]) for address in found]
 

@@ -145,9 +145,7 @@ def test_no_keys_make_no_signature():
 
 def test_keys_are_read_from_pem_and_der():
     der = RSA_KEY.private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    traditional = RSA_KEY.private_key.private_bytes(
-        Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
-    )
+    traditional = RSA_KEY.private_key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     for private in (der, traditional):
         key = dkim_sign.load_key("Example.COM.", "r1", private)
         assert key.domain == "example.com"

@@ -1,0 +1,44 @@
+"""`./dev bench [NAME …]`: measure and print one table. Ends with 1 when a promise was missed."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import platform
+import sys
+import time
+
+from bench import processes
+from bench.report import Row, table
+
+NAMES = ("disk", "accept", "deliver", "api", "start", "install")
+
+
+def main() -> int:
+    """Run the claims named, or all."""
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}; all when none is named")
+    names = parser.parse_args().names or [name for name in NAMES if name != "disk"]
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        parser.error(f"{unknown[0]} is not one of {', '.join(NAMES)}")
+    rows: list[Row] = []
+    broken = False
+    for name in names:
+        begun = time.monotonic()
+        print(f"{name} …", end=" ", file=sys.stderr, flush=True)
+        try:
+            with processes.work_folder() as work:
+                rows += importlib.import_module(f"bench.{name}").measure(work)
+        except Exception as error:  # the other claims are still worth knowing
+            broken = True
+            rows.append(Row(name, verdict=f"failed: {' '.join(str(error).split())[:300]}"))
+        print(f"{time.monotonic() - begun:.0f} s", file=sys.stderr)
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}\n")
+    print(table(rows))
+    return int(broken or any(row.verdict == "missed" for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

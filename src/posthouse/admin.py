@@ -1,0 +1,460 @@
+"""The owner's commands, as functions of a `House`: what the command line and the control socket both run.
+
+Each takes and answers plain values that survive JSON. Errors are the core's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+
+from posthouse.accounts import accounts as account_rules
+from posthouse.accounts import keys as key_rules
+from posthouse.accounts import undelete
+from posthouse.accounts.installation import Initialized, initialize
+from posthouse.api.agentmail.auth import PERMISSIONS
+from posthouse.app import House
+from posthouse.kit.clock import iso, to_datetime
+from posthouse.kit.errors import Invalid, NotFound
+from posthouse.kit.principal import LEVELS, Principal
+from posthouse.mail import indexing
+from posthouse.net import tls
+from posthouse.outbound import approvals
+from posthouse.store import (
+    accounts,
+    domains,
+    events,
+    graveyard,
+    holds,
+    keys,
+    messages,
+    organizations,
+    spool,
+    submissions,
+)
+from posthouse.store.database import Tx
+from posthouse.store.organizations import Organization
+from posthouse.store.sqlite import SqliteDatabase
+from posthouse.wire.address import normalize, split
+from posthouse.wire.dkim_sign import dns_name, dns_record, load_key
+
+Command = Callable[..., Awaitable[dict[str, Any]]]
+
+# What this version has; other names are known and refused with a sentence.
+SURFACES = ("agentmail",)
+KNOWN_SURFACES = ("agentmail", "mailgi", "agenticmail", "commune", "atomicmail")
+BUILT_LEVELS = ("read_only", "gated", "monitored", "autonomous")
+
+
+class NotBuilt(Invalid):
+    """Known, and not part of this version."""
+
+    code = "not_built"
+
+
+async def init(house: House) -> Initialized:
+    """Make what the data folder lacks: keys, organisation, domain, the owner's key (kept in `owner.key`)."""
+    settings = house.settings
+    cert, key = settings.data_dir / "tls-cert.pem", settings.data_dir / "tls-key.pem"
+    if settings.tls_cert is None and not (cert.exists() and key.exists()):
+        names = [settings.domain, "localhost", "127.0.0.1", "::1"]
+        await asyncio.to_thread(tls.make_self_signed, names, key, cert)
+    made = await initialize(
+        house.db,
+        domain=settings.domain,
+        operator_address=settings.operator_address,
+        makes_owner_key=not settings.master_key,
+        inbound_secret=settings.inbound_secret,
+        at=house.clock(),
+    )
+    if made.owner_key is not None:
+        write_secret(settings.data_dir / "owner.key", made.owner_key)
+    return made
+
+
+def write_secret(path: Path, secret: str) -> None:
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(secret + "\n", "utf-8")
+
+
+async def _organization(tx: Tx) -> Organization:
+    organization = await organizations.first(tx)
+    if organization is None:
+        raise NotFound("the installation has not been initialised: run `posthouse init`")
+    return organization
+
+
+async def _owner(house: House) -> Principal:
+    organization = await house.db.read(_organization)
+    return Principal(organization.id, is_owner=True)
+
+
+def check_level(level: str | None) -> str | None:
+    """A level this version has.
+
+    Raises:
+        Invalid: no level of ours.
+        NotBuilt: one that a later version has.
+    """
+    if level is None:
+        return None
+    if level not in LEVELS:
+        raise Invalid(f"the levels are {', '.join(LEVELS)}", field="level")
+    if level not in BUILT_LEVELS:
+        raise NotBuilt(f"the level {level} needs the outbound guard, which this version does not have", field="level")
+    return level
+
+
+async def inbox_create(house: House, *, address: str) -> dict[str, Any]:
+    """Make an inbox in the default organisation; one that exists is answered as it is."""
+    local, _, domain = address.strip().rpartition("@")
+    if not local:
+        local, domain = domain, house.settings.domain
+
+    async def unit(tx: Tx) -> dict[str, Any]:
+        organization = await _organization(tx)
+        existing = await accounts.by_address(tx, normalize(f"{local}@{domain}"))
+        if existing is None:
+            created = await account_rules.create(
+                tx,
+                organization.id,
+                at=house.clock(),
+                default_domain=house.settings.domain,
+                local_part=local,
+                domain=domain,
+            )
+            existing = created.account
+        return {"address": existing.main_address, "id": existing.id}
+
+    return await house.db.write(unit)
+
+
+async def key_create(
+    house: House,
+    *,
+    surface: str,
+    inbox: str | None = None,
+    scopes: list[str] | None = None,
+    level: str | None = None,
+    name: str = "",
+) -> dict[str, Any]:
+    """Make a key for a surface, for the whole default organisation or for one inbox."""
+    if surface not in KNOWN_SURFACES:
+        raise Invalid(f"the surfaces are {', '.join(KNOWN_SURFACES)}", field="surface")
+    if surface not in SURFACES:
+        raise NotBuilt(f"this version does not speak {surface} yet", field="surface")
+    unknown = sorted(set(scopes or ()) - PERMISSIONS)
+    if unknown:
+        raise Invalid(f"{unknown[0]!r} is no permission of {surface}", field="scopes")
+    checked = check_level(level)
+
+    async def unit(tx: Tx) -> dict[str, Any]:
+        organization = await _organization(tx)
+        account = None
+        if inbox:
+            account = await accounts.by_address(tx, normalize(inbox))
+            if account is None or account.organization_id != organization.id:
+                raise Invalid(f"there is no inbox {inbox}; make it with `posthouse inbox create`", field="inbox")
+        key, secret = await key_rules.create(
+            tx,
+            organization_id=organization.id,
+            surface=surface,
+            name=name or "made on the command line",
+            pod_id=account.pod_id if account else None,
+            account_id=account.id if account else None,
+            scopes=scopes,
+            level=checked,
+            at=house.clock(),
+        )
+        return {
+            "key": secret,
+            "id": key.id,
+            "surface": surface,
+            "inbox": account.main_address if account else None,
+            "organization": organization.id,
+        }
+
+    return await house.db.write(unit)
+
+
+async def key_list(house: House) -> dict[str, Any]:
+    """The keys of the default organisation, newest first; never the secrets."""
+
+    async def unit(tx: Tx) -> dict[str, Any]:
+        organization = await _organization(tx)
+        found = await keys.page(tx, organization.id)
+        known = await accounts.get_many(tx, [key.account_id for key in found if key.account_id])
+        return {
+            "keys": [
+                {
+                    "id": key.id,
+                    "prefix": key.prefix,
+                    "surface": key.surface,
+                    "name": key.name,
+                    "inbox": known[key.account_id].main_address if key.account_id in known else None,
+                    "level": key.level,
+                    "created_at": iso(key.created_at),
+                    "used_at": iso(key.used_at) if key.used_at else None,
+                }
+                for key in found
+            ]
+        }
+
+    await house.keys.flush()
+    return await house.db.read(unit)
+
+
+async def key_revoke(house: House, *, id: str) -> dict[str, Any]:
+    """Make a key worthless from now on."""
+
+    async def unit(tx: Tx) -> dict[str, Any]:
+        organization = await _organization(tx)
+        if not await keys.delete(tx, organization.id, id):
+            raise NotFound(f"there is no key {id}; `posthouse key list` shows them")
+        return {"revoked": id}
+
+    return await house.db.write(unit)
+
+
+async def level_set(house: House, *, level: str, inbox: str | None = None) -> dict[str, Any]:
+    """Change the oversight level of an inbox, or of the default organisation."""
+    checked = check_level(level)
+    assert checked is not None
+
+    async def unit(tx: Tx) -> dict[str, Any]:
+        organization = await _organization(tx)
+        if inbox is None:
+            await organizations.set_level(tx, organization.id, checked, house.clock())
+        else:
+            account = await accounts.by_address(tx, normalize(inbox))
+            if account is None or account.organization_id != organization.id:
+                raise NotFound(f"there is no inbox {inbox}")
+            await accounts.set_level(tx, account.id, checked, house.clock())
+        return {"level": checked, "inbox": inbox}
+
+    return await house.db.write(unit)
+
+
+async def pending(house: House) -> dict[str, Any]:
+    """What waits for the owner's decision, newest first."""
+
+    async def unit(tx: Tx) -> dict[str, Any]:
+        organization = await _organization(tx)
+        shown = []
+        for hold in await holds.pending(tx, organization.id):
+            submission = await submissions.get(tx, hold.submission_id)
+            account = await accounts.get(tx, hold.account_id)
+            if submission is None or account is None:
+                continue
+            message = await messages.get(tx, account.id, submission.message_id)
+            deliveries = await submissions.deliveries(tx, submission.id)
+            shown.append(
+                {
+                    "id": hold.id,
+                    "from": account.main_address,
+                    "to": [delivery.recipient for delivery in deliveries],
+                    "subject": message.subject if message else "",
+                    "preview": message.preview if message else "",
+                    "findings": hold.findings,
+                    "created_at": iso(hold.created_at),
+                }
+            )
+        return {"pending": shown}
+
+    return await house.db.read(unit)
+
+
+async def approve(house: House, *, id: str) -> dict[str, Any]:
+    """Send what was held."""
+    hold = await approvals.approve(house.db, await _owner(house), id, house.clock)
+    return {"id": hold.id, "state": hold.state}
+
+
+async def reject(house: House, *, id: str, reason: str | None = None) -> dict[str, Any]:
+    """Never send what was held."""
+    hold = await approvals.reject(house.db, await _owner(house), id, reason, house.clock)
+    return {"id": hold.id, "state": hold.state}
+
+
+async def events_latest(house: House, *, limit: int = 50) -> dict[str, Any]:
+    """The latest events, oldest first."""
+
+    async def unit(tx: Tx) -> dict[str, Any]:
+        organization = await _organization(tx)
+        found = await events.latest(tx, organization.id, limit)
+        known = await accounts.get_many(tx, sorted({event.account_id for event in found if event.account_id}))
+        return {
+            "events": [
+                {
+                    "id": event.id,
+                    "at": iso(event.at),
+                    "type": event.type,
+                    "inbox": known[event.account_id].main_address if event.account_id in known else None,
+                    "message_id": event.message_id,
+                    **event.payload,
+                }
+                for event in reversed(found)
+            ]
+        }
+
+    return await house.db.read(unit)
+
+
+async def undelete_list(house: House) -> dict[str, Any]:
+    """What can still be brought back, newest first."""
+
+    async def unit(tx: Tx) -> dict[str, Any]:
+        organization = await _organization(tx)
+        return {
+            "graves": [
+                {
+                    "id": grave.id,
+                    "kind": grave.kind,
+                    "what": grave.payload.get("subject") or grave.payload.get("main_address") or "",
+                    "destroyed_at": iso(grave.destroyed_at),
+                    "until": iso(grave.expires_at),
+                }
+                for grave in await graveyard.page(tx, organization.id)
+            ]
+        }
+
+    return await house.db.read(unit)
+
+
+async def undelete_one(house: House, *, id: str) -> dict[str, Any]:
+    """Bring back a message, or an inbox with its mail."""
+    organization = await house.db.read(_organization)
+    total = await undelete.bring_back(house.db, house.blobs, organization.id, id, house.clock())
+    return {"id": id, "messages": total}
+
+
+async def reindex(house: House) -> dict[str, Any]:
+    """Build the text index anew."""
+    return {"messages": await indexing.rebuild(house.db)}
+
+
+async def backup(house: House, *, path: str) -> dict[str, Any]:
+    """Copy database, blobs and keys, as of one instant, into a new folder.
+
+    Blobs never change and are copied after the database, so that whatever it names is there.
+    """
+    target = Path(path)
+    if target.exists() and any(target.iterdir()):
+        raise Invalid(f"{target} is not empty", field="path")
+    if not isinstance(house.db, SqliteDatabase):
+        raise Invalid("this database is on a server: back it up with pg_dump, and copy the folder blobs")
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    await house.db.backup(target / "posthouse.db")
+    source = house.settings.data_dir
+
+    def copy() -> int:
+        total = 0
+        for name in ("tls-cert.pem", "tls-key.pem", "owner.key", "posthouse.toml"):
+            if (source / name).exists():
+                shutil.copy2(source / name, target / name)
+        if (source / "blobs").exists():
+            shutil.copytree(source / "blobs", target / "blobs", ignore=shutil.ignore_patterns(".new-*"))
+            total = sum(1 for file in (target / "blobs").rglob("*") if file.is_file())
+        return total
+
+    return {"path": str(target), "blob_files": await asyncio.to_thread(copy)}
+
+
+async def doctor(house: House) -> dict[str, Any]:
+    """What is well and what is not: each check with a sentence that says what to do."""
+    settings = house.settings
+    checks: list[dict[str, Any]] = []
+
+    def note(name: str, ok: bool, text: str) -> None:
+        checks.append({"check": name, "ok": ok, "text": text})
+
+    async def look(tx: Tx) -> tuple[int, int | None, int, list[domains.Domain | None]]:
+        organization = await _organization(tx)
+        waiting = await holds.pending(tx, organization.id)
+        names = await domains.all_names(tx)
+        return (
+            await spool.count(tx),
+            await spool.next_due(tx),
+            len(waiting),
+            [await domains.get(tx, name) for name in names],
+        )
+
+    spooled, oldest, waiting, known = await house.db.read(look)
+    note("database", True, f"{house.db.engine} answers")
+    late = oldest is not None and house.clock() - oldest > 60_000
+    note("spool", not late, f"{spooled} mails wait to be filed" + (": is a worker running?" if late else ""))
+    mode = settings.data_dir.stat().st_mode & 0o077
+    note("data folder", not mode, "only its owner reads it" if not mode else "others can read it: chmod 700")
+    free = shutil.disk_usage(settings.data_dir).free
+    note("disk", free > 1 << 30, f"{free >> 20} MB free")
+    note(
+        "outbound",
+        settings.outbound != "catch",
+        "outside mail leaves this machine"
+        if settings.outbound != "catch"
+        else f"outside mail stays here, in {settings.operator_address}: set OUTBOUND to mx or a smarthost",
+    )
+    note(
+        "approvals",
+        not waiting or bool(settings.owner_email),
+        f"{waiting} messages wait for the owner"
+        + ("" if settings.owner_email else "; no OWNER_EMAIL is set: look with `posthouse pending`"),
+    )
+    cert = settings.tls_cert or settings.data_dir / "tls-cert.pem"
+    if cert.exists():
+        not_after = x509.load_pem_x509_certificate(cert.read_bytes()).not_valid_after_utc
+        days = (not_after - to_datetime(house.clock())).days
+        note("certificate", days > 14, f"good for {days} days")
+    for domain in known:
+        if domain is not None:
+            await _check_dkim(house, domain.name, note)
+    return {"ok": all(check["ok"] for check in checks), "checks": checks}
+
+
+async def _check_dkim(house: House, name: str, note: Callable[[str, bool, str], None]) -> None:
+    stored = await house.db.read(lambda tx: domains.dkim_keys(tx, name))
+    local = name.endswith((".localhost", ".test", ".local", ".internal")) or "." not in name
+    for key in stored:
+        loaded = load_key(key.domain, key.selector, key.private_key.encode("ascii"))
+        where, wanted = dns_name(loaded), dns_record(loaded)
+        if local:
+            continue
+        try:
+            found = [record.decode("utf-8", "replace") for record in await house.resolver.txt(where)]
+        except Exception:  # any failure of DNS is the same news here
+            found = []
+        ok = "".join(wanted.split()) in {"".join(record.split()) for record in found}
+        note(f"DKIM {name}", ok, "published" if ok else f"publish TXT {where}: {wanted}")
+    if local:
+        note(f"domain {name}", True, "is for this machine only")
+
+
+async def whoami(house: House) -> dict[str, Any]:
+    """Where this server listens."""
+    return {"ports": house.ports, "domain": split(house.settings.operator_address)[1]}
+
+
+# What the control socket answers.
+COMMANDS: dict[str, Command] = {
+    "inbox_create": inbox_create,
+    "key_create": key_create,
+    "key_list": key_list,
+    "key_revoke": key_revoke,
+    "level_set": level_set,
+    "pending": pending,
+    "approve": approve,
+    "reject": reject,
+    "events": events_latest,
+    "undelete_list": undelete_list,
+    "undelete": undelete_one,
+    "reindex": reindex,
+    "backup": backup,
+    "doctor": doctor,
+    "whoami": whoami,
+}

@@ -1,0 +1,106 @@
+"""How AgentMail tells of an event: the body, and the Svix headers that sign it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from posthouse.api.agentmail.shapes import messages as message_shapes
+from posthouse.api.agentmail.shapes import threads as thread_shapes
+from posthouse.api.agentmail.shapes.common import EVENT_PREFIX, MESSAGE_PREFIX, THREAD_PREFIX, time
+from posthouse.events import outbox
+from posthouse.events.webhooks import MAX_BODY_BYTES, Dialect
+from posthouse.kit.errors import NotFound
+from posthouse.mail import reading
+from posthouse.store import accounts, messages
+from posthouse.store.database import Tx
+from posthouse.store.events import Event
+from posthouse.store.webhooks import WebhookDelivery, WebhookEndpoint
+from posthouse.wire import svix
+
+_RECEIVED = (
+    outbox.MESSAGE_RECEIVED,
+    outbox.RECEIVED_SPAM,
+    outbox.RECEIVED_BLOCKED,
+    outbox.RECEIVED_UNAUTHENTICATED,
+)
+# The object beside the ids, by event type.
+_KEYS = {
+    outbox.MESSAGE_SENT: "send",
+    outbox.MESSAGE_DELIVERED: "delivery",
+    outbox.MESSAGE_BOUNCED: "bounce",
+    outbox.MESSAGE_COMPLAINED: "complaint",
+    outbox.MESSAGE_REJECTED: "reject",
+}
+
+
+async def body_of(tx: Tx, event: Event) -> dict[str, Any] | None:
+    """An event as AgentMail's webhooks and its WebSocket tell it; None when its message is gone."""
+    account = await accounts.get(tx, event.account_id) if event.account_id else None
+    if account is None or event.message_id is None:
+        return None
+    told: dict[str, Any] = {"type": "event", "event_type": event.type, "event_id": EVENT_PREFIX + event.id}
+    if event.type in _RECEIVED:
+        try:
+            placed, body = await reading.get(tx, account.id, event.message_id)
+            thread = await reading.get_thread(tx, account.id, placed.message.thread_id)
+        except NotFound:
+            return None
+        known = await messages.ids_by_header(tx, account.id, message_shapes.named_ids([placed.message]))
+        message = msgspec.to_builtins(message_shapes.message_of(placed, body, account.main_address, known))
+        # An older documented payload has these two.
+        message["from_"] = [message["from"]]
+        message["organization_id"] = event.organization_id
+        told["message"] = message
+        told["thread"] = msgspec.to_builtins(
+            thread_shapes.item_of(thread, account.main_address, thread_shapes.shown(thread, ()))
+        )
+        return told
+    if event.type not in _KEYS:
+        return None
+    facts: dict[str, Any] = {
+        "inbox_id": account.main_address,
+        "thread_id": THREAD_PREFIX + event.payload["thread_id"],
+        "message_id": MESSAGE_PREFIX + event.message_id,
+        "timestamp": time(event.at),
+    }
+    recipients = event.payload.get("recipients", [])
+    if event.type == outbox.MESSAGE_REJECTED:
+        facts["reason"] = event.payload.get("reason") or "rejected"
+    elif event.type == outbox.MESSAGE_BOUNCED:
+        facts |= {"type": "Permanent", "sub_type": "General", "recipients": recipients}
+    elif event.type == outbox.MESSAGE_COMPLAINED:
+        facts |= {"type": "abuse", "sub_type": event.payload.get("type", "abuse"), "recipients": recipients}
+    else:
+        facts["recipients"] = recipients
+    told[_KEYS[event.type]] = facts
+    return told
+
+
+async def _render(tx: Tx, endpoint: WebhookEndpoint, event: Event) -> bytes | None:
+    told = await body_of(tx, event)
+    if told is None:
+        return None
+    if "message" in told and set(told["message"]["labels"]) & set(endpoint.hidden_labels):
+        return None
+    data = msgspec.json.encode(told)
+    if len(data) > MAX_BODY_BYTES and "message" in told:
+        for name in ("html", "text", "extracted_html", "extracted_text", "headers"):
+            told["message"].pop(name, None)
+        data = msgspec.json.encode(told)
+    return data
+
+
+def _headers(endpoint: WebhookEndpoint, delivery: WebhookDelivery, at: int, body: bytes) -> Mapping[str, str]:
+    message_id = MESSAGE_PREFIX + delivery.id  # the same at every attempt: receivers tell repeats by it
+    timestamp = at // 1000
+    return {
+        "svix-id": message_id,
+        "svix-timestamp": str(timestamp),
+        "svix-signature": svix.sign(endpoint.secret, message_id, timestamp, body),
+    }
+
+
+DIALECT = Dialect(render=_render, headers=_headers)

@@ -1,0 +1,216 @@
+"""Messages: list, get, mark, delete; raw and attachments by signed link."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Request, Response, delete, get, patch
+
+from posthouse.api.agentmail import scope
+from posthouse.api.agentmail.auth import hidden_labels, need
+from posthouse.api.agentmail.routes.common import Limit, PageToken, Texts, limit_of
+from posthouse.api.agentmail.shapes import messages as shapes
+from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX, instant, time
+from posthouse.api.agentmail.shapes.labels import filter_of, patch_of
+from posthouse.api.kit import Services, base_url, list_of, page_token, read_page_token
+from posthouse.api.links import LIFETIME_MS, LinkTarget
+from posthouse.kit.errors import NotFound
+from posthouse.kit.principal import Principal
+from posthouse.mail import filing, marking, reading
+from posthouse.mail.journal import changing
+from posthouse.store import messages
+from posthouse.store.database import Tx
+
+_INCLUDES = ("spam", "blocked", "unauthenticated", "trash")
+
+
+@get("/v0/inboxes/{inbox_id:str}/messages", operation_id="messages_list")
+async def list_messages(
+    services: Services,
+    principal: Principal,
+    inbox_id: str,
+    limit: Limit = None,
+    page_token_: PageToken = None,
+    labels: Texts = None,
+    before: str | None = None,
+    after: str | None = None,
+    ascending: bool = False,
+    include_spam: bool = False,
+    include_blocked: bool = False,
+    include_unauthenticated: bool = False,
+    include_trash: bool = False,
+    from_: Texts = None,
+    to: Texts = None,
+    subject: Texts = None,
+) -> shapes.MessageList:
+    """An inbox's messages, newest first; all given labels must be on a message."""
+    need(principal, "message_read")
+    size = limit_of(limit)
+    flags = (include_spam, include_blocked, include_unauthenticated, include_trash)
+    included = [name for name, flag in zip(_INCLUDES, flags, strict=True) if flag]
+    wanted = list_of(labels, "labels")
+    texts = {
+        "from_": list_of(from_, "from"),
+        "to": list_of(to, "to"),
+        "subject": list_of(subject, "subject"),
+    }
+    filter_ = filter_of(
+        wanted,
+        included=included,
+        hidden=hidden_labels(principal),
+        after=instant(after, "after"),
+        before=instant(before, "before"),
+        **texts,
+    )
+    filters = {"of": "messages", "inbox": inbox_id, "ascending": ascending, "labels": wanted, "with": included,
+               "after": after, "before": before, **texts}  # fmt: skip
+    position = read_page_token(page_token_, filters)
+
+    async def unit(tx: Tx) -> tuple[list[shapes.MessageItem], tuple[int, str] | None]:
+        account = await scope.inbox(tx, principal, inbox_id)
+        if filter_ is None:
+            return [], None
+        found, more = await reading.page(tx, account.id, filter_, after=position, ascending=ascending, limit=size)
+        named = shapes.named_ids([placed.message for placed in found])
+        known = await messages.ids_by_header(tx, account.id, named) if named else {}
+        return [shapes.item_of(placed, account.main_address, known) for placed in found], more
+
+    items, more = await services.db.read(unit)
+    return shapes.MessageList(count=len(items), limit=size, messages=items, next_page_token=page_token(more, filters))
+
+
+@get("/v0/inboxes/{inbox_id:str}/messages/{message_id:str}", operation_id="messages_get")
+async def get_message(services: Services, principal: Principal, inbox_id: str, message_id: str) -> shapes.Message:
+    """One message. `extracted_text` is what is new in a reply."""
+    need(principal, "message_read")
+
+    async def unit(tx: Tx) -> shapes.Message:
+        found = await scope.message(tx, principal, inbox_id, message_id, hidden_labels(principal))
+        named = shapes.named_ids([found.placed.message])
+        known = await messages.ids_by_header(tx, found.account.id, named) if named else {}
+        return shapes.message_of(found.placed, found.body, found.account.main_address, known)
+
+    return await services.db.read(unit)
+
+
+@patch("/v0/inboxes/{inbox_id:str}/messages/{message_id:str}", operation_id="messages_update")
+async def update_message(
+    services: Services, principal: Principal, inbox_id: str, message_id: str, data: shapes.UpdateMessage
+) -> shapes.Message:
+    """Add and remove labels; `trash` and `spam` move the message, `read` and `unread` mark it."""
+    need(principal, "message_update")
+    change = patch_of(shapes.labels_given(data.add_labels), shapes.labels_given(data.remove_labels))
+
+    async def unit(tx: Tx) -> shapes.Message:
+        hidden = hidden_labels(principal)
+        found = await scope.message(tx, principal, inbox_id, message_id, hidden)
+        async with changing(tx, found.account.id, services.clock()) as journal:
+            await marking.apply(tx, journal, found.placed, change)
+        placed, body = await reading.get(tx, found.account.id, found.placed.message.id)
+        known = await messages.ids_by_header(tx, found.account.id, shapes.named_ids([placed.message]))
+        return shapes.message_of(placed, body, found.account.main_address, known)
+
+    return await services.db.write(unit)
+
+
+@delete("/v0/inboxes/{inbox_id:str}/messages/{message_id:str}", operation_id="messages_delete")
+async def delete_message(services: Services, principal: Principal, inbox_id: str, message_id: str) -> None:
+    """Delete a message for good, as far as any key can see."""
+    need(principal, "message_delete")
+
+    async def unit(tx: Tx) -> None:
+        found = await scope.message(tx, principal, inbox_id, message_id, hidden_labels(principal))
+        async with changing(tx, found.account.id, services.clock()) as journal:
+            await filing.destroy(tx, journal, found.placed.message, organization_id=found.account.organization_id)
+
+    await services.db.write(unit)
+
+
+@get("/v0/inboxes/{inbox_id:str}/messages/{message_id:str}/raw", operation_id="messages_get_raw")
+async def get_raw(
+    request: Request[Any, Any, Any], services: Services, principal: Principal, inbox_id: str, message_id: str
+) -> shapes.RawLink | Response[bytes]:
+    """A link to the message as it came. Clients before version 2 get the bytes themselves."""
+    need(principal, "message_read")
+    found = await services.db.read(
+        lambda tx: scope.message(tx, principal, inbox_id, message_id, hidden_labels(principal))
+    )
+    message = found.placed.message
+    if _wants_bytes(request):
+        raw = await services.blobs.read(message.blob_hash)
+        return Response(raw, media_type="message/rfc822", headers={"x-content-type-options": "nosniff"})
+    url, expires_at = link(request, services, principal, message.account_id, message.id, "")
+    return shapes.RawLink(
+        message_id=MESSAGE_PREFIX + message.id,
+        size=message.size_bytes,
+        download_url=url,
+        expires_at=time(expires_at),
+    )
+
+
+@get(
+    "/v0/inboxes/{inbox_id:str}/messages/{message_id:str}/attachments/{attachment_id:str}",
+    operation_id="messages_get_attachment",
+)
+async def get_attachment(
+    request: Request[Any, Any, Any],
+    services: Services,
+    principal: Principal,
+    inbox_id: str,
+    message_id: str,
+    attachment_id: str,
+) -> shapes.AttachmentLink:
+    """What an attachment is, and a link to its bytes that needs no key for an hour."""
+    need(principal, "message_read")
+    found = await services.db.read(
+        lambda tx: scope.message(tx, principal, inbox_id, message_id, hidden_labels(principal))
+    )
+    return attachment_link(request, services, principal, found.placed, attachment_id)
+
+
+def attachment_link(
+    request: Request[Any, Any, Any],
+    services: Services,
+    principal: Principal,
+    placed: reading.Placed,
+    attachment_id: str,
+) -> shapes.AttachmentLink:
+    """An attachment of a message with its link. Raises `NotFound`."""
+    message = placed.message
+    part = next((part for part in message.attachments if shapes.attachment_id(message, part) == attachment_id), None)
+    if part is None:
+        raise NotFound("there is no such attachment", field="attachment_id")
+    url, expires_at = link(request, services, principal, message.account_id, message.id, part.part_id)
+    shown = shapes.attachment_of(message, part)
+    return shapes.AttachmentLink(
+        attachment_id=shown.attachment_id,
+        size=shown.size,
+        download_url=url,
+        expires_at=time(expires_at),
+        filename=shown.filename,
+        content_type=shown.content_type,
+        content_disposition=shown.content_disposition,
+        content_id=shown.content_id,
+    )
+
+
+def link(
+    request: Request[Any, Any, Any],
+    services: Services,
+    principal: Principal,
+    account_id: str,
+    message_id: str,
+    part: str,
+) -> tuple[str, int]:
+    """A signed URL and when it expires."""
+    expires_at = services.clock() + LIFETIME_MS
+    token = services.links.token(LinkTarget(account_id, message_id, part, principal.key_id or "", expires_at))
+    origin = base_url(services.settings, request.url.scheme, request.headers.get("host", request.url.netloc))
+    return f"{origin}/files/{token}", expires_at
+
+
+def _wants_bytes(request: Request[Any, Any, Any]) -> bool:
+    """Whether the caller is a published client from before raw became a link."""
+    version = request.headers.get("x-fern-sdk-version", "")
+    name = request.headers.get("x-fern-sdk-name", "")
+    return name == "agentmail" and version.startswith("0.") and request.headers.get("x-fern-language") == "Python"

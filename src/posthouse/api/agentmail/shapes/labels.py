@@ -1,0 +1,166 @@
+"""Labels: AgentMail's one way of saying where a message lies, what became of it and what it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from posthouse.kit.errors import Invalid
+from posthouse.mail.filing import BLOCKED, DRAFT, FLAGGED, HELD, SEEN, UNAUTHENTICATED
+from posthouse.mail.mailboxes import JUNK, TRASH
+from posthouse.mail.marking import Patch
+from posthouse.mail.reading import Placed
+from posthouse.store.listing import MessageFilter
+
+# Written by the server alone.
+SYSTEM = frozenset(
+    {
+        "sent", "received", "blocked", "unauthenticated", "scheduled", "draft", "held", "bounced", "delivered",
+        "complained", "rejected",
+    }
+)  # fmt: skip
+# Settable, with a meaning of their own.
+MEANINGFUL = frozenset({"read", "unread", "spam", "trash", "starred"})
+_DELIVERY = {
+    "delivered": "delivered",
+    "bounced": "bounced",
+    "failed": "bounced",
+    "complained": "complained",
+    "rejected": "rejected",
+}
+_FROM_KEYWORD = {BLOCKED: "blocked", UNAUTHENTICATED: "unauthenticated", HELD: "held", FLAGGED: "starred"}
+
+
+def labels_of(placed: Placed) -> list[str]:
+    """A message's labels, in alphabetical order."""
+    message, roles = placed.message, placed.roles
+    labels = {keyword for keyword in message.keywords if not keyword.startswith("$")}
+    labels.update(label for keyword, label in _FROM_KEYWORD.items() if keyword in message.keywords)
+    if message.direction == "in":
+        labels.update(("received", "read" if SEEN in message.keywords else "unread"))
+    elif DRAFT in message.keywords:
+        labels.add("draft")
+    elif message.delivery_state not in ("held", "rejected", "canceled"):
+        labels.add("sent")
+    if message.delivery_state in _DELIVERY:
+        labels.add(_DELIVERY[message.delivery_state])
+    if JUNK in roles and "blocked" not in labels:
+        labels.add("spam")
+    if TRASH in roles:
+        labels.add("trash")
+    return sorted(labels)
+
+
+def free_labels(labels: Iterable[str] | None, field: str = "labels") -> list[str]:
+    """The labels a sender gives a message: the server's own words in them are passed over."""
+    found = []
+    for label in labels or ():
+        if label.startswith("$"):
+            raise Invalid("a label does not begin with $", field=field)
+        if label not in SYSTEM and label not in MEANINGFUL:
+            found.append(label)
+    return found
+
+
+def patch_of(add: Collection[str], remove: Collection[str]) -> Patch:
+    """What adding and removing labels means for a message. A label in both is removed.
+
+    Raises:
+        Invalid: one of them is written by the server alone.
+    """
+    for name, labels in (("add_labels", add), ("remove_labels", remove)):
+        for label in labels:
+            if label in SYSTEM or label.startswith("$"):
+                raise Invalid(f"{label!r} is set by the server", field=name)
+    added = [label for label in add if label not in remove]
+    keywords_added = {label for label in added if label not in MEANINGFUL}
+    keywords_removed = {label for label in remove if label not in MEANINGFUL}
+    if "read" in added or "unread" in remove:
+        keywords_added.add(SEEN)
+    if "unread" in added or "read" in remove:
+        keywords_removed.add(SEEN)
+    if "starred" in added:
+        keywords_added.add(FLAGGED)
+    if "starred" in remove:
+        keywords_removed.add(FLAGGED)
+    take_from = {role for label, role in (("trash", TRASH), ("spam", JUNK)) if label in remove}
+    return Patch(
+        add=keywords_added,
+        remove=keywords_removed,
+        move_to="trash" if "trash" in added else "junk" if "spam" in added else None,
+        take_from=take_from,
+    )
+
+
+def filter_of(
+    labels: Collection[str],
+    *,
+    included: Collection[str],
+    hidden: Collection[str],
+    after: int | None,
+    before: int | None,
+    from_: Collection[str] = (),
+    to: Collection[str] = (),
+    subject: Collection[str] = (),
+) -> MessageFilter | None:
+    """The core's filter for a listing; None when nothing can match.
+
+    Args:
+        labels: all of these must be on the message.
+        included: of spam, blocked, unauthenticated and trash, those that are not left out.
+        hidden: those the key may not see, whatever is asked for.
+    """
+    if set(labels) & set(hidden):
+        return None
+    shown = (set(included) | set(labels)) - set(hidden)
+    keywords, without = [], ["$draft"]
+    roles: list[str] = []
+    without_roles = [role for label, role in (("spam", JUNK), ("trash", TRASH)) if label not in shown]
+    directions: set[str] = {"in", "out"}
+    without.extend(keyword for keyword in (BLOCKED, UNAUTHENTICATED) if _FROM_KEYWORD[keyword] not in shown)
+    if "blocked" in labels and JUNK in without_roles:
+        without_roles.remove(JUNK)  # blocked mail lies there
+    states: list[str] = []
+    for label in labels:
+        if label == "read":
+            keywords.append(SEEN)
+            directions &= {"in"}
+        elif label == "unread":
+            without.append(SEEN)
+            directions &= {"in"}
+        elif label == "received":
+            directions &= {"in"}
+        elif label == "sent":
+            directions &= {"out"}
+            without.append(HELD)
+        elif label == "spam":
+            roles.append(JUNK)
+            without.append(BLOCKED)
+        elif label == "trash":
+            roles.append(TRASH)
+        elif label in ("draft", "scheduled"):
+            return None
+        elif label in _DELIVERY.values():
+            states.append(label)
+        else:
+            keyword = next((keyword for keyword, name in _FROM_KEYWORD.items() if name == label), label)
+            keywords.append(keyword)
+    if not directions or len(states) > 1 or set(keywords) & set(without):
+        return None
+    return MessageFilter(
+        keywords=keywords,
+        without_keywords=[keyword for keyword in without if keyword not in keywords],
+        roles=roles,
+        without_roles=without_roles,
+        directions=sorted(directions) if directions != {"in", "out"} else (),
+        delivery_states=tuple(state for state, label in _DELIVERY.items() if label in states),
+        after=after,
+        before=before,
+        from_contains=tuple(from_),
+        to_contains=tuple(to),
+        subject_contains=tuple(subject),
+    )
+
+
+def is_visible(labels: Collection[str], hidden: Collection[str]) -> bool:
+    """Whether a key that may not see `hidden` labels sees a message with these."""
+    return not set(labels) & set(hidden)

@@ -1,0 +1,135 @@
+"""One origin for all surfaces: which app a path belongs to, and what is answered before any of them.
+
+Paths are matched by whole segments, never by a prefix of characters. A path nobody owns, a method nobody
+takes and a body that is too large are answered in the owner's own format. An answer carries the CORS headers
+and whatever headers the surface left for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from posthouse.api import files, root
+from posthouse.api.agentmail import app as agentmail
+from posthouse.api.agentmail import errors as agentmail_errors
+from posthouse.api.kit import Services
+from posthouse.kit.errors import PosthouseError, TooLarge
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+ErrorBody = Callable[[PosthouseError], tuple[int, bytes]]
+
+_EXPOSED = (
+    "Authorization, Retry-After, Idempotency-Replayed, X-RateLimit-Limit, X-RateLimit-Remaining, "
+    "X-RateLimit-Reset, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset"
+)
+_CORS = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", _EXPOSED.encode()),
+)
+_PREFLIGHT = (
+    *_CORS,
+    (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+    (b"access-control-allow-headers", b"*, Authorization, Content-Type, Idempotency-Key, X-API-Key"),
+    (b"access-control-max-age", b"86400"),
+    (b"content-length", b"0"),
+)
+# A Message-ID in a path may have a slash between its angle brackets; it is one segment all the same.
+_BRACKETED = re.compile(r"<[^<>]*/[^<>]*>")
+
+
+class Surface(NamedTuple):
+    """An app, and how its owner tells an error found before it."""
+
+    app: AsgiApp
+    error: ErrorBody
+
+
+class Dispatcher:
+    """The ASGI application that uvicorn serves."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        # Base64 is a third longer than what it carries; the rest of the body is small.
+        self._max_body = services.settings.max_message_bytes * 3 // 2 + 1_048_576
+        self._agentmail = Surface(
+            agentmail.create(services, max_body_bytes=self._max_body),  # type: ignore[arg-type]
+            _agentmail_error,
+        )
+        self._root = root.Root(services, {"agentmail": self._agentmail.app})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        path: str = scope["path"]
+        scope["state"] = {}
+        if scope["method"] == "OPTIONS":
+            await send({"type": "http.response.start", "status": 204, "headers": list(_PREFLIGHT)})
+            await send({"type": "http.response.body", "body": b""})
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_CORS, *scope["state"].get("answer_headers", ())]
+            await send(message)
+
+        surface = self._owner(path)
+        if surface is None:
+            first = path.split("/", 2)[1]
+            if first == "files":
+                status, headers, body = await files.serve(self._services, path.removeprefix("/files/"))
+                await _answer(send_with_headers, status, headers, body, scope["method"])
+            else:
+                status, headers, body = await self._root.answer(scope)
+                await _answer(send_with_headers, status, headers, body, scope["method"])
+            return
+        if _declared_length(scope) > self._max_body:
+            status, body = surface.error(TooLarge(f"a request body has at most {self._max_body} octets"))
+            await _answer(send_with_headers, status, {"content-type": "application/json"}, body, scope["method"])
+            return
+        if "<" in path and "/" in path:
+            scope["path"] = _BRACKETED.sub(lambda found: found.group().replace("/", "%2F"), path)
+        await surface.app(scope, receive, send_with_headers)
+
+    def _owner(self, path: str) -> Surface | None:
+        return self._agentmail if path.split("/", 2)[1] == "v0" else None
+
+
+def _declared_length(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) if value.isdigit() else 0
+    return 0
+
+
+def _agentmail_error(error: PosthouseError) -> tuple[int, bytes]:
+    row = agentmail_errors.row_of(error)
+    return row.status, msgspec.json.encode(agentmail_errors.body(row, error.message, reason=error.reason))
+
+
+async def _answer(send: Send, status: int, headers: dict[str, str], body: bytes, method: str) -> None:
+    listed = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    listed.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": listed})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    """The apps have nothing of their own to start: `app.py` starts and stops the parts."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,59 @@
+"""`/files/{token}`: bytes behind a signed link, always as a download and never to run in a browser."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from posthouse.api.kit import Services
+from posthouse.kit.errors import Gone, NotFound
+from posthouse.store import keys, messages
+from posthouse.store.database import Tx
+from posthouse.store.messages import Message, StoredAttachment
+from posthouse.wire.message import decode_span
+
+_SAFE_HEADERS = {
+    "x-content-type-options": "nosniff",
+    # Should a browser show it all the same: no scripts, no frames, no forms, no origin.
+    "content-security-policy": "sandbox; default-src 'none'",
+    "cache-control": "private, no-store",
+    "cross-origin-resource-policy": "cross-origin",
+    "referrer-policy": "no-referrer",
+}
+
+
+async def serve(services: Services, token: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body for a token."""
+    try:
+        target = services.links.open(token, services.clock())
+
+        async def look(tx: Tx) -> tuple[Message, StoredAttachment | None]:
+            message = await messages.get(tx, target.account_id, target.message_id)
+            if message is None or (target.key_id and not await keys.exists(tx, target.key_id)):
+                raise Gone("the file is no longer there")
+            if not target.part:
+                return message, None
+            part = next((part for part in message.attachments if part.part_id == target.part), None)
+            if part is None:
+                raise NotFound("there is no such file")
+            return message, part
+
+        message, part = await services.db.read(look)
+        raw = await services.blobs.read(message.blob_hash)
+    except Gone as error:
+        return 410, {"content-type": "text/plain; charset=utf-8"}, error.message.encode()
+    except NotFound as error:
+        return 404, {"content-type": "text/plain; charset=utf-8"}, error.message.encode()
+    if part is None:
+        return 200, _headers("message/rfc822", f"{message.id}.eml"), raw
+    data = decode_span(raw, part.start, part.end, part.encoding)
+    return 200, _headers(part.content_type, part.filename or f"attachment-{part.part_id}"), data
+
+
+def _headers(content_type: str, filename: str) -> dict[str, str]:
+    ascii_name = "".join(c if 32 <= ord(c) < 127 and c not in '"\\' else "_" for c in filename)
+    return {
+        "content-type": content_type,
+        # RFC 6266 §4.3 with RFC 8187
+        "content-disposition": f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(filename, safe='')}",
+        **_SAFE_HEADERS,
+    }
