@@ -79,7 +79,7 @@ class House:
             if not token:
                 return found
 
-    def wait_filed(self, address: str, count: int, timeout_s: float = 300.0) -> float:
+    def wait_filed(self, address: str, count: int, timeout_s: float = 60.0) -> float:
         """Wait until the inbox lists so many messages; returns the instant (monotonic seconds) it did.
 
         New messages are looked for from the newest page on, until a page holds none; the count is then confirmed

@@ -20,9 +20,6 @@ def _message(id_: str, thread_id: str, **values: Any) -> Message:
     return Message(id=id_, thread_id=thread_id, **(given | values))
 
 
-_EMPTY = MessageBody("m", [], None, None, None, None, None, [], {})
-
-
 async def _stored_keywords(db: Database, message_id: str) -> list[str]:
     found = await rows(
         db, "SELECT keyword FROM message_keyword WHERE message_id = :id ORDER BY keyword", id=message_id

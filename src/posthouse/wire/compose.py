@@ -21,6 +21,7 @@ from posthouse.wire.header_encode import (
     format_date,
     message_ids,
     parameterized,
+    safe,
     unstructured,
 )
 from posthouse.wire.headers import parse_message_ids, parse_parameters, read_section
@@ -245,6 +246,8 @@ _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,60}/[a-z0-9!#$&^_.+-]{1,80}")
 
 
 def _attached(attachment: Attachment) -> list[bytes]:
+    safe(attachment.content_type, "attachments.content_type")
+    safe(attachment.filename, "attachments.filename")
     content_type, parameters = parse_parameters(attachment.content_type)
     if not _TYPE.fullmatch(content_type) or content_type.startswith("multipart/"):
         content_type, parameters = "application/octet-stream", {}

@@ -127,10 +127,12 @@ class _Writer:
         self.breaks = max(self.breaks, breaks)
         self.space = False
 
-    def begin_item(self, mark: str) -> None:
+    def begin_item(self, mark: str, *, first: bool) -> None:
         """An item of a list begins; its text stands behind the mark."""
         self.end_item()
         self.end_block(1)
+        if not first:
+            self.breaks = 1
         self._start_line()
         self.line.append(mark)
         self.bullet = True
@@ -180,7 +182,7 @@ class _TextReader:
         self.elements = Elements()
         self.hidden_at = -1  # height of the stack at which the hidden element stands
         self.links: list[tuple[str, int, int]] = []  # target; lines, and pieces of the line, before its words
-        self.lists: list[int] = []  # the next number of each open list; -1 for one without numbers
+        self.lists: list[int] = []  # the number of the next item of each open list, negative where none is shown
         self.pre = 0
 
     def take(self, html: str, token: Token) -> None:
@@ -222,9 +224,9 @@ class _TextReader:
             writer.indent = max(0, len(self.lists) - 1)
         elif name == "li":
             number = self.lists[-1] if self.lists else -1
-            if number >= 0:
-                self.lists[-1] = number + 1
-            writer.begin_item(f"{number}. " if number >= 0 else "- ")
+            if self.lists:
+                self.lists[-1] += 1 if number > 0 else -1
+            writer.begin_item(f"{number}. " if number > 0 else "- ", first=number in (1, -1))
         elif name == "blockquote":
             writer.quotes += 1
         elif name == "pre":
@@ -375,6 +377,7 @@ def sanitize(html: str) -> str:
         tags=set(_SAFE_TAGS),
         attributes=_SAFE_ATTRIBUTES,
         url_schemes=_SAFE_SCHEMES,
+        url_relative="deny",  # it would be relative to us
         link_rel="noopener noreferrer nofollow",
         filter_style_properties=_SAFE_STYLES,
         set_tag_attribute_values={"a": {"target": "_blank"}},

@@ -21,19 +21,19 @@ _MAX_LINE_CHARS = 400
 # en de fr es it pt nl sv da/no fi pl cs sk ru uk tr hu ro
 _OPENERS = (
     r"On|Am|Le|El|Il|Em|A|Op|Den|På|Pe|W dniu|Dnia|Dne|Dňa|Na|Vào|Пн|Вт|Ср|Чт|Пт|Сб|Вс|"
-    r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{1,2}[. ]\s?\w{3,12}"
+    r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{1,2}[. ]\s?\w{3,12}|\w{2,4}\.,? \d{1,2}"
 )
 _WROTE = (
     r"wrote|writes|schrieb|hat geschrieben|a écrit|escribió|escribio|ha scritto|escreveu|schreef|skrev|"
     r"kirjoitti|napisał(?:\(a\)|a)?|pisze|napsal(?:\(a\)|a)?|napísal(?:\(a\)|a)?|написал(?:\(а\)|а)?|пишет|"
     r"написав|написала|yazdı|írta|a scris|đã viết"
 )
-_ATTRIBUTION = re.compile(rf"[\s*]*(?:{_OPENERS})\b.{{0,300}}?\b(?:{_WROTE})\b.{{0,160}}\s*[:：]", re.IGNORECASE)
+_ATTRIBUTION = re.compile(rf"[\s*]*(?:{_OPENERS})\b.{{0,300}}?\b(?:{_WROTE})(?!\w).{{0,160}}\s*[:：]", re.IGNORECASE)
 # `Bob <b@x.org> wrote:` without a date.
 _ATTRIBUTION_SHORT = re.compile(rf"[^:]{{1,200}}\b(?:{_WROTE})\s*[:：]", re.IGNORECASE)
 # Gmail in several languages leaves out the verb; Chinese, Japanese and Korean clients have forms of their own.
 _ATTRIBUTION_BARE = re.compile(
-    r"\s*(?:\d{4}[-./年]\s?\d{1,2}[-./月]\s?\d{1,2}.{0,120}<[^<>\s]{3,120}@[^<>\s]{3,120}>.{0,20}[:：]"
+    r"\s*(?:\d{4}[-./年]\s?\d{1,2}[-./月]\s?\d{1,2}.{0,120}<[^<>\s]{1,120}@[^<>\s]{1,120}>.{0,20}[:：]"
     r"|(?:在|于|於)?\s?\d{4}\s?年.{0,200}(?:写道|寫道|書きました|のメール)\s?[:：]"
     r"|\d{4}년.{0,200}(?:작성|님이 쓴 글)[^:]{0,12}:)"
 )

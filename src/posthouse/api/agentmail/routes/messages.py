@@ -8,7 +8,7 @@ from litestar import Request, Response, delete, get, patch
 
 from posthouse.api.agentmail import scope
 from posthouse.api.agentmail.auth import hidden_labels, need
-from posthouse.api.agentmail.routes.common import Limit, PageToken, Texts, limit_of
+from posthouse.api.agentmail.routes.common import FromTexts, Limit, PageToken, Texts, limit_of
 from posthouse.api.agentmail.shapes import messages as shapes
 from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX, instant, time
 from posthouse.api.agentmail.shapes.labels import filter_of, patch_of
@@ -39,7 +39,7 @@ async def list_messages(
     include_blocked: bool = False,
     include_unauthenticated: bool = False,
     include_trash: bool = False,
-    from_: Texts = None,
+    from_: FromTexts = None,
     to: Texts = None,
     subject: Texts = None,
 ) -> shapes.MessageList:
