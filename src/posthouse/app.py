@@ -22,6 +22,7 @@ from posthouse.api.kit import Services
 from posthouse.api.limits import RateLimiter
 from posthouse.api.links import Links
 from posthouse.events.webhooks import Dialect, WebhookWorker
+from posthouse.inbound.authenticate import Authenticator
 from posthouse.inbound.ingest import Ingester
 from posthouse.inbound.local import LocalCourier
 from posthouse.inbound.spool import WAKE as SPOOL_WAKE
@@ -105,7 +106,7 @@ class House:
             clock,
             schedule_ms=settings.retry_schedule_ms,
         )
-        self.ingester = Ingester(db, self.blobs, clock)
+        self.ingester = Ingester(db, self.blobs, clock, Authenticator(resolver, clock, self.hostname))
         self.dialects: dict[str, Dialect] = {"agentmail": agentmail_events.DIALECT}
         self.webhooks = WebhookWorker(db, self.dialer, self.dialects, clock)
         self.services: Services | None = None
@@ -290,6 +291,7 @@ class House:
         """Do everything that is due now, here, one after the other: for tests and for commands without workers."""
         while True:
             done = await self.ingester.run_once()
+            await self.ingester.drain()
             done += await self.deliveries.run_once()
             await self.deliveries.drain()
             done += await self.webhooks.run_once()
@@ -310,6 +312,7 @@ class House:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(worker.stop() for worker in self._workers))
+        await self.ingester.drain(_STOP_GRACE_S)
         await self.deliveries.drain(_STOP_GRACE_S)
         await self.webhooks.drain(_STOP_GRACE_S)
         for stop in self._unlisten:

@@ -7,9 +7,10 @@ this fail three times is filed unparsed, with the reason: no parser and no hangi
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from posthouse.events import outbox
+from posthouse.inbound.authenticate import Authentication, Authenticator
 from posthouse.kit import log
 from posthouse.kit.clock import MINUTE, SECOND, Clock
 from posthouse.kit.errors import NotFound, PosthouseError
@@ -39,26 +40,48 @@ _HEADERS_ONLY = Limits(depth=0, parts=1, text_bytes=0)
 
 
 class Ingester:
-    """Files what the spool holds. `run` is a worker's loop; `run_once` does what is due now."""
+    """Files what the spool holds. `run_once` takes up what is due; `drain` waits for what was taken up."""
 
-    def __init__(self, db: Database, blobs: Blobs, clock: Clock) -> None:
+    def __init__(
+        self, db: Database, blobs: Blobs, clock: Clock, authenticator: Authenticator, *, in_flight: int = 128
+    ) -> None:
         self._db = db
         self._blobs = blobs
         self._clock = clock
+        self._authenticator = authenticator
+        # A mail whose look-ups hang keeps its place here and nobody else waiting.
+        self._room = asyncio.Semaphore(in_flight)
+        self._running: set[asyncio.Task[None]] = set()
 
     async def run_once(self) -> int:
-        """File a batch; answers how many mails were taken up."""
-        now = self._clock()
-        rows = await self._db.write(lambda tx: spool.claim(tx, now, now + _LEASE_MS, _BATCH))
-        await asyncio.gather(*(self._one(row) for row in rows))
+        """Claim a batch and begin to file it; answers how many mails. Waits while too many are under way."""
+        async with self._room:
+            now = self._clock()
+            rows = await self._db.write(lambda tx: spool.claim(tx, now, now + _LEASE_MS, _BATCH))
+        for row in rows:
+            await self._room.acquire()
+            task = asyncio.create_task(self._one(row))
+            self._running.add(task)
+            task.add_done_callback(self._finished)
         return len(rows)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._room.release()
+
+    async def drain(self, timeout_s: float | None = None) -> None:
+        """Wait for the mails under way; what is not done in time is taken up again when its lease ends."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout_s)
 
     async def _one(self, row: Spooled) -> None:
         try:
             raw = await self._blobs.read(row.blob_hash)
             parsed = await self._parse(row, raw)
-            reports = bounces.read_report(raw, parsed, row.mail_from, row.recipients)
-            await self._db.write(lambda tx: self._file(tx, row, parsed, reports))
+            report = bounces.read_report(raw, parsed, row.mail_from, row.recipients)
+            # A mail that keeps failing is not asked about again: what hangs may be the asking.
+            known = None if row.attempts > _TRIES else await self._authenticator.check(row, raw, parsed)
+            await self._db.write(lambda tx: self._file(tx, row, parsed, report, known))
         except Exception as error:  # a worker's outer loop: log with the ids and go on
             _log.error("filing failed", spool_id=row.id, account_id=row.account_id, exc_info=not _expected(error))
             delay = _RETRY_MS[min(row.attempts, len(_RETRY_MS)) - 1]
@@ -78,7 +101,14 @@ class Ingester:
             return parse(raw)
         return await asyncio.to_thread(parse, raw)
 
-    async def _file(self, tx: Tx, row: Spooled, parsed: ParsedMessage, report: bounces.Report | None) -> None:
+    async def _file(
+        self,
+        tx: Tx,
+        row: Spooled,
+        parsed: ParsedMessage,
+        report: bounces.Report | None,
+        known: Authentication | None,
+    ) -> None:
         if not await spool.remove(tx, row.id):
             return  # filed meanwhile by whoever had the lease before
         at = self._clock()
@@ -86,21 +116,27 @@ class Ingester:
         if account is None:
             await self._bury(tx, row, parsed, at)
             return
+        judgement = _judge(known)
+        handed_in = row.handed_in | {"mail_from": row.mail_from, "recipients": row.recipients}
+        if known is not None:
+            parsed = replace(parsed, headers=(("Authentication-Results", known.header), *parsed.headers))
+            handed_in["authentication"] = known.summary
         try:
             async with changing(tx, account.id, at, added_bytes=row.size_bytes) as journal:
                 new = NewMessage(
                     parsed=parsed,
                     blob=Blob(row.blob_hash, row.size_bytes, None),
                     direction="in",
-                    mailbox_roles=(INBOX,),
+                    mailbox_roles=(judgement.mailbox_role,),
                     received_at=row.received_at,
-                    handed_in=row.handed_in | {"mail_from": row.mail_from, "recipients": row.recipients},
+                    keywords=judgement.keywords,
+                    handed_in=handed_in,
                 )
                 message = await filing.file(tx, journal, new)
                 await outbox.publish(
                     tx,
                     account,
-                    outbox.MESSAGE_RECEIVED,
+                    judgement.event_type,
                     modseq=journal.modseq,
                     at=at,
                     message_id=message.id,
@@ -137,6 +173,21 @@ class Ingester:
                 expires_at=at + filing.GRAVEYARD_DAYS * 24 * 60 * MINUTE,
             ),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is thought of a mail when it is filed: where it goes, what it carries, how it is told."""
+
+    mailbox_role: str = INBOX
+    keywords: frozenset[str] = frozenset()
+    event_type: str = outbox.MESSAGE_RECEIVED
+
+
+def _judge(known: Authentication | None) -> Judgement:
+    if known is not None and known.failed:
+        return Judgement(keywords=frozenset({filing.UNAUTHENTICATED}), event_type=outbox.RECEIVED_UNAUTHENTICATED)
+    return Judgement()
 
 
 def _expected(error: Exception) -> bool:

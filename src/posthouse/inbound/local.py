@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from posthouse.accounts import domains
 from posthouse.inbound import recipients
-from posthouse.inbound.spool import MAX_RECEIVED, WAKE, HandedIn, Incoming, count_received, trace, without_return_path
+from posthouse.inbound.spool import MAX_RECEIVED, WAKE, HandedIn, Incoming, cleaned, count_received, trace
 from posthouse.kit.clock import Clock
 from posthouse.kit.errors import OverQuota, PosthouseError
 from posthouse.kit.ids import new_id
@@ -62,7 +62,7 @@ class LocalCourier:
             handed_in=HandedIn("local"),
             hostname=self._hostname,
         )
-        return trace(incoming, spool_id, at) + without_return_path(parcel.raw)
+        return trace(incoming, spool_id, at) + cleaned(incoming)
 
     async def _deposit(
         self, tx: Tx, parcel: Parcel, blob: Blob, spool_id: str, at: int, *, caught: bool

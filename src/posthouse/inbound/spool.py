@@ -15,6 +15,7 @@ from posthouse.store.blobfiles import Blob, Blobs
 from posthouse.store.database import Database, Tx
 from posthouse.store.spool import Spooled
 from posthouse.wire import raw_headers
+from posthouse.wire.authentication_results import without_forged
 
 # RFC 5321 §6.3: a mail that has been through more hands than this is going round in circles.
 MAX_RECEIVED = 50
@@ -89,7 +90,7 @@ async def prepare(blobs: Blobs, incoming: Incoming, at: int) -> Prepared:
     if count > MAX_RECEIVED:
         raise Forbidden(f"mail loop: {count} Received headers", reason="loop")
     spool_id = new_id()
-    raw = trace(incoming, spool_id, at) + without_return_path(incoming.raw)
+    raw = trace(incoming, spool_id, at) + cleaned(incoming)
     blob = await blobs.prepare(raw)
     handed_in = incoming.handed_in.as_dict() | incoming.attributes
     rows = tuple(
@@ -127,8 +128,7 @@ async def receive(db: Database, blobs: Blobs, incoming: Incoming, clock: Clock) 
 
 def count_received(raw: bytes) -> int:
     """How many hands a mail has been through."""
-    end = raw.find(b"\r\n\r\n")
-    head = (raw if end < 0 else raw[: end + 2]).lower()
+    head = _head(raw).lower()
     return head.count(b"\nreceived:") + head.startswith(b"received:")
 
 
@@ -155,11 +155,22 @@ def _token(helo: str) -> str:
     return "".join(c for c in helo if c.isalnum() or c in ".-_:[]")[:255]
 
 
+def cleaned(incoming: Incoming) -> bytes:
+    """A mail without what only we may say: `Return-Path:`, and authentication results under our name."""
+    raw = without_return_path(incoming.raw)
+    if b"\nauthentication-results" in b"\n" + _head(raw).lower():
+        return without_forged(raw, incoming.hostname)
+    return raw
+
+
+def _head(raw: bytes) -> bytes:
+    end = raw.find(b"\r\n\r\n")
+    return raw if end < 0 else raw[: end + 2]
+
+
 def without_return_path(raw: bytes) -> bytes:
     """Without `Return-Path:` headers of others: the host of final delivery writes it (RFC 5321 §4.4)."""
-    head_end = raw.find(b"\r\n\r\n")
-    head = raw if head_end < 0 else raw[:head_end]
-    if b"return-path" not in head.lower():
+    if b"return-path" not in _head(raw).lower():
         return raw
     fields, body_offset = raw_headers.split(raw)
     kept = b"".join(
