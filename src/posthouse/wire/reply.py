@@ -31,6 +31,7 @@ _WROTE = (
 _ATTRIBUTION = re.compile(rf"[\s*]*(?:{_OPENERS})\b.{{0,300}}?\b(?:{_WROTE})(?!\w).{{0,160}}\s*[:：]", re.IGNORECASE)
 # `Bob <b@x.org> wrote:` without a date.
 _ATTRIBUTION_SHORT = re.compile(rf"[^:]{{1,200}}\b(?:{_WROTE})\s*[:：]", re.IGNORECASE)
+_ATTRIBUTION_END = re.compile(rf"\b(?:{_WROTE})(?!\w)[^:]{{0,60}}[:：]\Z", re.IGNORECASE)
 # Gmail in several languages leaves out the verb; Chinese, Japanese and Korean clients have forms of their own.
 _ATTRIBUTION_BARE = re.compile(
     r"\s*(?:\d{4}[-./年]\s?\d{1,2}[-./月]\s?\d{1,2}.{0,120}<[^<>\s]{1,120}@[^<>\s]{1,120}>.{0,20}[:：]"
@@ -108,24 +109,29 @@ def _may_hold_quotes(text: str) -> bool:
 
 def _without_quotes(lines: list[str]) -> list[str]:
     kept: list[str] = []
-    index, count, dropped = 0, len(lines), False
+    index, count = 0, len(lines)
+    dropped = False  # quotes were dropped since: no blank lines pile up where they stood
+    has_text = False
     while index < count:
         line = lines[index]
-        if line[:1] == ">" or (line[:1] == " " and line.lstrip().startswith("> ")):
+        if line[:1] == ">" or line[:2] == " >":
             index, dropped = index + 1, True
             continue
         if ":" in line or "--" in line or "：" in line:
-            if ("--" in line and _SEPARATOR.fullmatch(line[:_MAX_LINE_CHARS])) or _is_header_block(lines, index):
-                break
-            size = _attribution_lines(kept, line)
-            if size:
-                del kept[len(kept) + 1 - size :]
-                following = _next_filled(lines, index + 1)
-                if following == count or not lines[following].lstrip().startswith(">"):
-                    break  # the whole rest is the old message
-                index, dropped = index + 1, True
+            cut, above, index_after = _introduction(lines, index, kept)
+            if cut:
+                # With nothing above it, what follows is an answer below a quote that is not marked as one.
+                if cut == _REST and has_text:
+                    break
+                if above:
+                    del kept[-above:]
+                index, dropped = index_after, True
+                has_text = any(map(str.strip, kept[-4:])) or (has_text and len(kept) > 4)
                 continue
-        if line.strip() or not kept or kept[-1].strip() or not dropped:
+        if line.strip():
+            has_text = True
+            kept.append(line)
+        elif not kept or kept[-1].strip() or not dropped:
             kept.append(line)
         index += 1
     while kept and (not kept[-1].strip() or _RULE.fullmatch(kept[-1][:_MAX_LINE_CHARS])):
@@ -133,8 +139,38 @@ def _without_quotes(lines: list[str]) -> list[str]:
     return kept
 
 
-def _attribution_lines(above: list[str], line: str) -> int:
-    """How many lines, at most three and `line` the last, introduce a quote; 0 when they do not."""
+_NOTHING, _LINES, _REST = 0, 1, 2
+
+
+def _introduction(lines: list[str], index: int, kept: list[str]) -> tuple[int, int, int]:
+    """Whether the line introduces a quote below it, or an old message that goes on to the end.
+
+    Returns:
+        What it asks to cut, how many of the lines kept so far belong to it, and where to go on.
+    """
+    line = lines[index]
+    if "--" in line and _SEPARATOR.fullmatch(line[:_MAX_LINE_CHARS]):
+        return _REST, 0, index + 1
+    if _is_header_block(lines, index):
+        index += 1
+        while index < len(lines) and _OTHER_FIELD.match(lines[index][:_MAX_LINE_CHARS]):
+            index += 1
+        return _REST, 0, index
+    following = index + 1
+    while following < len(lines) and following < index + 5 and not lines[following].strip():
+        following += 1
+    quote_follows = following < len(lines) and lines[following].lstrip().startswith(">")
+    size = _attribution_lines(kept, line, quote_follows)
+    if not size:
+        return _NOTHING, 0, index
+    return _LINES if quote_follows else _REST, size - 1, index + 1
+
+
+def _attribution_lines(above: list[str], line: str, quote_follows: bool) -> int:
+    """How many lines, at most three and `line` the last, introduce a quote; 0 when they do not.
+
+    Where a quote follows, it takes less to believe it.
+    """
     joined = line.strip(" \t\r*")
     if not joined.endswith((":", "：")) or len(joined) > _MAX_LINE_CHARS:
         return 0
@@ -149,6 +185,8 @@ def _attribution_lines(above: list[str], line: str) -> int:
         joined = f"{above[-size].strip()} {joined}"
         if len(joined) > _MAX_LINE_CHARS:
             break
+    if quote_follows:
+        return 1 if _ATTRIBUTION_END.search(last) else 0
     return 1 if "@" in last and _ATTRIBUTION_SHORT.fullmatch(last) else 0
 
 
@@ -165,12 +203,6 @@ def _is_header_block(lines: list[str], index: int) -> bool:
         if _OTHER_FIELD.match(line[:_MAX_LINE_CHARS]):
             found += 1
     return found >= 2
-
-
-def _next_filled(lines: list[str], index: int) -> int:
-    while index < len(lines) and not lines[index].strip():
-        index += 1
-    return index
 
 
 def _without_signature(lines: list[str]) -> list[str]:

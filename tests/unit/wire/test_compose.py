@@ -253,7 +253,8 @@ def test_no_value_can_start_a_header_of_its_own(field: str, make: Any, evil: str
 @pytest.mark.parametrize(
     "name",
     ["From", "TO", "bcc", "Date", "Message-ID", "Subject", "Content-Type", "content-x", "DKIM-Signature", "Received",
-     "Return-Path", "MIME-Version", "Authentication-Results", "ARC-Seal", "Resent-From", "a b", "a:b", "", "é", "x" * 77],
+     "Return-Path", "MIME-Version", "Authentication-Results", "ARC-Seal", "Resent-From", "a b", "a:b", "", "é",
+     "x" * 77],
 )  # fmt: skip
 def test_names_that_belong_to_the_server_or_are_none_are_refused(name: str) -> None:
     with pytest.raises(Invalid):

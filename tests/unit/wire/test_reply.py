@@ -55,6 +55,17 @@ def test_all_below_the_head_of_the_old_message_is_cut(head: str) -> None:
     assert new_text(f"Yes.\n\n{head}\n\nIs it?\nBob") == "Yes."
 
 
+def test_less_is_asked_of_an_introduction_when_a_quote_follows() -> None:
+    assert new_text(f"Bob wrote:\n{QUOTE}\nYes.") == "Yes."
+    assert new_text(f"At 12:01 PM on 9/17/02, Bob wrote:\n\n{QUOTE}\nYes.") == "Yes."
+    assert new_text("Bob wrote:\nnothing") == "Bob wrote:\nnothing"
+
+
+def test_an_answer_below_a_quote_with_marks_of_its_own_is_not_lost() -> None:
+    assert new_text("On 1 Jan 2024, Bob wrote:\n\n--]Is it?\n\nYes.") == "--]Is it?\n\nYes."
+    assert new_text("-----Original Message-----\nFrom: Bob\nTo: Jane\nSubject: x\n\nIs it?") == "Is it?"
+
+
 def test_answers_between_and_below_quotes_stay() -> None:
     assert new_text("> one\nyes\n> two\nno\n") == "yes\nno"
     assert new_text(f"On 1.1.2024 Bob <b@x> wrote:\n{QUOTE}\nBelow.") == "Below."
