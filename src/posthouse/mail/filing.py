@@ -32,6 +32,8 @@ HELD, BLOCKED, UNAUTHENTICATED = "$held", "$blocked", "$unauthenticated"
 # How long the owner can bring back what a caller destroyed.
 GRAVEYARD_DAYS = 30
 INDEX_JOB = "index"
+# Mail that comes in a burst is indexed together; a search in between catches up by itself.
+INDEX_DELAY_MS = 1_000
 
 _MAX_KEYWORD_CHARS = 255
 _MAX_KEYWORDS = 200
@@ -143,7 +145,12 @@ async def file(tx: Tx, journal: Journal, new: NewMessage) -> Message:
         await _enter(tx, journal, message, mailbox.id)
     journal.created(EMAIL, message.id)
     await jobs.add(
-        tx, INDEX_JOB, account_id=message.account_id, dedup_key=message.account_id, due_at=journal.at, at=journal.at
+        tx,
+        INDEX_JOB,
+        account_id=message.account_id,
+        dedup_key=message.account_id,
+        due_at=journal.at + INDEX_DELAY_MS,
+        at=journal.at,
     )
     return message
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +20,7 @@ from posthouse.store.database import Database, Tx
 
 # Up to here a row in the commit is cheaper than a file of its own with two fsyncs.
 INLINE_BYTES = 128 * 1024
+_HALF = ".new-"
 
 
 class BlobFiles(Protocol):
@@ -36,12 +38,18 @@ class BlobFiles(Protocol):
         """Delete unless put again since the instant `before`; deleting what is not there is no error."""
         ...
 
+    async def older(self, before: int) -> list[str]:
+        """The hashes of all that was last put before an instant."""
+        ...
+
 
 class LocalBlobFiles:
-    """Files below a folder, two levels deep."""
+    """Files below a folder, two levels deep. The folder belongs to one process."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        # Between a sweeper's look at a file's age and its deletion nobody may rely on the file anew.
+        self._lock = threading.Lock()
 
     def _path(self, hash_: str) -> Path:
         return self._root / hash_[:2] / hash_
@@ -53,17 +61,19 @@ class LocalBlobFiles:
             raise Unavailable("the blob store cannot write just now", retry_after_s=5) from error
 
     def _write(self, path: Path, data: bytes) -> None:
-        if path.exists() and path.stat().st_size == len(data):
-            os.utime(path)  # tells a sweeper that has already chosen it to leave it
-            return
+        with self._lock:
+            if path.exists() and path.stat().st_size == len(data):
+                os.utime(path)  # tells a sweeper that has already chosen it to leave it
+                return
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_HALF)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(name, path)
+            with self._lock:
+                os.replace(name, path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
@@ -86,11 +96,29 @@ class LocalBlobFiles:
         await asyncio.to_thread(self._unlink, self._path(hash_), before)
 
     def _unlink(self, path: Path, before: int) -> None:
-        try:
-            if path.stat().st_mtime * 1000 < before:
-                path.unlink()
-        except FileNotFoundError:
-            pass
+        with self._lock:
+            try:
+                if path.stat().st_mtime * 1000 < before:
+                    path.unlink()
+            except FileNotFoundError:
+                pass
+
+    async def older(self, before: int) -> list[str]:
+        return await asyncio.to_thread(self._older, before)
+
+    def _older(self, before: int) -> list[str]:
+        found = []
+        for path in self._root.glob("??/*"):
+            try:
+                if path.stat().st_mtime * 1000 >= before:
+                    continue
+            except FileNotFoundError:
+                continue
+            if path.name.startswith(_HALF):
+                path.unlink(missing_ok=True)  # what a crash left half written
+            else:
+                found.append(path.name)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +157,28 @@ class Blobs:
         return found[1] if found[1] is not None else await self._files.get(hash_)
 
     async def sweep(self, before: int, limit: int = 500) -> int:
-        """Delete blobs that nobody names and nobody touched since `before`; answers how many."""
+        """Delete blobs that nobody names and nobody touched since `before`; answers how many.
+
+        When the database has none left, the files are looked through for those a crash left without a row.
+        """
         candidates = await self._db.read(lambda tx: blobs.orphans(tx, before, limit))
         if not candidates:
-            return 0
+            return await self._sweep_files(before, limit)
         gone = await self._db.write(lambda tx: blobs.delete_orphans(tx, candidates, before))
         for hash_, outside in gone:
             if outside:
                 await self._files.delete(hash_, before)
+        return len(gone) or await self._sweep_files(before, limit)
+
+    async def _sweep_files(self, before: int, limit: int) -> int:
+        older = await self._files.older(before)
+        gone: list[str] = []
+        for start in range(0, len(older), limit):
+            gone += await self._without_row(older[start : start + limit])
+        for hash_ in gone:
+            await self._files.delete(hash_, before)
         return len(gone)
+
+    async def _without_row(self, hashes: list[str]) -> list[str]:
+        known = await self._db.read(lambda tx: blobs.known(tx, hashes))
+        return [hash_ for hash_ in hashes if hash_ not in known]

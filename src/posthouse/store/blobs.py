@@ -34,6 +34,12 @@ async def get(tx: Tx, hash_: str) -> tuple[int, bytes | None] | None:
     return row["size_bytes"], None if row["data"] is None else bytes(row["data"])
 
 
+async def known(tx: Tx, hashes: Sequence[str]) -> set[str]:
+    """Which of the blobs there are."""
+    rows = await tx.all("SELECT hash FROM blob WHERE hash IN (:hashes...)", hashes=list(hashes))
+    return {row["hash"] for row in rows}
+
+
 # What keeps a blob alive. A table that gains a blob_hash column is added here; a test compares with the schema.
 HOLDERS = ("message", "spool", "submission", "graveyard")
 

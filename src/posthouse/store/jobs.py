@@ -81,7 +81,9 @@ async def retry(tx: Tx, job_id: str, due_at: int, error: str) -> None:
 
 async def bury(tx: Tx, job_id: str, error: str) -> None:
     """It failed too often: kept, visible, not tried again by itself."""
-    await tx.run("UPDATE job SET state = 'dead', last_error = :error WHERE id = :id", id=job_id, error=error)
+    await tx.run(
+        "UPDATE job SET state = 'dead', leased = FALSE, last_error = :error WHERE id = :id", id=job_id, error=error
+    )
 
 
 async def next_due(tx: Tx, kind: str) -> int | None:

@@ -24,10 +24,21 @@ _FIELDS = {"subject": "A", "people": "B", "body": "C"}
 
 
 class Entry(NamedTuple):
-    """What the index is told of a message."""
+    """What the index is told of a message. `html` is read where there is no plain body."""
 
     message_id: str
     account_id: str
+    subject: str
+    people: str
+    body: str
+    html: str = ""
+
+
+class Prepared(NamedTuple):
+    """An entry cut into words: made outside of any unit, since that takes longer than the unit itself."""
+
+    message_id: str
+    scope: str
     subject: str
     people: str
     body: str
@@ -56,10 +67,15 @@ def _phrases(query: str) -> list[list[str]]:
     return [found for quoted, plain in terms if (found := words(quoted or plain))]
 
 
-async def add(tx: Tx, entries: Sequence[Entry]) -> None:
+def prepare(entry: Entry) -> Prepared:
+    """Cut an entry into words."""
+    subject, people, body = (" ".join(words(part)) for part in (entry.subject, entry.people, entry.body))
+    return Prepared(entry.message_id, _scope(entry.account_id), subject, people, body)
+
+
+async def add(tx: Tx, entries: Sequence[Prepared]) -> None:
     """Index messages; one that is indexed already or has gone meanwhile is passed over."""
     for entry in entries:
-        subject, people, body = (" ".join(words(part)) for part in (entry.subject, entry.people, entry.body))
         if tx.engine == "sqlite":
             row = await tx.one(
                 """INSERT INTO message_indexed (message_id) SELECT id FROM message WHERE id = :message_id
@@ -70,7 +86,7 @@ async def add(tx: Tx, entries: Sequence[Entry]) -> None:
                 await tx.run(
                     """INSERT INTO message_index (rowid, account_id, subject, people, body)
                        VALUES (:row, :scope, :subject, :people, :body)""",
-                    row=row["row"], scope=_scope(entry.account_id), subject=subject, people=people, body=body,
+                    row=row["row"], scope=entry.scope, subject=entry.subject, people=entry.people, body=entry.body,
                 )  # fmt: skip
         else:
             await tx.run(
@@ -81,8 +97,8 @@ async def add(tx: Tx, entries: Sequence[Entry]) -> None:
                      || setweight(to_tsvector('posthouse', :body), 'C')
                    FROM message WHERE id = :message_id
                    ON CONFLICT (message_id) DO NOTHING""",
-                message_id=entry.message_id, scope=_scope(entry.account_id), subject=subject, people=people,
-                body=body,
+                message_id=entry.message_id, scope=entry.scope, subject=entry.subject, people=entry.people,
+                body=entry.body,
             )  # fmt: skip
 
 

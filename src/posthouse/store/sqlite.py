@@ -24,7 +24,7 @@ import apsw
 
 from posthouse.kit import log
 from posthouse.kit.errors import Unavailable
-from posthouse.store import migrations
+from posthouse.store import migrations, planner
 from posthouse.store.database import Listener, Row, Topics, Unit
 from posthouse.store.statement import for_sqlite
 
@@ -347,9 +347,8 @@ def _migrate(connection: apsw.Connection) -> None:
     known = migrations.load("sqlite")
     if known and done > known[-1].number:
         raise RuntimeError(f"its schema is number {done}, this version knows {known[-1].number}")
-    for migration in known:
-        if migration.number <= done:
-            continue
+    wanted = [migration for migration in known if migration.number > done]
+    for migration in wanted:
         connection.execute("BEGIN IMMEDIATE")
         try:
             for statement in migration.statements:
@@ -362,3 +361,5 @@ def _migrate(connection: apsw.Connection) -> None:
         except BaseException:
             connection.execute("ROLLBACK")
             raise
+    if wanted:
+        planner.advise(connection)

@@ -24,13 +24,13 @@ class Suppression:
 async def add(
     tx: Tx, account_id: str, address: str, reason: str, diagnostic: str | None, at: int, expires_at: int | None = None
 ) -> None:
-    """Suppress a normalised address; one that stays is never shortened."""
+    """Suppress a normalised address; a suppression is never shortened, least of all one that stays."""
     await tx.run(
         """INSERT INTO suppression (account_id, address, reason, diagnostic, created_at, expires_at)
            VALUES (:account_id, :address, :reason, :diagnostic, :at, :expires_at)
            ON CONFLICT (account_id, address) DO UPDATE
              SET reason = excluded.reason, diagnostic = excluded.diagnostic, expires_at = excluded.expires_at
-             WHERE suppression.expires_at IS NOT NULL""",
+             WHERE suppression.expires_at < coalesce(excluded.expires_at, 9223372036854775807)""",
         account_id=account_id, address=address, reason=reason, diagnostic=diagnostic, at=at, expires_at=expires_at,
     )  # fmt: skip
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 
 Limit = Annotated[int | None, Parameter(ge=1, le=MAX_LIMIT, description="Items in a page, at most 100.")]
-PageToken = Annotated[str | None, Parameter(query="page_token", description="The next_page_token of the page before.")]
-FromTexts = Annotated[list[str] | None, Parameter(query="from", description="Each occurs in the sender.")]
+PageToken = Annotated[str | None, QueryParameter(name="page_token", description="The next_page_token of the page before.")]
+FromTexts = Annotated[list[str] | None, QueryParameter(name="from", description="Each occurs in the sender.")]
 Texts = Annotated[list[str] | None, Parameter(description="Repeated, joined by commas, or one JSON array.")]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 from litestar import post
-from litestar.params import Parameter
+from litestar.params import HeaderParameter
 
 from posthouse.api.agentmail import scope
 from posthouse.api.agentmail.auth import hidden_labels, need
@@ -29,7 +29,7 @@ _IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9\-._~]{1,256}")
 _FETCH_TIMEOUT_S = 20.0
 
 IdempotencyKey = Annotated[
-    str | None, Parameter(header="Idempotency-Key", description="The same key and body send once within 24 hours.")
+    str | None, HeaderParameter(name="Idempotency-Key", description="The same key and body send once within 24 hours.")
 ]
 
 
