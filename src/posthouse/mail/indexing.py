@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import NamedTuple
 
 from posthouse.mail.journal import EMAIL
@@ -30,7 +31,7 @@ async def drain(db: Database, account_id: str) -> int:
             await search.add(tx, prepared)
             await accounts.set_indexed(tx, account_id, reached)
 
-        await db.write(unit)
+        await db.write(unit, heavy=True)
         total += len(prepared)
         if not backlog.more:
             return total
@@ -38,7 +39,7 @@ async def drain(db: Database, account_id: str) -> int:
 
 async def rebuild(db: Database) -> int:
     """Empty the index and build it anew; answers how many messages. Searches miss some meanwhile."""
-    await db.write(search.clear)
+    await db.write(search.clear, heavy=True)
     total, after = 0, ""
     while True:
 
@@ -54,7 +55,7 @@ async def rebuild(db: Database) -> int:
         if not after:
             return total
         prepared = await _prepare(entries)
-        await db.write(lambda tx, prepared=prepared: search.add(tx, prepared))  # type: ignore[misc]
+        await db.write(partial(search.add, entries=prepared), heavy=True)
         total += len(prepared)
 
 

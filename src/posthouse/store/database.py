@@ -61,8 +61,12 @@ class Database(Protocol):
 
     engine: Engine
 
-    async def write(self, unit: Unit[T]) -> T:
-        """Run a unit and return its result after the commit that makes it durable."""
+    async def write(self, unit: Unit[T], *, heavy: bool = False) -> T:
+        """Run a unit and return its result after the commit that makes it durable.
+
+        Args:
+            heavy: it is known to take long (it writes the text index, or very many rows).
+        """
         ...
 
     async def read(self, unit: Unit[T]) -> T:

@@ -103,7 +103,7 @@ class PostgresDatabase:
         await listening.wait()
         return self
 
-    async def write(self, unit: Unit[T]) -> T:
+    async def write(self, unit: Unit[T], *, heavy: bool = False) -> T:
         for attempt in range(_TRIES):
             if self._closing:
                 break

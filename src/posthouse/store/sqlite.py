@@ -1,23 +1,27 @@
-"""SQLite: one writer thread with group commit, read-only connections beside it (WAL).
+"""SQLite: one writing connection with group commit, read-only connections beside it (WAL).
 
-`write` queues the unit. The writer takes whatever is waiting, runs each unit in a savepoint of its own by
-stepping its coroutine (on this engine no `tx` method ever suspends, so a unit costs no thread hop), commits
-them together with one fsync, and only then answers.
+`write` queues the unit. Whatever is queued is run on the event loop, each unit in a savepoint of its own by
+stepping its coroutine (on this engine no `tx` method ever suspends); then one commit for all of them is made
+on the writer thread, and only after it they are answered. The loop goes on meanwhile, and what is queued then
+is the next group. Statements stay on the loop because two threads that take turns at every statement spend
+more time waiting for the interpreter's lock than working; the commit leaves it because it waits for the disk.
 
-`read` first runs on the loop's own connection with a bound on the engine's work: most reads are done in
-microseconds and a thread hop costs more than they do. One that would take longer is interrupted and run
-again on a reader thread.
+`read` runs on the loop's own read-only connection.
+
+Both bound the engine's work on the loop: a unit that would take longer is interrupted, undone and run again
+on a thread. Units may be run again by contract.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Literal, TypeVar, cast
 
 import apsw
@@ -32,9 +36,13 @@ T = TypeVar("T")
 _log = log.get("store")
 
 # Units committed together at most. More would make the first wait for the last.
-_BATCH = 256
-# Virtual machine steps (about 2 ms) a read may take on the event loop before it is moved to a thread.
+_GROUP = 256
+# What may run on the event loop: a statement of so many virtual machine steps (about 2 ms), a unit of so many
+# seconds, an `executemany` of so many rows, and a group of so many seconds before its commit.
 _INLINE_STEPS = 40_000
+_INLINE_S = 0.01
+_INLINE_ROWS = 500
+_GROUP_S = 0.02
 _READERS = 2
 
 # What the engine raises when the disk or the file fails, rather than the statement.
@@ -44,8 +52,15 @@ _BROKEN = (
 )  # fmt: skip
 
 
+class _TooLong(Exception):
+    """A unit takes longer than the event loop can give it."""
+
+
 class _Tx:
-    """`Tx` over one connection. Its methods are coroutines that never suspend."""
+    """`Tx` over one connection. Its methods are coroutines that never suspend.
+
+    `deadline` is the instant (`time.perf_counter`) at which the unit has to leave the loop; None off the loop.
+    """
 
     engine: Literal["sqlite", "postgres"] = "sqlite"
     lock = ""
@@ -56,8 +71,11 @@ class _Tx:
         self._changes = connection.changes
         self._names: dict[str, tuple[str, ...]] = {}
         self.wakes: list[str] = []
+        self.deadline: float | None = None
 
     def _cursor(self, sql: str, values: dict[str, Any]) -> apsw.Cursor:
+        if self.deadline is not None and perf_counter() > self.deadline:
+            raise _TooLong
         statement = for_sqlite(sql)
         for name in statement.lists:
             values[name] = json.dumps(list(values[name]))
@@ -97,6 +115,8 @@ class _Tx:
 
     async def many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
         if rows:
+            if self.deadline is not None and len(rows) > _INLINE_ROWS:
+                raise _TooLong
             for _ in self._many(for_sqlite(sql).sql, rows):
                 pass
 
@@ -116,10 +136,11 @@ def _step(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 class _Write:
-    __slots__ = ("error", "future", "result", "unit", "wakes")
+    __slots__ = ("error", "future", "heavy", "result", "unit", "wakes")
 
-    def __init__(self, unit: Unit[Any], future: asyncio.Future[Any]) -> None:
+    def __init__(self, unit: Unit[Any], future: asyncio.Future[Any], *, heavy: bool) -> None:
         self.unit = unit
+        self.heavy = heavy
         self.future = future
         self.result: Any = None
         self.error: BaseException | None = None
@@ -135,9 +156,12 @@ class SqliteDatabase:
         self._path = path
         self._loop = asyncio.get_running_loop()
         self._topics = Topics()
-        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._pending: deque[_Write] = deque()
+        self._group: asyncio.Task[None] | None = None
         self._closing = False
-        self._writer: threading.Thread | None = None
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="posthouse-commit")
+        self._write_connection: apsw.Connection
+        self._write_tx: _Tx | None = None
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="posthouse-read")
         self._local = threading.local()
         self._opened: list[apsw.Connection] = []
@@ -152,22 +176,27 @@ class SqliteDatabase:
             Unavailable: the file cannot be opened, or its schema is newer than this version knows.
         """
         self = cls(path)
-        ready: asyncio.Future[None] = self._loop.create_future()
-        self._writer = threading.Thread(target=self._write_loop, args=(ready,), name="posthouse-write")
-        self._writer.daemon = True
-        self._writer.start()
-        await ready
+        try:
+            self._write_connection = await self._loop.run_in_executor(self._writer, self._open_for_writing)
+        except Exception as error:
+            self._writer.shutdown(wait=False)
+            raise Unavailable(f"the database cannot be opened: {error}") from error
+        self._write_tx = _Tx(self._write_connection)
         self._inline_connection = self._connect(read_only=True)
         self._inline = _Tx(self._inline_connection)
         return self
+
+    def _open_for_writing(self) -> apsw.Connection:
+        connection = self._connect(read_only=False)
+        _migrate(connection)
+        return connection
 
     def _connect(self, *, read_only: bool) -> apsw.Connection:
         connection = apsw.Connection(str(self._path), statementcachesize=512)
         connection.set_busy_timeout(10_000)
         connection.pragma("foreign_keys", True)
-        connection.pragma("cache_size", -32_768)
+        connection.pragma("cache_size", -65_536)
         connection.pragma("temp_store", 2)
-        connection.pragma("mmap_size", 1 << 30)
         if read_only:
             connection.pragma("query_only", True)
         else:
@@ -181,79 +210,65 @@ class SqliteDatabase:
 
     # -- writing
 
-    async def write(self, unit: Unit[T]) -> T:
+    async def write(self, unit: Unit[T], *, heavy: bool = False) -> T:
         if self._closing:
             raise Unavailable("the server is shutting down", retry_after_s=5)
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Write(unit, future))
+        self._pending.append(_Write(unit, future, heavy=heavy))
+        if self._group is None:
+            # After this turn of the loop: whoever else writes in it joins the group.
+            self._group = self._loop.create_task(self._write_groups(), name="posthouse-write")
         return await future
 
-    def _write_loop(self, ready: asyncio.Future[None]) -> None:
+    async def _write_groups(self) -> None:
+        """Commit groups until nothing is queued."""
         try:
-            connection = self._connect(read_only=False)
-            _migrate(connection)
-        except Exception as error:
-            failure = Unavailable(f"the database cannot be opened: {error}")
-            failure.__cause__ = error
-            self._loop.call_soon_threadsafe(ready.set_exception, failure)
-            return
-        self._loop.call_soon_threadsafe(ready.set_result, None)
-        tx = _Tx(connection)
-        while True:
-            first = self._queue.get()
-            if first is None:
-                break
-            batch = [first]
-            last = False
-            try:
-                while len(batch) < _BATCH:
-                    item = self._queue.get_nowait()
-                    if item is None:
-                        last = True
-                        break
-                    batch.append(item)
-            except queue.Empty:
-                pass
-            self._commit(connection, tx, batch)
-            try:
-                self._loop.call_soon_threadsafe(self._answer, batch)
-            except RuntimeError:  # the loop is gone; what was committed is committed
-                break
-            if last:
-                break
+            while self._pending:
+                await self._write_group()
+        finally:
+            self._group = None
 
-    def _commit(self, connection: apsw.Connection, tx: _Tx, batch: list[_Write]) -> None:
+    async def _write_group(self) -> None:
+        assert self._write_tx is not None
+        connection, tx = self._write_connection, self._write_tx
+        group: list[_Write] = []
+        # What is left for the thread: units that take long, and all units again when one of them lost the rest.
+        slow: list[_Write] = []
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for item in batch:
-                tx.wakes = item.wakes
-                connection.execute("SAVEPOINT unit")
-                try:
-                    item.result = _step(cast("Coroutine[Any, Any, Any]", item.unit(tx)))
-                except _BROKEN:
-                    raise
-                except BaseException as error:
-                    item.error = error
-                    item.wakes.clear()
-                    connection.execute("ROLLBACK TO unit")
-                connection.execute("RELEASE unit")
-            connection.execute("COMMIT")
-        except Exception as error:
-            _log.error("commit failed", error=str(error), units=len(batch))
-            if connection.in_transaction:
-                try:
-                    connection.execute("ROLLBACK")
-                except apsw.Error as second:
-                    _log.error("rollback failed", error=str(second))
-            failure = Unavailable("the store cannot write just now", retry_after_s=5)
-            failure.__cause__ = error
-            for item in batch:
-                item.error, item.result = failure, None
-                item.wakes.clear()
+            until = perf_counter() + _GROUP_S
+            while self._pending and len(group) < _GROUP and not slow and perf_counter() < until:
+                item = self._pending.popleft()
+                group.append(item)
+                if item.heavy:
+                    slow = [item]
+                elif not _run_in_savepoint(connection, tx, item, inline=True):
+                    slow = [item] if connection.in_transaction else group
+            await self._loop.run_in_executor(self._writer, _finish, connection, tx, slow)
+        except BaseException as error:
+            self._fail(connection, group, error)
+            if not isinstance(error, Exception):
+                self._answer(group)
+                raise
+        self._answer(group)
 
-    def _answer(self, batch: list[_Write]) -> None:
+    def _fail(self, connection: apsw.Connection, group: list[_Write], error: BaseException) -> None:
+        _log.error("commit failed", error=str(error), units=len(group))
+        try:
+            connection.set_progress_handler(None)
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except apsw.Error as second:
+            _log.error("rollback failed", error=str(second))
+        failure = Unavailable("the store cannot write just now", retry_after_s=5)
+        failure.__cause__ = error
+        for item in group:
+            item.error, item.result = failure, None
+            item.wakes.clear()
+
+    def _answer(self, group: list[_Write]) -> None:
         topics: dict[str, None] = {}
-        for item in batch:
+        for item in group:
             if not item.future.done():
                 if item.error is not None:
                     item.future.set_exception(item.error)
@@ -272,9 +287,10 @@ class SqliteDatabase:
         if connection.in_transaction:  # never nested: a unit awaits nothing, so this cannot be; be safe
             return await self._loop.run_in_executor(self._readers, self._read_on_thread, unit)
         connection.set_progress_handler(_stop, _INLINE_STEPS)
+        self._inline.deadline = perf_counter() + _INLINE_S
         try:
             return _read(connection, self._inline, unit)
-        except apsw.InterruptError:
+        except (apsw.InterruptError, _TooLong):
             pass
         return await self._loop.run_in_executor(self._readers, self._read_on_thread, unit)
 
@@ -310,21 +326,60 @@ class SqliteDatabase:
         if self._closing:
             return
         self._closing = True
-        self._queue.put(None)
-        if self._writer is not None:
-            await self._loop.run_in_executor(None, self._writer.join)
+        if self._group is not None:
+            await asyncio.gather(self._group, return_exceptions=True)
+        self._writer.shutdown(wait=True)
         self._readers.shutdown(wait=True)
         for connection in self._opened:
             connection.close(True)
-        # What was queued after the last batch is answered, never left waiting.
-        while not self._queue.empty():
-            item = self._queue.get_nowait()
-            if item is not None and not item.future.done():
-                item.future.set_exception(Unavailable("the server is shutting down", retry_after_s=5))
 
 
 def _stop() -> bool:
     return True
+
+
+def _run_in_savepoint(connection: apsw.Connection, tx: _Tx, item: _Write, *, inline: bool) -> bool:
+    """Run a unit; False when it was interrupted for taking too long, and undone.
+
+    Interrupting a statement that writes undoes the whole transaction: the caller looks whether there is one
+    still. Raises what says that the disk or the file fails: then the whole group does.
+    """
+    tx.wakes = item.wakes
+    item.error, item.result = None, None
+    connection.execute("SAVEPOINT unit")
+    finished = True
+    # Set for the unit alone: opening and closing a savepoint may write out what the text index has gathered.
+    if inline:
+        connection.set_progress_handler(_stop, _INLINE_STEPS)
+        tx.deadline = perf_counter() + _INLINE_S
+    try:
+        item.result = _step(cast("Coroutine[Any, Any, Any]", item.unit(tx)))
+    except _BROKEN:
+        raise
+    except (apsw.InterruptError, _TooLong):
+        finished = False
+    except BaseException as error:
+        item.error = error
+    finally:
+        if inline:
+            connection.set_progress_handler(None)
+            tx.deadline = None
+    if not finished or item.error is not None:
+        item.wakes.clear()
+        if not connection.in_transaction:
+            return False
+        connection.execute("ROLLBACK TO unit")
+    connection.execute("RELEASE unit")
+    return finished
+
+
+def _finish(connection: apsw.Connection, tx: _Tx, slow: list[_Write]) -> None:
+    """On the writer thread: run what takes longer, then commit."""
+    if not connection.in_transaction:
+        connection.execute("BEGIN IMMEDIATE")
+    for item in slow:
+        _run_in_savepoint(connection, tx, item, inline=False)
+    connection.execute("COMMIT")
 
 
 def _read(connection: apsw.Connection, tx: _Tx, unit: Unit[T]) -> T:
