@@ -61,7 +61,7 @@ def _read(work: Path, ours: House, inbox: str, peer_port: int, size: int) -> lis
         (
             "get of one",
             [("GET", messages_path(inbox, message_id), None) for message_id in ids],
-            [("GET", f"/one/{message_id.strip('<>')}", None) for message_id in ids],
+            [("GET", f"/one/{message_id.removeprefix('msg_')}", None) for message_id in ids],
         ),
     ]
     rows = []

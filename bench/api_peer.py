@@ -16,12 +16,12 @@ import msgspec
 import uvicorn
 from litestar import Litestar, get
 
-_LIST = """SELECT thread_id, header_message_id, keywords, received_at, from_list, to_list, size_bytes, created_at,
+_LIST = """SELECT thread_id, id, keywords, received_at, from_list, to_list, size_bytes, created_at,
   updated_at, subject, preview FROM message WHERE account_id = ? ORDER BY received_at DESC, id DESC LIMIT 50"""
-_ONE = """SELECT thread_id, header_message_id, keywords, received_at, from_list, to_list, size_bytes, created_at,
+_ONE = """SELECT thread_id, message.id, keywords, received_at, from_list, to_list, size_bytes, created_at,
   updated_at, subject, preview, message_body.headers, text_body, extracted_text
   FROM message JOIN message_body ON message_body.message_id = message.id
-  WHERE account_id = ? AND header_message_id = ?"""
+  WHERE message.id = ? AND account_id = ?"""
 
 _people = msgspec.json.Decoder(list[tuple[str, str]])
 _labels = msgspec.json.Decoder(list[str])
@@ -72,8 +72,8 @@ def make(database: str, address: str) -> Litestar:
         name, email = _people.decode(row[4])[0]
         return {
             "inbox_id": address,
-            "thread_id": row[0],
-            "message_id": f"<{row[1]}>",
+            "thread_id": "thd_" + row[0],
+            "message_id": "msg_" + row[1],
             "labels": ["received", "unread", *_labels.decode(row[2])],
             "timestamp": _time(row[3]),
             "from_": f"{name} <{email}>" if name else email,
@@ -92,7 +92,7 @@ def make(database: str, address: str) -> Litestar:
 
     @get("/one/{message_id:str}")
     async def message(message_id: str) -> Whole:
-        row = next(connection.execute(_ONE, (account, message_id)))
+        row = next(connection.execute(_ONE, (message_id, account)))
         headers = dict(_headers.decode(row[11]))
         return Whole(**common(row), text=row[12], extracted_text=row[13], headers=headers)
 

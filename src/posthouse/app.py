@@ -14,6 +14,8 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
+from posthouse.accounts import domain_proof
+from posthouse.accounts.domain_proof import Verifier
 from posthouse.accounts.keys import KeyRing
 from posthouse.api.agentmail import events as agentmail_events
 from posthouse.api.dispatcher import Dispatcher
@@ -21,6 +23,7 @@ from posthouse.api.http import HttpServer
 from posthouse.api.kit import Services
 from posthouse.api.limits import RateLimiter
 from posthouse.api.links import Links
+from posthouse.events.streams import Streams
 from posthouse.events.webhooks import Dialect, WebhookWorker
 from posthouse.inbound.authenticate import Authenticator
 from posthouse.inbound.ingest import Ingester
@@ -31,6 +34,7 @@ from posthouse.kit.clock import DAY, SECOND, Clock, now
 from posthouse.kit.config import Settings
 from posthouse.kit.errors import Conflict, Invalid
 from posthouse.kit.ids import new_secret
+from posthouse.kit.pace import Pace
 from posthouse.kit.worker import Worker
 from posthouse.mail import indexing
 from posthouse.mail.filing import GRAVEYARD_DAYS, INDEX_JOB
@@ -39,8 +43,11 @@ from posthouse.net.dialer import GuardedDialer
 from posthouse.net.dns import DnsResolver
 from posthouse.outbound.courier import Courier
 from posthouse.outbound.delivery import DeliveryWorker
+from posthouse.outbound.registration import Registrar
 from posthouse.outbound.reports import Reporter
 from posthouse.outbound.route import Router
+from posthouse.outbound.scheduled import WAKE as PLANS_WAKE
+from posthouse.outbound.scheduled import DraftSender
 from posthouse.outbound.signing import Signer
 from posthouse.outbound.submission import WAKE as DELIVERIES_WAKE
 from posthouse.outbound.submission import Limits, Submitter
@@ -48,7 +55,20 @@ from posthouse.smtp.client import MxCourier, SmarthostCourier
 from posthouse.smtp.doors import InboundDoor, SubmissionDoor
 from posthouse.smtp.server import Limits as SmtpLimits
 from posthouse.smtp.server import SmtpServer
-from posthouse.store import changes, events, graveyard, idempotency, jobs, leases, secrets, spool, submissions, webhooks
+from posthouse.store import (
+    changes,
+    draft_plans,
+    events,
+    graveyard,
+    idempotency,
+    jobs,
+    leases,
+    markings,
+    secrets,
+    spool,
+    submissions,
+    webhooks,
+)
 from posthouse.store.blobfiles import Blobs, LocalBlobFiles
 from posthouse.store.database import Database, Tx
 from posthouse.store.sqlite import SqliteDatabase
@@ -86,6 +106,16 @@ class House:
                 submissions_a_day=10_000 if limited else None,
             ),
         )
+        self.drafts = DraftSender(db, self.blobs, self.submitter, clock)
+        self.registrar = Registrar(
+            db,
+            self.submitter,
+            clock,
+            default_domain=settings.domain,
+            operator_address=settings.operator_address,
+        )
+        self.streams = Streams(db)
+        self.verifier = Verifier(db, resolver, self.hostname)
         self.dialer = GuardedDialer(resolver, settings.webhooks_allow_private)
         self.local = LocalCourier(
             db,
@@ -106,7 +136,8 @@ class House:
             clock,
             schedule_ms=settings.retry_schedule_ms,
         )
-        self.ingester = Ingester(db, self.blobs, clock, Authenticator(resolver, clock, self.hostname))
+        self.pace = Pace()
+        self.ingester = Ingester(db, self.blobs, clock, Authenticator(resolver, clock, self.hostname), pace=self.pace)
         self.dialects: dict[str, Dialect] = {"agentmail": agentmail_events.DIALECT}
         self.webhooks = WebhookWorker(db, self.dialer, self.dialects, clock)
         self.services: Services | None = None
@@ -161,6 +192,13 @@ class House:
         self._run("ingest", self.ingester.run_once, due(spool.next_due), (SPOOL_WAKE,))
         self._run("deliver", self.deliveries.run_once, due(submissions.next_due), (DELIVERIES_WAKE,))
         self._run("webhooks", self.webhooks.run_once, due(webhooks.next_due), ("webhooks",))
+        self._run("drafts", self.drafts.run_once, due(draft_plans.next_due), (PLANS_WAKE,))
+        self._run(
+            "domains",
+            self._verify_once,
+            due(lambda tx: jobs.next_due(tx, domain_proof.VERIFY_JOB)),
+            (f"job:{domain_proof.VERIFY_JOB}",),
+        )
         self._run("index", self._index_once, due(lambda tx: jobs.next_due(tx, INDEX_JOB)), (f"job:{INDEX_JOB}",))
         self._tasks.append(asyncio.create_task(self._clean_up(), name="posthouse-clean-up"))
 
@@ -175,6 +213,9 @@ class House:
         self._unlisten.extend(self.db.listen(topic, worker.wake) for topic in topics)
         self._workers.append(worker)
         worker.start()
+
+    async def _verify_once(self) -> int:
+        return await self.verifier.run_once(self.clock())
 
     async def _index_once(self) -> int:
         at = self.clock()
@@ -202,6 +243,7 @@ class House:
         await self.db.write(lambda tx: graveyard.prune(tx, at))
         await self.db.write(lambda tx: changes.prune(tx, at - _HISTORY_MS))
         await self.db.write(lambda tx: events.prune(tx, at - _HISTORY_MS))
+        await self.db.write(lambda tx: markings.prune(tx, at - _HISTORY_MS))
         await self.db.write(lambda tx: webhooks.prune(tx, at - GRAVEYARD_DAYS * DAY))
         while await self.blobs.sweep(at - DAY):
             pass
@@ -221,6 +263,10 @@ class House:
                 links=Links(secret),
                 limiter=RateLimiter(self.clock, enabled=self.settings.rate_limits == "on"),
                 clock=self.clock,
+                drafts=self.drafts,
+                streams=self.streams,
+                registrar=self.registrar,
+                hostname=self.hostname,
             )
         return Dispatcher(self.services)
 
@@ -250,6 +296,7 @@ class House:
             hostname=self.hostname,
             operator_address=settings.operator_address,
             quota_bytes=settings.quota_bytes,
+            pace=self.pace,
         )
         submission = SubmissionDoor(self.db, self.keys, self.submitter, self.clock)
         limits = None if settings.rate_limits == "on" else SmtpLimits(connections=None, connections_per_address=None)
@@ -296,6 +343,8 @@ class House:
             await self.deliveries.drain()
             done += await self.webhooks.run_once()
             await self.webhooks.drain()
+            done += await self.drafts.run_once()
+            done += await self._verify_once()
             done += await self._index_once()
             if not done:
                 return
@@ -320,6 +369,7 @@ class House:
         try:
             await self.keys.flush()
         finally:
+            await self.streams.aclose()
             await self.dialer.aclose()
             if self.courier is not None:
                 await self.courier.aclose()

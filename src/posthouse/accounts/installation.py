@@ -19,7 +19,7 @@ from posthouse.wire.dkim import Algorithm
 from posthouse.wire.dkim_sign import generate_key
 
 # One selector for each algorithm: receivers that do not know Ed25519 (RFC 8463) read the other.
-_SELECTORS: tuple[tuple[str, Algorithm], ...] = (("ph-rsa", "rsa-sha256"), ("ph-ed", "ed25519-sha256"))
+SELECTORS: tuple[tuple[str, Algorithm], ...] = (("ph-rsa", "rsa-sha256"), ("ph-ed", "ed25519-sha256"))
 INBOUND_SECRET = "inbound"  # noqa: S105 - its name, not the secret
 
 
@@ -53,7 +53,7 @@ async def initialize(
         inbound_secret: kept as given; "" makes one.
     """
     pairs = [] if await db.read(lambda tx: domains.get(tx, domain)) else [
-        (selector, algorithm, generate_key(algorithm)[0].decode("ascii")) for selector, algorithm in _SELECTORS
+        (selector, algorithm, generate_key(algorithm)[0].decode("ascii")) for selector, algorithm in SELECTORS
     ]  # fmt: skip
 
     async def unit(tx: Tx) -> Initialized:

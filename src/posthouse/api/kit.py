@@ -13,10 +13,13 @@ import msgspec
 from posthouse.accounts.keys import KeyRing
 from posthouse.api.limits import RateLimiter
 from posthouse.api.links import Links
+from posthouse.events.streams import Streams
 from posthouse.kit.clock import Clock
 from posthouse.kit.config import Settings
 from posthouse.kit.errors import Invalid
 from posthouse.net.dialer import GuardedDialer
+from posthouse.outbound.registration import Registrar
+from posthouse.outbound.scheduled import DraftSender
 from posthouse.outbound.submission import Submitter
 from posthouse.store.blobfiles import Blobs
 from posthouse.store.database import Database
@@ -35,6 +38,10 @@ class Services:
     links: Links
     limiter: RateLimiter
     clock: Clock
+    drafts: DraftSender
+    streams: Streams
+    registrar: Registrar
+    hostname: str
 
 
 Position = tuple[int, str]

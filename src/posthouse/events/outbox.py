@@ -51,6 +51,30 @@ async def publish(
         payload=payload or {},
         at=at,
     )
+    await _tell(tx, event)
+    return event
+
+
+async def publish_for_organization(
+    tx: Tx, organization_id: str, pod_id: str | None, type_: str, *, modseq: int, at: int, payload: dict[str, Any]
+) -> events.Event:
+    """Write an event of an organisation itself, or of one of its pods, that belongs to no account."""
+    event = events.Event(
+        id=new_id(),
+        organization_id=organization_id,
+        pod_id=pod_id,
+        account_id=None,
+        modseq=modseq,
+        type=type_,
+        message_id=None,
+        payload=payload,
+        at=at,
+    )
+    await _tell(tx, event)
+    return event
+
+
+async def _tell(tx: Tx, event: events.Event) -> None:
     await events.add(tx, event)
     wanted = [
         WebhookDelivery(
@@ -59,22 +83,21 @@ async def publish(
             organization_id=event.organization_id,
             account_id=event.account_id,
             event_id=event.id,
-            event_type=type_,
+            event_type=event.type,
             body=None,
             state="pending",
             attempts=0,
-            due_at=at,
+            due_at=event.at,
             leased=False,
             last_status=None,
             last_error=None,
-            created_at=at,
-            updated_at=at,
+            created_at=event.at,
+            updated_at=event.at,
         )
         for endpoint in await webhooks.enabled(tx, event.organization_id)
         if wants(endpoint, event)
     ]
     await webhooks.add_deliveries(tx, wanted)
-    return event
 
 
 def wants(endpoint: WebhookEndpoint, event: events.Event) -> bool:

@@ -11,7 +11,7 @@ from posthouse.kit import log
 from posthouse.kit.clock import HOUR, MINUTE, SECOND, Clock
 from posthouse.kit.errors import PosthouseError
 from posthouse.net.dialer import DialFailed, DialRefused, GuardedDialer
-from posthouse.store import events, webhooks
+from posthouse.store import events, webhook_health, webhooks
 from posthouse.store.database import Database, Tx
 from posthouse.store.webhooks import WebhookDelivery, WebhookEndpoint
 
@@ -20,6 +20,9 @@ _log = log.get("webhooks")
 _LEASE_MS = 2 * MINUTE
 _BATCH = 200
 _RESPONSE_BYTES = 4_096
+# The circuit breaker: after so many failures in a row an endpoint is left alone for a while.
+BREAKER_FAILURES = 10
+BREAKER_PAUSE_MS = MINUTE
 # A telling says the same at every try: its body is rendered once and kept.
 MAX_BODY_BYTES = 1_000_000
 
@@ -99,6 +102,12 @@ class WebhookWorker:
         if endpoint is None or body is None or not endpoint.is_enabled:
             await self._settle(delivery, "dead", None, "the endpoint or what it was to hear of is gone", 0, None)
             return
+        health = await self._db.read(lambda tx: webhook_health.get(tx, endpoint.id))
+        if health is not None and health.paused_until > self._clock():
+            # Jitter, so that the pile does not fall on the receiver in one moment.
+            due_at = health.paused_until + int(random.uniform(0, 5 * SECOND))
+            await self._db.write(lambda tx: webhooks.postpone(tx, delivery.id, due_at))
+            return
         if delivery.body is None:
             await self._db.write(lambda tx: webhooks.set_body(tx, delivery.id, body))
         dialect = self._dialects[endpoint.surface]
@@ -147,8 +156,16 @@ class WebhookWorker:
         due_at: int | None,
     ) -> None:
         at = self._clock()
-        await self._db.write(
-            lambda tx: webhooks.settle(
+
+        async def unit(tx: Tx) -> None:
+            await webhooks.settle(
                 tx, delivery, state=state, due_at=due_at, status=status, error=error, elapsed_ms=elapsed_ms, at=at
             )
-        )
+            if state == "delivered":
+                await webhook_health.succeeded(tx, delivery.endpoint_id, at)
+            elif error is not None:
+                await webhook_health.failed(
+                    tx, delivery.endpoint_id, error, at, threshold=BREAKER_FAILURES, pause_ms=BREAKER_PAUSE_MS
+                )
+
+        await self._db.write(unit)

@@ -10,15 +10,17 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from posthouse.events import outbox
+from posthouse.inbound import screening
 from posthouse.inbound.authenticate import Authentication, Authenticator
 from posthouse.kit import log
 from posthouse.kit.clock import MINUTE, SECOND, Clock
 from posthouse.kit.errors import NotFound, PosthouseError
 from posthouse.kit.ids import new_id
+from posthouse.kit.pace import Pace
 from posthouse.mail import filing
 from posthouse.mail.filing import NewMessage
 from posthouse.mail.journal import changing
-from posthouse.mail.mailboxes import INBOX
+from posthouse.mail.mailboxes import INBOX, JUNK
 from posthouse.outbound import bounces
 from posthouse.store import accounts, graveyard, spool
 from posthouse.store.blobfiles import Blob, Blobs
@@ -43,18 +45,29 @@ class Ingester:
     """Files what the spool holds. `run_once` takes up what is due; `drain` waits for what was taken up."""
 
     def __init__(
-        self, db: Database, blobs: Blobs, clock: Clock, authenticator: Authenticator, *, in_flight: int = 128
+        self,
+        db: Database,
+        blobs: Blobs,
+        clock: Clock,
+        authenticator: Authenticator,
+        *,
+        pace: Pace | None = None,
+        in_flight: int = 128,
     ) -> None:
         self._db = db
         self._blobs = blobs
         self._clock = clock
         self._authenticator = authenticator
+        self._pace = pace or Pace()
         # A mail whose look-ups hang keeps its place here and nobody else waiting.
         self._room = asyncio.Semaphore(in_flight)
         self._running: set[asyncio.Task[None]] = set()
 
     async def run_once(self) -> int:
-        """Claim a batch and begin to file it; answers how many mails. Waits while too many are under way."""
+        """Claim a batch and begin to file it; answers how many mails. Waits while too many are under way, and
+        for a burst at the door to pass."""
+        while self._pace.should_yield():
+            await asyncio.sleep(0.02)  # noqa: ASYNC110 - time passing is what ends it
         async with self._room:
             now = self._clock()
             rows = await self._db.write(lambda tx: spool.claim(tx, now, now + _LEASE_MS, _BATCH))
@@ -117,6 +130,8 @@ class Ingester:
             await self._bury(tx, row, parsed, at)
             return
         judgement = _judge(known)
+        if await screening.is_barred(tx, account, parsed, row.mail_from, report):
+            judgement = _BARRED
         handed_in = row.handed_in | {"mail_from": row.mail_from, "recipients": row.recipients}
         if known is not None:
             parsed = replace(parsed, headers=(("Authentication-Results", known.header), *parsed.headers))
@@ -125,7 +140,7 @@ class Ingester:
             async with changing(tx, account.id, at, added_bytes=row.size_bytes) as journal:
                 new = NewMessage(
                     parsed=parsed,
-                    blob=Blob(row.blob_hash, row.size_bytes, None),
+                    blob=Blob(row.blob_hash, row.size_bytes, None, is_held=True),
                     direction="in",
                     mailbox_roles=(judgement.mailbox_role,),
                     received_at=row.received_at,
@@ -182,6 +197,10 @@ class Judgement:
     mailbox_role: str = INBOX
     keywords: frozenset[str] = frozenset()
     event_type: str = outbox.MESSAGE_RECEIVED
+
+
+# What a list of the account's keeps out: stored, out of sight, told only to those who ask for it.
+_BARRED = Judgement(JUNK, frozenset({filing.BLOCKED}), outbox.RECEIVED_BLOCKED)
 
 
 def _judge(known: Authentication | None) -> Judgement:

@@ -19,6 +19,8 @@ from posthouse.kit.clock import DAY, HOUR, MINUTE, SECOND
 from posthouse.kit.errors import Invalid
 
 PREFIX = "POSTHOUSE_"
+# What unmodified clients of Atomic Mail have built in; another one shuts them out.
+POW_SALT = "0b980734412c292d6549110276b604ab1dea4883bd460d77d1b984adf8bca083"
 # Names other systems' operators have in their environment already, honoured where ours is unset.
 _ALIASES = {
     "AGENTICMAIL_API_PORT": "http_port",
@@ -57,7 +59,10 @@ class Settings(BaseSettings):
     master_key: str = Field("", repr=False)
     owner_email: str = ""
     inbound_secret: str = Field("", repr=False)
+    signup: Literal["loopback", "open", "off"] = "loopback"
     rate_limits: Literal["on", "off"] = "on"
+    pow_salt: str = POW_SALT
+    pow_difficulty: int = Field(4, ge=0, le=64)
     webhooks_allow_private: bool = False
     retry_schedule: str = "1m,5m,15m,30m,1h,2h,4h,8h"
     max_message_size: str = "25MB"

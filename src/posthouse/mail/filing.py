@@ -18,7 +18,7 @@ from posthouse.kit.ids import new_id
 from posthouse.mail import threading
 from posthouse.mail.journal import EMAIL, MAILBOX, THREAD, Journal
 from posthouse.mail.mailboxes import JUNK, TRASH
-from posthouse.store import accounts, graveyard, jobs, mailboxes, messages, search, threads
+from posthouse.store import accounts, graveyard, jobs, mailboxes, markings, messages, search, threads
 from posthouse.store.blobfiles import Blob
 from posthouse.store.database import Tx
 from posthouse.store.messages import Message, MessageBody, Person, StoredAttachment
@@ -155,6 +155,11 @@ async def file(tx: Tx, journal: Journal, new: NewMessage) -> Message:
     return message
 
 
+def is_unread(keywords: Collection[str]) -> bool:
+    """Neither read nor still being written (RFC 8621 §2, `unreadEmails`)."""
+    return SEEN not in keywords and DRAFT not in keywords
+
+
 async def _enter(tx: Tx, journal: Journal, message: Message, mailbox_id: str) -> None:
     uid = await mailboxes.add_member(
         tx,
@@ -163,11 +168,12 @@ async def _enter(tx: Tx, journal: Journal, message: Message, mailbox_id: str) ->
         message_id=message.id,
         received_at=message.received_at,
         modseq=journal.modseq,
-        unread=SEEN not in message.keywords,
+        unread=is_unread(message.keywords),
     )
     if uid is None:
         raise NotFound("there is no such mailbox")
     journal.updated(MAILBOX, mailbox_id)
+    journal.recount(message.thread_id)
 
 
 async def _leave(tx: Tx, journal: Journal, message: Message, mailbox_id: str) -> None:
@@ -177,9 +183,10 @@ async def _leave(tx: Tx, journal: Journal, message: Message, mailbox_id: str) ->
         mailbox_id=mailbox_id,
         message_id=message.id,
         modseq=journal.modseq,
-        unread=SEEN not in message.keywords,
+        unread=is_unread(message.keywords),
     )
     journal.updated(MAILBOX, mailbox_id)
+    journal.recount(message.thread_id)
 
 
 async def set_keywords(tx: Tx, journal: Journal, message: Message, keywords: Collection[str]) -> Message:
@@ -188,12 +195,15 @@ async def set_keywords(tx: Tx, journal: Journal, message: Message, keywords: Col
     if wanted == message.keywords:
         return message
     await messages.set_keywords(tx, message, wanted, journal.modseq, journal.at)
+    before, after = set(message.keywords), set(wanted)
+    await markings.add(tx, message.account_id, message.id, sorted(after - before), sorted(before - after), journal.at)
     here = (await mailboxes.places(tx, message.account_id, [message.id]))[message.id]
-    was_unread, is_unread = SEEN not in message.keywords, SEEN not in wanted
-    if was_unread != is_unread and here:
-        await mailboxes.count_unread(tx, [place.mailbox_id for place in here], 1 if is_unread else -1)
+    unread = is_unread(wanted)
+    if is_unread(message.keywords) != unread and here:
+        await mailboxes.count_unread(tx, [place.mailbox_id for place in here], 1 if unread else -1)
         for place in here:
             journal.updated(MAILBOX, place.mailbox_id)
+        journal.recount(message.thread_id)
     await mailboxes.touch_members(tx, message.id, journal.modseq)
     journal.updated(EMAIL, message.id)
     return replace(message, keywords=wanted, modseq=journal.modseq, updated_at=journal.at)
@@ -221,6 +231,14 @@ async def move(tx: Tx, journal: Journal, message: Message, mailbox_ids: Collecti
         await _leave(tx, journal, message, mailbox_id)
     for mailbox_id in sorted(wanted - here):
         await _enter(tx, journal, message, mailbox_id)
+    await markings.add(
+        tx,
+        message.account_id,
+        message.id,
+        [f"role:{role}" for role in (roles[mailbox_id] for mailbox_id in wanted - here) if role],
+        [f"role:{role}" for role in (roles[mailbox_id] for mailbox_id in here - wanted) if role],
+        journal.at,
+    )
     aside = {JUNK, TRASH}
     origin = message.origin_mailbox_id
     if any(roles[mailbox_id] in aside for mailbox_id in wanted):

@@ -6,12 +6,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from posthouse.kit.errors import NotFound
-from posthouse.store import accounts, changes
+from posthouse.store import accounts, changes, mailboxes
 from posthouse.store.database import Tx
 
 # The types of the change log, in the words of RFC 8621.
 EMAIL, THREAD, MAILBOX = "Email", "Thread", "Mailbox"
 SUBMISSION = "EmailSubmission"
+IDENTITY, VACATION = "Identity", "VacationResponse"
+# Changes whenever mail was delivered to the account from outside (RFC 8621 §1.5).
+DELIVERY = "EmailDelivery"
+# Beside `MAILBOX`, when more than the counts of a mailbox changed (RFC 8621 §2.2, `updatedProperties`).
+MAILBOX_PROPERTIES = "Mailbox.properties"
 
 
 class Journal:
@@ -22,13 +27,14 @@ class Journal:
         at: the unit's instant.
     """
 
-    __slots__ = ("_entries", "account_id", "at", "modseq")
+    __slots__ = ("_entries", "_threads", "account_id", "at", "modseq")
 
     def __init__(self, account_id: str, modseq: int, at: int) -> None:
         self.account_id = account_id
         self.modseq = modseq
         self.at = at
         self._entries: dict[tuple[str, str], changes.Action] = {}
+        self._threads: set[str] = set()
 
     def created(self, kind: str, object_id: str) -> None:
         """An object was made."""
@@ -42,8 +48,15 @@ class Journal:
         """An object is no more."""
         self._entries[kind, object_id] = "destroyed"
 
+    def recount(self, thread_id: str) -> None:
+        """A message of this thread was read, moved, filed or destroyed: mailboxes count their threads anew."""
+        self._threads.add(thread_id)
+
     async def write(self, tx: Tx) -> None:
         """Write what was noted."""
+        if self._threads:
+            for mailbox_id in await mailboxes.recount_threads(tx, self.account_id, sorted(self._threads)):
+                self.updated(MAILBOX, mailbox_id)
         if self._entries:
             entries = [(kind, object_id, action) for (kind, object_id), action in self._entries.items()]
             await changes.record(tx, self.account_id, self.modseq, self.at, entries)

@@ -69,6 +69,11 @@ def read_report(raw: bytes, parsed: ParsedMessage, mail_from: str, recipients: S
     return None
 
 
+async def is_about_ours(tx: Tx, account: Account, report: Report) -> bool:
+    """Whether a report speaks of something this account really sent."""
+    return await _submission(tx, account, report) is not None
+
+
 async def settle(tx: Tx, journal: Journal, account: Account, report: Report) -> None:
     """Apply a report that came to this account, in the unit that files it."""
     submission = await _submission(tx, account, report)

@@ -12,34 +12,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from posthouse.accounts import accounts as account_rules
-from posthouse.accounts import identities
+from posthouse.accounts import identities, lists
 from posthouse.events import outbox
 from posthouse.kit.clock import DAY, Clock
-from posthouse.kit.errors import Conflict, Forbidden, Invalid, TooLarge, TooMany
+from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, TooMany
 from posthouse.kit.ids import new_id
 from posthouse.kit.principal import Principal
 from posthouse.mail import filing
 from posthouse.mail.filing import NewMessage
 from posthouse.mail.journal import SUBMISSION, Journal, changing
-from posthouse.mail.mailboxes import DRAFTS, SENT
+from posthouse.mail.mailboxes import DRAFTS, INBOX, SENT
 from posthouse.outbound import suppressions
 from posthouse.outbound.bounces import return_path
-from posthouse.store import accounts, holds, idempotency, messages, submissions
+from posthouse.store import accounts, drafts, holds, idempotency, mailboxes, messages, signups, submissions
 from posthouse.store.accounts import Account
 from posthouse.store.blobfiles import Blob, Blobs
 from posthouse.store.blobs import digest
 from posthouse.store.database import Database, Tx
+from posthouse.store.messages import Message
 from posthouse.store.records import dump
 from posthouse.store.submissions import Delivery, StoredSubmission
+from posthouse.wire import raw_headers
 from posthouse.wire.address import Address, normalize, split
 from posthouse.wire.compose import Outgoing, compose, new_message_id
-from posthouse.wire.message import ParsedMessage, parse
+from posthouse.wire.header_encode import message_ids
+from posthouse.wire.message import ParsedMessage, parse, parse_headers_only
 
 WAKE = "deliveries"
 # Deferred deliveries are given up after this (RFC 5321 §4.5.4.1: at least four to five days).
 EXPIRES_MS = 5 * DAY
 # How long an answer to an idempotency key is given again.
 REMEMBER_MS = DAY
+_BLIND = frozenset({b"bcc", b"resent-bcc"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Composition:
         thread_id: the thread the sent message joins, for a reply or a forward that stays in it.
         answered_message_id: the message this answers; it is marked as answered.
         forwarded_message_id: the message this forwards; it is marked as forwarded.
+        draft: the draft this is the sending of, and the message that held its text; both go in the same unit.
         outgoing: everything that becomes the message; its From, Message-ID and date are set here.
     """
 
@@ -92,6 +97,7 @@ class Composition:
     thread_id: str | None = None
     answered_message_id: str | None = None
     forwarded_message_id: str | None = None
+    draft: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,29 @@ class RawMail:
     rcpt_to: Sequence[tuple[str, RecipientOptions]]
     envelope_id: str = ""
     dsn_return: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMail:
+    """What to send: a message that lies in the account already. It is not filed a second time.
+
+    Attributes:
+        message_id: our id of the message.
+        mail_from, rcpt_to, envelope_id, dsn_return: as in `RawMail`.
+        send_at: not to be carried before this instant; None is at once.
+        references: written into the sent copy where the message has no References of its own.
+        files_itself: put it where sent mail lies, as if it had been sent at once: no draft any more, read, out
+            of Inbox and Drafts into Sent. False leaves that to the caller.
+    """
+
+    message_id: str
+    mail_from: str
+    rcpt_to: Sequence[tuple[str, RecipientOptions]]
+    envelope_id: str = ""
+    dsn_return: str = ""
+    send_at: int | None = None
+    references: Sequence[str] = ()
+    files_itself: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +172,10 @@ class _Ready:
     thread_id: str | None = None
     answered_message_id: str | None = None
     forwarded_message_id: str | None = None
+    draft: tuple[str, str] | None = None
     envelope_id: str = ""
     dsn_return: str = ""
+    stored: StoredMail | None = None
 
 
 class Submitter:
@@ -160,7 +191,7 @@ class Submitter:
         self,
         principal: Principal,
         account_id: str,
-        mail: Composition | RawMail,
+        mail: Composition | RawMail | StoredMail,
         *,
         once: Idempotency | None = None,
     ) -> Submitted:
@@ -170,10 +201,12 @@ class Submitter:
             NotFound: no such account in the caller's scope.
             Invalid: no recipient (reason `no_recipients`), too many, a bad address or header.
             Forbidden: the level is `read_only` (`read_only`), a From that is not the account's
-                (`sender_not_allowed`), or every recipient is suppressed (`suppressed`).
+                (`sender_not_allowed`), every recipient is suppressed (`suppressed`), a list keeps one out
+                (`list_blocked`), or the organisation has not proved its human's address (`unverified`).
             TooLarge: the message is over the limit.
             TooMany: over the day's number of submissions.
-            Conflict: the idempotency key was used for another request (`idempotency`).
+            Conflict: the idempotency key was used for another request (`idempotency`), or the draft was changed
+                or sent meanwhile (`changed_meanwhile`).
             Unavailable: it could not be stored; nothing was sent.
         """
         at = self._clock()
@@ -186,7 +219,9 @@ class Submitter:
             account = await account_rules.get_in_scope(tx, principal, account_id)
             sender = _sender_of(mail)
             if sender:
-                await identities.check_sender(tx, account, sender)
+                await identities.check_sender(
+                    tx, account, sender, "from" if isinstance(mail, Composition) else "mail_from"
+                )
             await self._check_rate(tx, account, at)
             level = await account_rules.effective_level(tx, account, principal.level)
             return account, level, set(await accounts.addresses(tx, account.id))
@@ -194,7 +229,12 @@ class Submitter:
         account, level, own = await self._db.read(prepare)
         if level == "read_only":
             raise Forbidden("this account may read and not send", reason="read_only")
-        ready = self._compose(account, mail, at) if isinstance(mail, Composition) else _raw(account, mail, own)
+        if isinstance(mail, Composition):
+            ready = self._compose(account, mail, at)
+        elif isinstance(mail, StoredMail):
+            ready = await self._stored(account, mail, own)
+        else:
+            ready = _raw(account, mail, own)
         if len(ready.raw) > self.limits.message_bytes:
             raise TooLarge(f"a message has at most {self.limits.message_bytes} octets")
         if not ready.recipients:
@@ -207,6 +247,27 @@ class Submitter:
             )
         blob = await self._blobs.prepare(ready.raw)
         return await self._db.write(lambda tx: self._store(tx, principal, account.id, level, ready, blob, at, once))
+
+    async def earlier(self, principal: Principal, once: Idempotency) -> Submitted | None:
+        """The answer an earlier, identical request was given; None when there was none.
+
+        Raises:
+            Conflict: the key was used for another request.
+        """
+        at = self._clock()
+        found = await self._db.read(lambda tx: idempotency.get(tx, principal.organization_id, once.key, at))
+        return None if found is None else _replay(found, once)
+
+    async def _stored(self, account: Account, mail: StoredMail, own: set[str]) -> _Ready:
+        message = await self._db.read(lambda tx: messages.get(tx, account.id, mail.message_id))
+        if message is None:
+            raise NotFound("there is no such message", field="message_id")
+        raw = await self._blobs.read(message.blob_hash)
+        names = {name.lower() for name, _ in parse_headers_only(raw)}
+        if mail.references and "references" not in names:
+            raw = message_ids("References", mail.references, field="references") + raw
+        handed = RawMail(raw, mail.mail_from, mail.rcpt_to, mail.envelope_id, mail.dsn_return)
+        return replace(_raw(account, handed, own), stored=mail)
 
     async def _check_rate(self, tx: Tx, account: Account, at: int) -> None:
         limit = self.limits.submissions_a_day
@@ -235,6 +296,7 @@ class Submitter:
             thread_id=mail.thread_id,
             answered_message_id=mail.answered_message_id,
             forwarded_message_id=mail.forwarded_message_id,
+            draft=mail.draft,
         )
 
     async def _store(
@@ -253,7 +315,9 @@ class Submitter:
             if earlier is not None:  # somebody was faster between our look and this unit
                 return _replay(earlier, once)
         held = level == "gated"
-        async with changing(tx, account_id, at, added_bytes=blob.size_bytes) as journal:
+        async with changing(
+            tx, account_id, at, added_bytes=0 if ready.stored is not None else blob.size_bytes
+        ) as journal:
             account = await accounts.get(tx, account_id)
             assert account is not None  # the journal holds its row
             barred = await suppressions.among(tx, account_id, [email for email, _ in ready.recipients], at)
@@ -263,22 +327,29 @@ class Submitter:
                 raise Forbidden(
                     f"every recipient is suppressed ({', '.join(reasons)})", field="to", reason="suppressed"
                 )
+            await _check_lists(tx, account, [email for email, _ in ready.recipients])
+            if ready.draft is not None:
+                await _take_draft(tx, journal, account, ready.draft)
             submission_id = new_id()
-            message = await filing.file(
-                tx,
-                journal,
-                NewMessage(
-                    parsed=ready.parsed,
-                    blob=blob,
-                    direction="out",
-                    mailbox_roles=(DRAFTS,) if held else (SENT,),
-                    received_at=at,
-                    keywords={filing.SEEN, *ready.labels, *((filing.HELD,) if held else ())},
-                    thread_id=ready.thread_id,
-                    delivery_state="held" if held else "queued",
-                    bcc=ready.bcc,
-                ),
-            )
+            if ready.stored is not None:
+                message = await _take_stored(tx, journal, ready.stored, blob, held=held)
+            else:
+                message = await filing.file(
+                    tx,
+                    journal,
+                    NewMessage(
+                        parsed=ready.parsed,
+                        blob=blob,
+                        direction="out",
+                        mailbox_roles=(DRAFTS,) if held else (SENT,),
+                        received_at=at,
+                        keywords={filing.SEEN, *ready.labels, *((filing.HELD,) if held else ())},
+                        thread_id=ready.thread_id,
+                        delivery_state="held" if held else "queued",
+                        bcc=ready.bcc,
+                    ),
+                )
+            send_at = at if ready.stored is None or ready.stored.send_at is None else max(at, ready.stored.send_at)
             submission = StoredSubmission(
                 id=submission_id,
                 organization_id=account.organization_id,
@@ -286,7 +357,7 @@ class Submitter:
                 message_id=message.id,
                 thread_id=message.thread_id,
                 blob_hash=blob.hash,
-                header_message_id=message.header_message_id or "",
+                header_message_id=ready.parsed.message_id or "",
                 mail_from=return_path(ready.mail_from, submission_id),
                 envelope_id=ready.envelope_id,
                 dsn_return=ready.dsn_return,
@@ -294,11 +365,11 @@ class Submitter:
                 key_id=principal.key_id,
                 surface=principal.surface,
                 created_at=at,
-                expires_at=at + EXPIRES_MS,
+                expires_at=send_at + EXPIRES_MS,
             )
             await submissions.add(tx, submission)
             deliveries = [
-                _delivery(submission, email, options, at, held=held, barred=normalize(email) in barred)
+                _delivery(submission, email, options, at, send_at=send_at, held=held, barred=normalize(email) in barred)
                 for email, options in ready.recipients
             ]
             await submissions.add_deliveries(tx, deliveries)
@@ -364,7 +435,7 @@ class Submitter:
         return outcome
 
 
-def _sender_of(mail: Composition | RawMail) -> str:
+def _sender_of(mail: Composition | RawMail | StoredMail) -> str:
     if isinstance(mail, Composition):
         return mail.from_.email if mail.from_ else ""
     return mail.mail_from
@@ -387,14 +458,15 @@ def _raw(account: Account, mail: RawMail, own: set[str]) -> _Ready:
     names = {name.lower() for name, _ in parsed.headers}
     if "message-id" not in names:  # RFC 6409 §8.3
         head += f"Message-ID: <{new_message_id(split(account.main_address)[1])}>\r\n".encode("ascii")
-    raw = head + mail.raw
+    # RFC 5322 §3.6.3: who got a blind copy is nobody else's business, though a client may have written it down.
+    raw = head + raw_headers.without(mail.raw, lambda field: raw_headers.name_of(field) in _BLIND)
     seen: dict[str, tuple[str, RecipientOptions]] = {}
     for email, options in mail.rcpt_to:
         seen.setdefault(normalize(email), (email, options))
     visible = {normalize(address.email) for address in (*parsed.to, *parsed.cc)}
     return _Ready(
         raw=raw,
-        parsed=parse(raw) if head else parsed,
+        parsed=parsed if raw == mail.raw else parse(raw),
         mail_from=mail.mail_from or account.main_address,
         recipients=tuple(seen.values()),
         bcc=tuple(Address(email) for key, (email, _) in seen.items() if key not in visible),
@@ -404,7 +476,14 @@ def _raw(account: Account, mail: RawMail, own: set[str]) -> _Ready:
 
 
 def _delivery(
-    submission: StoredSubmission, email: str, options: RecipientOptions, at: int, *, held: bool, barred: bool
+    submission: StoredSubmission,
+    email: str,
+    options: RecipientOptions,
+    at: int,
+    *,
+    send_at: int,
+    held: bool,
+    barred: bool,
 ) -> Delivery:
     state = "suppressed" if barred else "held" if held else "queued"
     return Delivery(
@@ -417,7 +496,7 @@ def _delivery(
         domain=split(normalize(email))[1],
         state=state,
         attempts=0,
-        due_at=at if state == "queued" else None,
+        due_at=send_at if state == "queued" else None,
         leased=False,
         delay_noticed=False,
         status=None,
@@ -426,6 +505,55 @@ def _delivery(
         created_at=at,
         updated_at=at,
     )
+
+
+async def _check_lists(tx: Tx, account: Account, recipients: Sequence[str]) -> None:
+    """Whether the account may write to these: by its lists, and while nobody has vouched for it."""
+    barred = await lists.barred(tx, account, "send", recipients)
+    if barred:
+        raise Forbidden(f"a list keeps {', '.join(sorted(barred))} out", field="to", reason="list_blocked")
+    signup = await signups.get(tx, account.organization_id)
+    if signup is not None and signup.verified_at is None:
+        others = {normalize(email) for email in recipients} - {signup.human_email}
+        if others:
+            raise Forbidden(
+                "until the code is entered, mail goes to the human's own address only", field="to", reason="unverified"
+            )
+
+
+async def _take_draft(tx: Tx, journal: Journal, account: Account, draft: tuple[str, str]) -> None:
+    """The draft ends where its sending begins, in one unit: no crash sends it twice or loses it."""
+    draft_id, message_id = draft
+    row = await drafts.get(tx, account.id, draft_id)
+    text = await messages.get(tx, account.id, message_id)
+    if row is None or row.message_id != message_id or text is None:
+        raise Conflict("the draft was changed or sent meanwhile", reason="changed_meanwhile")
+    await drafts.delete(tx, account.id, draft_id)
+    await filing.destroy(tx, journal, text, organization_id=account.organization_id, bury=False)
+
+
+async def _take_stored(tx: Tx, journal: Journal, mail: StoredMail, blob: Blob, *, held: bool) -> Message:
+    """The stored message becomes a sent one, or one that is held; its bytes as sent are kept beside it."""
+    message = await messages.get(tx, journal.account_id, mail.message_id)
+    if message is None:
+        raise NotFound("the message was destroyed meanwhile", field="message_id")
+    await blob.store(tx, journal.at)
+    await drafts.delete_of_message(tx, journal.account_id, message.id)
+    await messages.set_direction(tx, message.id, "out")
+    await filing.set_delivery_state(tx, journal, message.id, "held" if held else "queued")
+    keywords = {*message.keywords, *((filing.HELD,) if held else ())}
+    if mail.files_itself:
+        keywords = (keywords | {filing.SEEN}) - {filing.DRAFT}
+    message = await filing.set_keywords(tx, journal, message, keywords)
+    if mail.files_itself:
+        roles = {mailbox.role: mailbox.id for mailbox in await mailboxes.all_of(tx, journal.account_id)}
+        here = {
+            place.mailbox_id for place in (await mailboxes.places(tx, journal.account_id, [message.id]))[message.id]
+        }
+        target = roles[DRAFTS if held else SENT]
+        # What the caller put elsewhere stays there too.
+        await filing.move(tx, journal, message, (here - {roles[INBOX], roles[DRAFTS]}) | {target})
+    return message
 
 
 async def _mark_parent(tx: Tx, journal: Journal, ready: _Ready) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from time import monotonic
 
 from posthouse.accounts.keys import KeyRing
 from posthouse.inbound import recipients, spool
@@ -10,6 +10,7 @@ from posthouse.inbound.spool import HandedIn, Incoming
 from posthouse.kit.clock import Clock
 from posthouse.kit.errors import Forbidden, NotFound, TooMany, Unauthenticated
 from posthouse.kit.ids import secret_digest
+from posthouse.kit.pace import Pace
 from posthouse.kit.principal import Principal
 from posthouse.outbound.submission import Idempotency, RawMail, RecipientOptions, Submitter
 from posthouse.smtp.server import Peer, Session
@@ -25,13 +26,24 @@ from posthouse.wire.smtp_syntax import MailParameters, RecipientParameters, Repl
 # Wrong credentials from one network address in this span, after which it waits.
 _FAILURES = 20
 _FAILURE_SPAN_S = 300.0
+# A mail for an inbox deleted within the moment goes to its grave like any that is on its way then.
+_KNOWN_S = 1.0
+_MAX_KNOWN = 10_000
 
 
 class InboundDoor:
     """Port 25's side: takes mail for our accounts, relays for nobody."""
 
     def __init__(
-        self, db: Database, blobs: Blobs, clock: Clock, *, hostname: str, operator_address: str, quota_bytes: int
+        self,
+        db: Database,
+        blobs: Blobs,
+        clock: Clock,
+        *,
+        hostname: str,
+        operator_address: str,
+        quota_bytes: int,
+        pace: Pace | None = None,
     ) -> None:
         self._db = db
         self._blobs = blobs
@@ -39,6 +51,8 @@ class InboundDoor:
         self._hostname = hostname
         self._operator = operator_address
         self._quota = quota_bytes
+        self._pace = pace or Pace()
+        self._known: dict[str, tuple[float, recipients.Recipient]] = {}
 
     async def connection_opened(self, peer: Peer) -> Reply | None:
         """Everybody is welcome; the server's own limits hold."""
@@ -54,9 +68,19 @@ class InboundDoor:
         return RECIPIENT_OK
 
     async def _resolve(self, address: str) -> recipients.Recipient:
-        return await self._db.read(
+        """Who an address leads to. What was found is believed for a moment: it is asked at RCPT and again
+        when the mail is there, and for every mail of a burst."""
+        now = monotonic()
+        known = self._known.get(address)
+        if known is not None and known[0] > now:
+            return known[1]
+        found = await self._db.read(
             lambda tx: recipients.resolve(tx, address, operator_address=self._operator, quota_bytes=self._quota)
         )
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[address] = (now + _KNOWN_S, found)
+        return found
 
     async def authenticate(self, session: Session, identity: str, secret: str) -> object | None:
         """Nobody authenticates here."""
@@ -74,24 +98,26 @@ class InboundDoor:
         if not found:
             raise NotFound("the recipients are gone")
         tls = f"{envelope.tls.version} cipher {envelope.tls.cipher}" if envelope.tls else ""
-        spool_id = await spool.receive(
-            self._db,
-            self._blobs,
-            Incoming(
-                mail_from=envelope.mail_from,
-                recipients=found,
-                raw=raw,
-                handed_in=HandedIn(
-                    "smtp",
-                    protocol=envelope.protocol,
-                    client_address=envelope.client_address,
-                    helo=envelope.helo,
-                    tls=tls,
-                ),
-                hostname=self._hostname,
+        incoming = Incoming(
+            mail_from=envelope.mail_from,
+            recipients=found,
+            raw=raw,
+            handed_in=HandedIn(
+                "smtp",
+                protocol=envelope.protocol,
+                client_address=envelope.client_address,
+                helo=envelope.helo,
+                tls=tls,
             ),
-            self._clock,
+            hostname=self._hostname,
         )
+        try:
+            with self._pace.hand_over():
+                spool_id = await spool.receive(self._db, self._blobs, incoming, self._clock)
+        except Forbidden as error:
+            if error.reason != "loop":
+                raise
+            return Reply(554, "5.4.6", error.message)  # RFC 3463 §3.5: a routing loop, and nobody's policy
         return Reply(250, "2.0.0", f"Ok: queued as {spool_id}")
 
 
@@ -112,7 +138,7 @@ class SubmissionDoor:
         return None
 
     def _recent(self, address: str) -> list[float]:
-        since = time.monotonic() - _FAILURE_SPAN_S
+        since = monotonic() - _FAILURE_SPAN_S
         recent = [at for at in self._failures.get(address, ()) if at > since]
         if recent:
             self._failures[address] = recent
@@ -125,7 +151,7 @@ class SubmissionDoor:
         try:
             principal = await self._keys.check(secret, self._clock())
         except Unauthenticated:
-            self._failures.setdefault(session.peer.address, []).append(time.monotonic())
+            self._failures.setdefault(session.peer.address, []).append(monotonic())
             return None
         account = await self._db.read(lambda tx: accounts.by_address(tx, normalize(identity)))
         if (
@@ -134,7 +160,7 @@ class SubmissionDoor:
             or principal.account_id not in (None, account.id)
             or principal.pod_id not in (None, account.pod_id)
         ):
-            self._failures.setdefault(session.peer.address, []).append(time.monotonic())
+            self._failures.setdefault(session.peer.address, []).append(monotonic())
             return None
         return Principal(
             organization_id=principal.organization_id,

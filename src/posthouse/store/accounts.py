@@ -219,3 +219,56 @@ async def addresses(tx: Tx, account_id: str) -> list[str]:
         "SELECT address FROM address WHERE account_id = :account_id ORDER BY address", account_id=account_id
     )
     return [row["address"] for row in rows]
+
+
+async def modseqs(
+    tx: Tx, organization_id: str, *, pod_id: str | None = None, account_id: str | None = None
+) -> dict[str, int]:
+    """The change number of every account of an organisation, a pod, or of one account alone, by account id."""
+    where, values = ["organization_id = :organization_id"], {"organization_id": organization_id}
+    if pod_id is not None:
+        where.append("pod_id = :pod_id")
+        values["pod_id"] = pod_id
+    if account_id is not None:
+        where.append("id = :account_id")
+        values["account_id"] = account_id
+    rows = await tx.all(f"SELECT id, modseq FROM account WHERE {' AND '.join(where)} ORDER BY id", **values)
+    return {row["id"]: row["modseq"] for row in rows}
+
+
+async def find(
+    tx: Tx,
+    organization_id: str,
+    text: str,
+    *,
+    pod_id: str | None = None,
+    account_id: str | None = None,
+    after: tuple[int, str] | None = None,
+    limit: int,
+) -> list[Account]:
+    """Accounts whose address or name has a text in it, newest first, after a keyset position (created_at, id)."""
+    where = ["organization_id = :organization_id"]
+    values: dict[str, Any] = {"organization_id": organization_id, "limit": limit}
+    for special in ("\\", "%", "_"):
+        text = text.replace(special, "\\" + special)
+    values["pattern"] = f"%{text.lower()}%"
+    where.append("(lower(main_address) LIKE :pattern ESCAPE '\\' OR lower(display_name) LIKE :pattern ESCAPE '\\')")
+    for column, name, value in (("pod_id", "pod_id", pod_id), ("id", "account_id", account_id)):
+        if value is not None:
+            where.append(f"{column} = :{name}")
+            values[name] = value
+    if after is not None:
+        where.append("(created_at, id) < (:after_at, :after_id)")
+        values["after_at"], values["after_id"] = after
+    rows = await tx.all(
+        f"SELECT * FROM account WHERE {' AND '.join(where)} ORDER BY created_at DESC, id DESC LIMIT :limit", **values
+    )
+    return [_account(row) for row in rows]
+
+
+async def unindexed(tx: Tx, account_ids: Sequence[str]) -> list[str]:
+    """Those of the accounts whose text index lags behind."""
+    rows = await tx.all(
+        "SELECT id FROM account WHERE id IN (:ids...) AND indexed_modseq < modseq ORDER BY id", ids=list(account_ids)
+    )
+    return [row["id"] for row in rows]

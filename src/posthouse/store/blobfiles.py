@@ -123,14 +123,22 @@ class LocalBlobFiles:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Bytes ready for a unit: `await blob.store(tx, at)` there. `data` None: they lie outside already."""
+    """Bytes ready for a unit: `await blob.store(tx, at)` there.
+
+    Attributes:
+        data: None when the bytes lie outside already.
+        is_held: a row that this unit ends, such as the spool's, holds the blob: nothing is to be remembered.
+    """
 
     hash: str
     size_bytes: int
     data: bytes | None
+    is_held: bool = False
 
     async def store(self, tx: Tx, at: int) -> None:
         """Remember the blob in this unit."""
+        if self.is_held:
+            return
         await blobs.put(tx, self.hash, self.size_bytes, self.data, at)
 
 

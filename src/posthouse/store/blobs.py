@@ -41,7 +41,7 @@ async def known(tx: Tx, hashes: Sequence[str]) -> set[str]:
 
 
 # What keeps a blob alive. A table that gains a blob_hash column is added here; a test compares with the schema.
-HOLDERS = ("message", "spool", "submission", "graveyard")
+HOLDERS = ("message", "spool", "submission", "graveyard", "upload")
 
 
 _UNHELD = " AND ".join(f"NOT EXISTS (SELECT 1 FROM {table} WHERE {table}.blob_hash = blob.hash)" for table in HOLDERS)

@@ -127,3 +127,80 @@ async def prune(tx: Tx, before: int) -> int:
         before=before,
     )
     return await tx.run("DELETE FROM change_log WHERE at < :before", before=before)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a scope's log: everything of `modseq`, or of it only the objects up to `object_id`."""
+
+    modseq: int
+    object_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """As `Changes`, cut at a number of objects even inside one change number."""
+
+    created: tuple[str, ...]
+    updated: tuple[str, ...]
+    destroyed: tuple[str, ...]
+    position: Position
+    has_more: bool
+
+
+async def current(tx: Tx, scope_id: str, kinds: Sequence[str]) -> dict[str, int]:
+    """The change number at which objects of each type last changed; where the log was cut, at least the cut."""
+    cut = await tx.one("SELECT modseq FROM change_log_cut WHERE scope_id = :scope_id", scope_id=scope_id)
+    least = int(cut["modseq"]) if cut else 0
+    found = {}
+    for kind in kinds:
+        row = await tx.one(
+            """SELECT modseq FROM change_log WHERE scope_id = :scope_id AND type = :type
+               ORDER BY modseq DESC LIMIT 1""",
+            scope_id=scope_id, type=kind,
+        )  # fmt: skip
+        found[kind] = max(least, int(row["modseq"]) if row else 0)
+    return found
+
+
+async def page(tx: Tx, scope_id: str, kind: str, since: Position, limit: int | None) -> Page | None:
+    """What became of objects of a type after a position, of `limit` objects at most.
+
+    None when the log does not reach back so far, or the position lies ahead of it.
+
+    Source: RFC 8620 §5.2.
+    """
+    newest = (await current(tx, scope_id, [kind]))[kind]
+    cut = await tx.one("SELECT modseq FROM change_log_cut WHERE scope_id = :scope_id", scope_id=scope_id)
+    if since.modseq > newest or (cut is not None and since.modseq < cut["modseq"]):
+        return None
+    rows = await tx.all(
+        """SELECT modseq, object_id, action FROM change_log
+           WHERE scope_id = :scope_id AND type = :type AND modseq >= :modseq ORDER BY modseq, object_id""",
+        scope_id=scope_id, type=kind, modseq=since.modseq,
+    )  # fmt: skip
+    first: dict[str, str] = {}
+    last: dict[str, str] = {}
+    position = Position(newest)
+    has_more = False
+    previous = since
+    for row in rows:
+        number, object_id = row["modseq"], row["object_id"]
+        if number == since.modseq and (since.object_id is None or object_id <= since.object_id):
+            continue
+        if object_id not in last and limit is not None and len(last) >= limit:
+            position, has_more = previous, True
+            break
+        first.setdefault(object_id, row["action"])
+        last[object_id] = row["action"]
+        previous = Position(number, object_id)
+    created, updated, destroyed = [], [], []
+    for object_id, action in last.items():
+        if first[object_id] == "created":
+            if action != "destroyed":
+                created.append(object_id)
+        elif action == "destroyed":
+            destroyed.append(object_id)
+        else:
+            updated.append(object_id)
+    return Page(tuple(created), tuple(updated), tuple(destroyed), position, has_more)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from posthouse.store.database import Row, Tx
-from posthouse.store.records import load
+from posthouse.store.records import dump, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +86,111 @@ async def dkim_keys(tx: Tx, domain: str) -> list[StoredDkimKey]:
         domain=domain,
     )
     return [load(StoredDkimKey, row) for row in rows]
+
+
+async def by_client_id(tx: Tx, organization_id: str, client_id: str) -> Domain | None:
+    """The domain a caller named so when adding it."""
+    row = await tx.one(
+        "SELECT * FROM domain WHERE organization_id = :organization_id AND client_id = :client_id",
+        organization_id=organization_id, client_id=client_id,
+    )  # fmt: skip
+    return _domain(row) if row else None
+
+
+async def page(
+    tx: Tx,
+    organization_id: str,
+    *,
+    pod_id: str | None = None,
+    after: tuple[int, str] | None = None,
+    ascending: bool = False,
+    limit: int,
+) -> list[Domain]:
+    """A page of the organisation's own domains, or of a pod's, after a keyset position (created_at, name)."""
+    where = ["organization_id = :organization_id"]
+    values: dict[str, Any] = {"organization_id": organization_id, "limit": limit}
+    if pod_id is not None:
+        where.append("pod_id = :pod_id")
+        values["pod_id"] = pod_id
+    if after is not None:
+        where.append(f"(created_at, name) {'>' if ascending else '<'} (:after_at, :after_name)")
+        values["after_at"], values["after_name"] = after
+    order = "ASC" if ascending else "DESC"
+    rows = await tx.all(
+        f"SELECT * FROM domain WHERE {' AND '.join(where)} ORDER BY created_at {order}, name {order} LIMIT :limit",
+        **values,
+    )
+    return [_domain(row) for row in rows]
+
+
+async def count(tx: Tx, organization_id: str) -> int:
+    """How many domains are the organisation's own."""
+    row = await tx.one(
+        "SELECT count(*) AS total FROM domain WHERE organization_id = :organization_id",
+        organization_id=organization_id,
+    )
+    return int(row["total"]) if row else 0
+
+
+async def count_addresses(tx: Tx, name: str) -> int:
+    """How many addresses in use are in the domain."""
+    row = await tx.one(
+        "SELECT count(*) AS total FROM address WHERE domain = :name AND account_id IS NOT NULL", name=name
+    )
+    return int(row["total"]) if row else 0
+
+
+async def set_flags(tx: Tx, name: str, *, feedback_enabled: bool, subdomains_enabled: bool, at: int) -> None:
+    """Change what a caller may change of a domain."""
+    await tx.run(
+        """UPDATE domain SET feedback_enabled = :feedback_enabled, subdomains_enabled = :subdomains_enabled,
+             updated_at = :at WHERE name = :name""",
+        name=name, feedback_enabled=feedback_enabled, subdomains_enabled=subdomains_enabled, at=at,
+    )  # fmt: skip
+
+
+async def set_status(tx: Tx, name: str, status: str, at: int) -> None:
+    """How far the proof of a domain has come."""
+    await tx.run(
+        """UPDATE domain SET status = :status, updated_at = :at,
+             verified_at = CASE WHEN :status = 'VERIFIED' THEN coalesce(verified_at, :at) ELSE verified_at END
+           WHERE name = :name""",
+        name=name, status=status, at=at,
+    )  # fmt: skip
+
+
+async def delete(tx: Tx, organization_id: str, name: str) -> bool:
+    """Delete a domain with its keys; False when there was none."""
+    return bool(
+        await tx.run(
+            "DELETE FROM domain WHERE organization_id = :organization_id AND name = :name",
+            organization_id=organization_id, name=name,
+        )
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class DomainCheck:
+    """What DNS said: a status for each record, by its type and name with a blank between."""
+
+    domain: str
+    statuses: dict[str, str]
+    reason: str | None
+    checked_at: int
+
+
+async def put_check(tx: Tx, check: DomainCheck) -> None:
+    """Keep what DNS said."""
+    await tx.run(
+        """INSERT INTO domain_check (domain, statuses, reason, checked_at)
+           VALUES (:domain, :statuses, :reason, :at)
+           ON CONFLICT (domain) DO UPDATE SET statuses = excluded.statuses, reason = excluded.reason,
+             checked_at = excluded.checked_at""",
+        domain=check.domain, statuses=dump(check.statuses), reason=check.reason, at=check.checked_at,
+    )  # fmt: skip
+
+
+async def get_check(tx: Tx, name: str) -> DomainCheck | None:
+    """What DNS said when it was last asked."""
+    row = await tx.one("SELECT * FROM domain_check WHERE domain = :name", name=name)
+    return load(DomainCheck, row, json=("statuses",)) if row else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from posthouse.store.database import Tx
 from posthouse.store.records import load
@@ -78,3 +80,73 @@ async def delete(tx: Tx, account_id: str, draft_id: str) -> bool:
             "DELETE FROM draft WHERE account_id = :account_id AND id = :id", account_id=account_id, id=draft_id
         )
     )
+
+
+async def account_of(tx: Tx, draft_id: str) -> str | None:
+    """Whose draft it is. Whether the caller may see that account is for the caller to check."""
+    row = await tx.one("SELECT account_id FROM draft WHERE id = :id", id=draft_id)
+    return row["account_id"] if row else None
+
+
+async def by_client_id(tx: Tx, organization_id: str, client_id: str) -> list[Draft]:
+    """The drafts of an organisation that callers named so when creating them."""
+    rows = await tx.all(
+        """SELECT draft.* FROM draft JOIN account ON account.id = draft.account_id
+           WHERE account.organization_id = :organization_id AND draft.client_id = :client_id ORDER BY draft.id""",
+        organization_id=organization_id, client_id=client_id,
+    )  # fmt: skip
+    return [load(Draft, row) for row in rows]
+
+
+async def page(
+    tx: Tx,
+    account_ids: Sequence[str],
+    *,
+    keywords: Sequence[str] = (),
+    is_scheduled: bool = False,
+    updated_after: int | None = None,
+    updated_before: int | None = None,
+    after: tuple[int, str] | None = None,
+    ascending: bool = False,
+    limit: int,
+) -> list[Draft]:
+    """A page of drafts in the order of their last change, after a keyset position (updated_at, id).
+
+    Args:
+        keywords: the draft's message has all of these.
+        is_scheduled: only those that wait to be sent.
+    """
+    where = ["draft.account_id IN (:account_ids...)"]
+    values: dict[str, Any] = {"account_ids": list(account_ids), "limit": limit}
+    for index, keyword in enumerate(keywords):
+        where.append(
+            "EXISTS (SELECT 1 FROM message_keyword k "
+            f"WHERE k.message_id = draft.message_id AND k.keyword = :keyword{index})"
+        )
+        values[f"keyword{index}"] = keyword
+    if is_scheduled:
+        where.append("draft.send_status = 'scheduled'")
+    if updated_after is not None:
+        where.append("draft.updated_at >= :updated_after")
+        values["updated_after"] = updated_after
+    if updated_before is not None:
+        where.append("draft.updated_at < :updated_before")
+        values["updated_before"] = updated_before
+    if after is not None:
+        where.append(f"(draft.updated_at, draft.id) {'>' if ascending else '<'} (:after_at, :after_id)")
+        values["after_at"], values["after_id"] = after
+    order = "ASC" if ascending else "DESC"
+    rows = await tx.all(
+        f"SELECT * FROM draft WHERE {' AND '.join(where)} "
+        f"ORDER BY draft.updated_at {order}, draft.id {order} LIMIT :limit",
+        **values,
+    )
+    return [load(Draft, row) for row in rows]
+
+
+async def delete_of_message(tx: Tx, account_id: str, message_id: str) -> None:
+    """The message is no draft any more."""
+    await tx.run(
+        "DELETE FROM draft WHERE account_id = :account_id AND message_id = :message_id",
+        account_id=account_id, message_id=message_id,
+    )  # fmt: skip

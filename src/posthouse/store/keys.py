@@ -116,3 +116,40 @@ async def touch(tx: Tx, key_id: str, at: int) -> None:
 async def exists(tx: Tx, key_id: str) -> bool:
     """Whether a key has not been revoked."""
     return await tx.one("SELECT 1 AS one FROM api_key WHERE id = :id", id=key_id) is not None
+
+
+async def update(tx: Tx, key_id: str, *, name: str, scopes: list[str] | None) -> None:
+    """Replace a key's name and permissions."""
+    await tx.run(
+        "UPDATE api_key SET name = :name, scopes = :scopes WHERE id = :id",
+        id=key_id, name=name, scopes=None if scopes is None else dump(scopes),
+    )  # fmt: skip
+
+
+async def page_of_surface(
+    tx: Tx,
+    organization_id: str,
+    surface: str,
+    *,
+    pod_id: str | None,
+    account_id: str | None,
+    after: tuple[int, str] | None,
+    ascending: bool,
+    limit: int,
+) -> list[ApiKey]:
+    """One surface's keys of a scope, in the order of creation, after a keyset position (created_at, id)."""
+    where = ["organization_id = :organization_id", "surface = :surface", "NOT is_owner"]
+    values: dict[str, Any] = {"organization_id": organization_id, "surface": surface, "limit": limit}
+    for name, value in (("pod_id", pod_id), ("account_id", account_id)):
+        if value is not None:
+            where.append(f"{name} = :{name}")
+            values[name] = value
+    if after is not None:
+        where.append(f"(created_at, id) {'>' if ascending else '<'} (:after_at, :after_id)")
+        values["after_at"], values["after_id"] = after
+    order = "ASC" if ascending else "DESC"
+    rows = await tx.all(
+        f"SELECT * FROM api_key WHERE {' AND '.join(where)} ORDER BY created_at {order}, id {order} LIMIT :limit",
+        **values,
+    )
+    return [_key(row) for row in rows]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from posthouse.store.database import Tx
 
-_LEASED = ("spool", "delivery", "webhook_delivery", "job")
+_LEASED = ("spool", "delivery", "webhook_delivery", "job", "draft_plan")
 
 
 async def release_all(tx: Tx, now: int) -> int:

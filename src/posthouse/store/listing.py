@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -106,9 +107,13 @@ def _conditions(where: _Where, filter_: MessageFilter) -> None:
         where.add(_contains(where, "message.subject", text, quoted=False))
 
 
+# The columns are in byte order, where `lower` knows ASCII only; a value's `lower` would follow the server's locale.
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+
 def _contains(where: _Where, column: str, text: str, *, quoted: bool) -> str:
-    sought = dump(text)[1:-1] if quoted else text
-    return f"lower({column}) LIKE lower({where.value(_pattern(sought))}) ESCAPE '\\'"
+    sought = (dump(text)[1:-1] if quoted else text).translate(_LOWER)
+    return f"lower({column}) LIKE {where.value(_pattern(sought))} ESCAPE '\\'"
 
 
 def _keyset(where: _Where, columns: str, after: tuple[int, str] | None, *, ascending: bool) -> None:

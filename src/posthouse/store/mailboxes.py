@@ -11,7 +11,10 @@ from posthouse.store.records import load
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """A folder. The counters are kept by `add_member` and `expunge`; unread means without `$seen`."""
+    """A folder. The counters are kept by `add_member` and `expunge`, those of threads by `recount_threads`.
+
+    Unread means with neither `$seen` nor `$draft` (RFC 8621 §2).
+    """
 
     id: str
     account_id: str
@@ -25,6 +28,8 @@ class Mailbox:
     total_messages: int
     unread_messages: int
     created_at: int
+    total_threads: int = 0
+    unread_threads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +150,102 @@ async def prune_tombstones(tx: Tx, account_id: str, before_modseq: int) -> int:
         "DELETE FROM membership WHERE account_id = :account_id AND expunged_modseq < :before",
         account_id=account_id, before=before_modseq,
     )  # fmt: skip
+
+
+async def get(tx: Tx, account_id: str, mailbox_id: str) -> Mailbox | None:
+    """The mailbox, or None."""
+    row = await tx.one(
+        "SELECT * FROM mailbox WHERE account_id = :account_id AND id = :id", account_id=account_id, id=mailbox_id
+    )
+    return load(Mailbox, row, flags=("is_subscribed",)) if row else None
+
+
+async def update(tx: Tx, mailbox: Mailbox) -> None:
+    """Replace what a caller may change: name, parent, role, order, subscription."""
+    await tx.run(
+        """UPDATE mailbox SET name = :name, parent_id = :parent_id, role = :role, sort_order = :sort_order,
+             is_subscribed = :is_subscribed WHERE id = :id AND account_id = :account_id""",
+        id=mailbox.id, account_id=mailbox.account_id, name=mailbox.name, parent_id=mailbox.parent_id,
+        role=mailbox.role, sort_order=mailbox.sort_order, is_subscribed=mailbox.is_subscribed,
+    )  # fmt: skip
+
+
+async def delete(tx: Tx, account_id: str, mailbox_id: str) -> None:
+    """Delete an empty mailbox with its tombstones."""
+    await tx.run(
+        "DELETE FROM mailbox WHERE account_id = :account_id AND id = :id", account_id=account_id, id=mailbox_id
+    )
+
+
+async def member_ids(tx: Tx, account_id: str, mailbox_id: str) -> list[str]:
+    """The messages that lie in a mailbox."""
+    rows = await tx.all(
+        """SELECT message_id FROM membership WHERE mailbox_id = :mailbox_id AND account_id = :account_id
+             AND expunged_modseq IS NULL ORDER BY message_id""",
+        mailbox_id=mailbox_id, account_id=account_id,
+    )  # fmt: skip
+    return [row["message_id"] for row in rows]
+
+
+async def recount_threads(tx: Tx, account_id: str, thread_ids: Sequence[str]) -> set[str]:
+    """Bring the mailboxes' counts of these threads up to date; the mailboxes whose counts changed.
+
+    A thread is unread in a mailbox when any of its messages is, those in the trash set apart: they count for
+    the trash alone, and nothing else counts there.
+
+    Source: RFC 8621 §2, `unreadThreads`.
+    """
+    wanted = list(thread_ids)
+    rows = await tx.all(
+        """SELECT message.id, message.thread_id, message.keywords, membership.mailbox_id, mailbox.role
+           FROM message JOIN membership ON membership.message_id = message.id
+             AND membership.expunged_modseq IS NULL
+           JOIN mailbox ON mailbox.id = membership.mailbox_id
+           WHERE message.account_id = :account_id AND message.thread_id IN (:ids...)""",
+        account_id=account_id, ids=wanted,
+    )  # fmt: skip
+    outside = {row["id"] for row in rows if row["role"] != "trash"}
+    unread_there: set[tuple[str, bool]] = set()
+    places: dict[tuple[str, str], bool] = {}
+    for row in rows:
+        in_trash = row["role"] == "trash"
+        places[row["mailbox_id"], row["thread_id"]] = in_trash
+        if '"$seen"' not in row["keywords"] and '"$draft"' not in row["keywords"]:
+            if in_trash:
+                unread_there.add((row["thread_id"], True))
+            if row["id"] in outside:
+                unread_there.add((row["thread_id"], False))
+    now = {key: (key[1], in_trash) in unread_there for key, in_trash in places.items()}
+    before = {
+        (row["mailbox_id"], row["thread_id"]): bool(row["is_unread"])
+        for row in await tx.all("SELECT * FROM mailbox_thread WHERE thread_id IN (:ids...)", ids=wanted)
+    }
+    changed = [key for key in sorted(now.keys() | before.keys()) if now.get(key) != before.get(key)]
+    if not changed:
+        return set()
+    counts: dict[str, list[int]] = {}
+    for key in changed:
+        total, unread = counts.setdefault(key[0], [0, 0])
+        counts[key[0]] = [
+            total + (key in now) - (key in before),
+            unread + now.get(key, False) - before.get(key, False),
+        ]
+    await tx.many(
+        "DELETE FROM mailbox_thread WHERE mailbox_id = :mailbox_id AND thread_id = :thread_id",
+        [{"mailbox_id": box, "thread_id": thread} for box, thread in changed if (box, thread) not in now],
+    )
+    await tx.many(
+        """INSERT INTO mailbox_thread (mailbox_id, thread_id, is_unread) VALUES (:mailbox_id, :thread_id, :is_unread)
+           ON CONFLICT (mailbox_id, thread_id) DO UPDATE SET is_unread = excluded.is_unread""",
+        [
+            {"mailbox_id": box, "thread_id": thread, "is_unread": now[box, thread]}
+            for box, thread in changed
+            if (box, thread) in now
+        ],
+    )
+    await tx.many(
+        """UPDATE mailbox SET total_threads = total_threads + :total, unread_threads = unread_threads + :unread
+           WHERE id = :id""",
+        [{"id": box, "total": total, "unread": unread} for box, (total, unread) in counts.items()],
+    )
+    return {box for box, (total, unread) in counts.items() if total or unread}

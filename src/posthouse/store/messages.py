@@ -151,13 +151,16 @@ async def add(tx: Tx, message: Message, body: MessageBody) -> None:
         attachments=dump(message.attachments), delivery_state=message.delivery_state, modseq=message.modseq,
         at=message.created_at,
     )  # fmt: skip
+    # A mail that quotes nothing is all new text: kept once.
+    is_all_new = body.extracted_text is not None and body.extracted_text == (body.text_body or "").strip()
     await tx.run(
         """INSERT INTO message_body (message_id, headers, structure, text_body, html_body, extracted_text,
-             extracted_html, defects, handed_in)
-           VALUES (:message_id, :headers, :structure, :text_body, :html_body, :extracted_text, :extracted_html,
-             :defects, :handed_in)""",
+             extracted_is_text, extracted_html, defects, handed_in)
+           VALUES (:message_id, :headers, :structure, :text_body, :html_body, :extracted_text,
+             :extracted_is_text, :extracted_html, :defects, :handed_in)""",
         message_id=message.id, headers=dump(body.headers), structure=dump(body.structure),
-        text_body=body.text_body, html_body=body.html_body, extracted_text=body.extracted_text,
+        text_body=body.text_body, html_body=body.html_body,
+        extracted_text=None if is_all_new else body.extracted_text, extracted_is_text=is_all_new,
         extracted_html=body.extracted_html, defects=dump(body.defects), handed_in=dump(body.handed_in),
     )  # fmt: skip
     await _add_keywords(tx, message.account_id, message.id, message.received_at, message.keywords)
@@ -191,6 +194,15 @@ async def get_many(tx: Tx, account_id: str, message_ids: Sequence[str]) -> dict[
     return {row["id"]: message_of(row) for row in rows}
 
 
+def _body_of(row: Row) -> MessageBody:
+    extracted = (row["text_body"] or "").strip() if row["extracted_is_text"] else row["extracted_text"]
+    return MessageBody(
+        row["message_id"], _pairs.decode(row["headers"]), _any.decode(row["structure"]), row["text_body"],
+        row["html_body"], extracted, row["extracted_html"], _strings.decode(row["defects"]),
+        _any.decode(row["handed_in"]),
+    )  # fmt: skip
+
+
 async def get_body(tx: Tx, account_id: str, message_id: str) -> MessageBody | None:
     """The message's body, or None."""
     row = await tx.one(
@@ -200,11 +212,7 @@ async def get_body(tx: Tx, account_id: str, message_id: str) -> MessageBody | No
     )  # fmt: skip
     if row is None:
         return None
-    return MessageBody(
-        row["message_id"], _pairs.decode(row["headers"]), _any.decode(row["structure"]), row["text_body"],
-        row["html_body"], row["extracted_text"], row["extracted_html"], _strings.decode(row["defects"]),
-        _any.decode(row["handed_in"]),
-    )  # fmt: skip
+    return _body_of(row)
 
 
 async def by_header_message_id(tx: Tx, account_id: str, header_message_id: str) -> Message | None:
@@ -287,3 +295,41 @@ async def all_ids(tx: Tx, after: str, limit: int) -> list[tuple[str, str]]:
         "SELECT account_id, id FROM message WHERE id > :after ORDER BY id LIMIT :limit", after=after, limit=limit
     )
     return [(row["account_id"], row["id"]) for row in rows]
+
+
+async def get_bodies(tx: Tx, account_id: str, message_ids: Sequence[str]) -> dict[str, MessageBody]:
+    """The bodies of those of the messages that exist, by id."""
+    rows = await tx.all(
+        """SELECT message_body.* FROM message_body JOIN message ON message.id = message_body.message_id
+           WHERE message.account_id = :account_id AND message.id IN (:ids...)""",
+        account_id=account_id, ids=list(message_ids),
+    )  # fmt: skip
+    return {row["message_id"]: _body_of(row) for row in rows}
+
+
+async def set_direction(tx: Tx, message_id: str, direction: str) -> None:
+    """A draft was sent, or is none any more."""
+    await tx.run("UPDATE message SET direction = :direction WHERE id = :id", id=message_id, direction=direction)
+
+
+async def by_blobs(tx: Tx, account_id: str, hashes: Sequence[str]) -> list[tuple[str, str, str]]:
+    """(blob hash, message id, thread id) of the account's messages made of these bytes."""
+    rows = await tx.all(
+        """SELECT blob_hash, id, thread_id FROM message
+           WHERE blob_hash IN (:hashes...) AND account_id = :account_id ORDER BY id""",
+        account_id=account_id, hashes=list(hashes),
+    )  # fmt: skip
+    return [(row["blob_hash"], row["id"], row["thread_id"]) for row in rows]
+
+
+async def thread_members(tx: Tx, account_id: str, thread_ids: Sequence[str]) -> dict[str, list[str]]:
+    """The messages of each of the threads that exist, oldest first."""
+    rows = await tx.all(
+        """SELECT id, thread_id FROM message WHERE account_id = :account_id AND thread_id IN (:ids...)
+           ORDER BY received_at, id""",
+        account_id=account_id, ids=list(thread_ids),
+    )  # fmt: skip
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row["thread_id"], []).append(row["id"])
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from posthouse.store.database import Tx
 from posthouse.store.records import load
@@ -92,3 +93,59 @@ async def get_pod(tx: Tx, organization_id: str, pod_id: str) -> Pod | None:
         organization_id=organization_id, pod_id=pod_id,
     )  # fmt: skip
     return load(Pod, row, flags=("is_default",)) if row else None
+
+
+async def pod_by_client_id(tx: Tx, organization_id: str, client_id: str) -> Pod | None:
+    """The pod a caller named so when creating it."""
+    row = await tx.one(
+        "SELECT * FROM pod WHERE organization_id = :organization_id AND client_id = :client_id",
+        organization_id=organization_id, client_id=client_id,
+    )  # fmt: skip
+    return load(Pod, row, flags=("is_default",)) if row else None
+
+
+async def pods(
+    tx: Tx,
+    organization_id: str,
+    *,
+    pod_id: str | None = None,
+    after: tuple[int, str] | None = None,
+    ascending: bool = False,
+    limit: int,
+) -> list[Pod]:
+    """A page of pods in the order of creation, after a keyset position (created_at, id)."""
+    where = ["organization_id = :organization_id"]
+    values: dict[str, Any] = {"organization_id": organization_id, "limit": limit}
+    if pod_id is not None:
+        where.append("id = :pod_id")
+        values["pod_id"] = pod_id
+    if after is not None:
+        where.append(f"(created_at, id) {'>' if ascending else '<'} (:after_at, :after_id)")
+        values["after_at"], values["after_id"] = after
+    order = "ASC" if ascending else "DESC"
+    rows = await tx.all(
+        f"SELECT * FROM pod WHERE {' AND '.join(where)} ORDER BY created_at {order}, id {order} LIMIT :limit",
+        **values,
+    )
+    return [load(Pod, row, flags=("is_default",)) for row in rows]
+
+
+async def pod_holds(tx: Tx, pod_id: str) -> tuple[int, int]:
+    """How many accounts and how many domains are in a pod."""
+    row = await tx.one(
+        """SELECT (SELECT count(*) FROM account WHERE pod_id = :pod_id) AS accounts,
+                  (SELECT count(*) FROM domain WHERE pod_id = :pod_id) AS domains""",
+        pod_id=pod_id,
+    )
+    assert row is not None  # a count always answers
+    return int(row["accounts"]), int(row["domains"])
+
+
+async def delete_pod(tx: Tx, organization_id: str, pod_id: str) -> bool:
+    """Delete a pod with its keys, lists and endpoints; False when there was none."""
+    return bool(
+        await tx.run(
+            "DELETE FROM pod WHERE organization_id = :organization_id AND id = :pod_id",
+            organization_id=organization_id, pod_id=pod_id,
+        )
+    )  # fmt: skip

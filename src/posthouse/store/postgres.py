@@ -27,7 +27,8 @@ _TRIES = 6
 # Any number of our own: two processes that start at once migrate one after the other.
 _MIGRATION_LOCK = 7_305_001
 
-_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+# A unique name that another unit took meanwhile: run again, the unit finds it and answers as it should.
+_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.UniqueViolationError)
 _GONE = (
     asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InsufficientResourcesError,
     asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from posthouse.store.database import Tx
-from posthouse.store.records import load
+from posthouse.store.records import dump, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,3 +196,109 @@ async def next_due(tx: Tx) -> int | None:
     """When the next delivery is due."""
     row = await tx.one("SELECT min(due_at) AS due_at FROM delivery WHERE due_at IS NOT NULL")
     return row["due_at"] if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a submission was asked for (RFC 8621 §7). `envelope` as the caller gave it; `send_at` from when on."""
+
+    submission_id: str
+    identity_id: str
+    envelope: dict[str, Any] | None
+    send_at: int
+    is_destroyed: bool = False
+
+
+async def add_request(tx: Tx, request: Request) -> None:
+    """Remember what a submission was asked for."""
+    await tx.run(
+        """INSERT INTO submission_request (submission_id, identity_id, envelope, send_at)
+           VALUES (:submission_id, :identity_id, :envelope, :send_at)""",
+        submission_id=request.submission_id, identity_id=request.identity_id, envelope=dump(request.envelope),
+        send_at=request.send_at,
+    )  # fmt: skip
+
+
+async def add_report(tx: Tx, submission_id: str, message_id: str, kind: str) -> None:
+    """A report about a submission came back as this message; `kind` is `dsn` or `complaint`."""
+    await tx.run(
+        """INSERT INTO submission_report (submission_id, message_id, kind) VALUES (:submission_id, :message_id, :kind)
+           ON CONFLICT (submission_id, message_id) DO NOTHING""",
+        submission_id=submission_id, message_id=message_id, kind=kind,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """A submission with all that is known of it. `reports` are (kind, blob hash)."""
+
+    submission: StoredSubmission
+    request: Request | None
+    deliveries: tuple[Delivery, ...]
+    reports: tuple[tuple[str, str], ...]
+
+
+async def details(tx: Tx, account_id: str, submission_ids: Sequence[str] | None) -> list[Detail]:
+    """Those of the account's submissions that exist, oldest first; None for all."""
+    where = "" if submission_ids is None else " AND submission.id IN (:ids...)"
+    values: dict[str, Any] = {"account_id": account_id}
+    if submission_ids is not None:
+        values["ids"] = list(submission_ids)
+    rows = await tx.all(
+        f"SELECT * FROM submission WHERE account_id = :account_id{where} ORDER BY created_at, id", **values
+    )
+    ids = [row["id"] for row in rows]
+    if not ids:
+        return []
+    requests = {
+        row["submission_id"]: load(Request, row, json=("envelope",), flags=("is_destroyed",))
+        for row in await tx.all("SELECT * FROM submission_request WHERE submission_id IN (:ids...)", ids=ids)
+    }
+    carried: dict[str, list[Delivery]] = {}
+    for row in await tx.all("SELECT * FROM delivery WHERE submission_id IN (:ids...) ORDER BY id", ids=ids):
+        carried.setdefault(row["submission_id"], []).append(load(Delivery, row, flags=("delay_noticed", "leased")))
+    reports: dict[str, list[tuple[str, str]]] = {}
+    for row in await tx.all(
+        """SELECT submission_report.submission_id, submission_report.kind, message.blob_hash
+           FROM submission_report JOIN message ON message.id = submission_report.message_id
+           WHERE submission_report.submission_id IN (:ids...) ORDER BY message.received_at, message.id""",
+        ids=ids,
+    ):
+        reports.setdefault(row["submission_id"], []).append((row["kind"], row["blob_hash"]))
+    return [
+        Detail(
+            load(StoredSubmission, row),
+            requests.get(row["id"]),
+            tuple(carried.get(row["id"], ())),
+            tuple(reports.get(row["id"], ())),
+        )
+        for row in rows
+        if not (row["id"] in requests and requests[row["id"]].is_destroyed)
+    ]
+
+
+async def cancel(tx: Tx, submission_id: str, at: int) -> bool:
+    """Take back what nobody has begun to carry; False when it is too late."""
+    begun = await tx.one(
+        """SELECT 1 AS one FROM delivery WHERE submission_id = :id
+             AND (leased OR attempts > 0 OR state NOT IN ('queued', 'held', 'suppressed')) LIMIT 1""",
+        id=submission_id,
+    )
+    if begun is not None:
+        return False
+    await tx.run(
+        """UPDATE delivery SET state = 'canceled', due_at = NULL, updated_at = :at
+           WHERE submission_id = :id AND state IN ('queued', 'held')""",
+        id=submission_id, at=at,
+    )  # fmt: skip
+    await set_state(tx, submission_id, "canceled")
+    return True
+
+
+async def destroy(tx: Tx, submission_id: str) -> None:
+    """Show a submission no more. Its deliveries go on (RFC 8621 §7.5), and reports still find it."""
+    await tx.run(
+        """INSERT INTO submission_request (submission_id, identity_id, send_at, is_destroyed)
+           VALUES (:id, '', 0, TRUE) ON CONFLICT (submission_id) DO UPDATE SET is_destroyed = TRUE""",
+        id=submission_id,
+    )

@@ -100,3 +100,9 @@ async def add_references(tx: Tx, account_id: str, thread_id: str, references: Se
             for reference in dict.fromkeys(references)
         ],
     )
+
+
+async def account_of(tx: Tx, thread_id: str) -> str | None:
+    """Whose thread it is. Whether the caller may see that account is for the caller to check."""
+    row = await tx.one("SELECT account_id FROM thread WHERE id = :id", id=thread_id)
+    return row["account_id"] if row else None

@@ -245,3 +245,96 @@ async def next_due(tx: Tx) -> int | None:
 async def prune(tx: Tx, before: int) -> int:
     """Forget deliveries made before an instant, whatever became of them."""
     return await tx.run("DELETE FROM webhook_delivery WHERE created_at < :before", before=before)
+
+
+async def set_headers(tx: Tx, organization_id: str, endpoint_id: str, headers: dict[str, str], at: int) -> None:
+    """Replace what is sent along with each delivery."""
+    await tx.run(
+        """UPDATE webhook_endpoint SET headers = :headers, updated_at = :at
+           WHERE organization_id = :organization_id AND id = :id""",
+        organization_id=organization_id, id=endpoint_id, headers=dump(headers), at=at,
+    )  # fmt: skip
+
+
+async def postpone(tx: Tx, delivery_id: str, due_at: int) -> None:
+    """Put a claimed delivery back without an attempt: its endpoint is being left alone."""
+    await tx.run(
+        "UPDATE webhook_delivery SET due_at = :due_at, leased = FALSE, attempts = attempts - 1 WHERE id = :id",
+        id=delivery_id, due_at=due_at,
+    )  # fmt: skip
+
+
+async def replay(tx: Tx, delivery_id: str, at: int) -> None:
+    """Have a delivery told once more, whatever became of it; the same body, a fresh row of retries."""
+    await tx.run(
+        """UPDATE webhook_delivery SET state = 'pending', due_at = :at, leased = FALSE, updated_at = :at
+           WHERE id = :id""",
+        id=delivery_id, at=at,
+    )  # fmt: skip
+    tx.wake("webhooks")
+
+
+async def add_rendered(tx: Tx, delivery: WebhookDelivery) -> None:
+    """Insert a telling whose body is known already."""
+    await add_deliveries(tx, [delivery])
+    if delivery.body is not None:
+        await set_body(tx, delivery.id, delivery.body)
+
+
+async def get_delivery(tx: Tx, endpoint_id: str, delivery_id: str) -> WebhookDelivery | None:
+    """One telling, or None."""
+    row = await tx.one(
+        "SELECT * FROM webhook_delivery WHERE endpoint_id = :endpoint_id AND id = :id",
+        endpoint_id=endpoint_id, id=delivery_id,
+    )  # fmt: skip
+    return load(WebhookDelivery, row, flags=("leased",)) if row else None
+
+
+async def deliveries(
+    tx: Tx, endpoint_id: str, *, after: tuple[int, str] | None, ascending: bool = False, limit: int
+) -> list[WebhookDelivery]:
+    """A page of an endpoint's tellings, newest first, after a keyset position (created_at, id)."""
+    values: dict[str, Any] = {"endpoint_id": endpoint_id, "limit": limit}
+    keyset = ""
+    if after is not None:
+        keyset = f"AND (created_at, id) {'>' if ascending else '<'} (:after_at, :after_id)"
+        values["after_at"], values["after_id"] = after
+    order = "ASC" if ascending else "DESC"
+    rows = await tx.all(
+        f"""SELECT * FROM webhook_delivery WHERE endpoint_id = :endpoint_id {keyset}
+            ORDER BY created_at {order}, id {order} LIMIT :limit""",
+        **values,
+    )
+    return [load(WebhookDelivery, row, flags=("leased",)) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookAttempt:
+    """One try at a telling."""
+
+    delivery_id: str
+    attempt: int
+    status: int | None
+    error: str | None
+    elapsed_ms: int
+    at: int
+
+
+async def attempts(tx: Tx, delivery_ids: Sequence[str]) -> dict[str, list[WebhookAttempt]]:
+    """The tries at each of these tellings, in order."""
+    rows = await tx.all(
+        "SELECT * FROM webhook_attempt WHERE delivery_id IN (:ids...) ORDER BY delivery_id, attempt",
+        ids=list(delivery_ids),
+    )
+    found: dict[str, list[WebhookAttempt]] = {delivery_id: [] for delivery_id in delivery_ids}
+    for row in rows:
+        found[row["delivery_id"]].append(load(WebhookAttempt, row))
+    return found
+
+
+async def count_by_state(tx: Tx, endpoint_id: str) -> dict[str, int]:
+    """How many of an endpoint's tellings are in each state."""
+    rows = await tx.all(
+        "SELECT state, count(*) AS total FROM webhook_delivery WHERE endpoint_id = :id GROUP BY state", id=endpoint_id
+    )
+    return {row["state"]: int(row["total"]) for row in rows}

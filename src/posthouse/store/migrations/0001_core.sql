@@ -196,6 +196,7 @@ CREATE TABLE message_body (
   text_body $text,
   html_body $text,
   extracted_text $text,
+  extracted_is_text BOOLEAN NOT NULL DEFAULT FALSE,
   extracted_html $text,
   defects $json NOT NULL,
   handed_in $json NOT NULL

@@ -1,0 +1,233 @@
+"""Domains of a caller's own: the records that prove them, and asking DNS whether they are there.
+
+The DKIM keys are made here and known to nobody else, so that who publishes them has the domain.
+Follows RFC 6376 §3.6 (keys), RFC 7208 §3 (SPF), RFC 9989 (DMARC), RFC 5321 §5.1 (MX).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from posthouse.accounts.accounts import note_organization
+from posthouse.accounts.domains import check_domain
+from posthouse.accounts.installation import SELECTORS
+from posthouse.events import outbox
+from posthouse.kit.errors import Conflict, Forbidden, NotFound
+from posthouse.kit.principal import Principal
+from posthouse.store import changes, domains, jobs
+from posthouse.store.database import Database, Tx
+from posthouse.store.domains import Domain, DomainCheck, StoredDkimKey
+from posthouse.wire.dkim_sign import dns_name, dns_record, generate_key, load_key, split_record
+from posthouse.wire.resolver import NameNotFound, Resolver, ResolverFailure
+
+VERIFY_JOB = "verify_domain"
+# The words of a domain's status.
+PENDING, VERIFYING, VERIFIED, INVALID, FAILED = "PENDING", "VERIFYING", "VERIFIED", "INVALID", "FAILED"
+MISSING, WRONG, VALID = "MISSING", "INVALID", "VALID"
+_LEASE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record to publish. `is_required` False: good to have, and not waited for."""
+
+    type: str
+    name: str
+    value: str
+    priority: int | None = None
+    is_required: bool = True
+
+    @property
+    def key(self) -> str:
+        """Type and name, under which its status is kept."""
+        return f"{self.type} {self.name}"
+
+
+def records(domain: Domain, keys: Sequence[StoredDkimKey], hostname: str) -> list[Record]:
+    """What a domain's owner has to publish, the DKIM keys first."""
+    found = []
+    for stored in keys:
+        key = load_key(stored.domain, stored.selector, stored.private_key.encode("ascii"))
+        found.append(Record("TXT", dns_name(key), dns_record(key), is_required=stored.algorithm == "rsa-sha256"))
+    names = [domain.name, f"*.{domain.name}"] if domain.subdomains_enabled else [domain.name]
+    found.extend(Record("MX", name, hostname, 10, is_required=name == domain.name) for name in names)
+    found.append(Record("TXT", domain.name, f"v=spf1 a:{hostname} ~all"))
+    found.append(Record("TXT", f"_dmarc.{domain.name}", "v=DMARC1; p=quarantine", is_required=False))
+    return found
+
+
+def zone_file(domain: Domain, wanted: Sequence[Record]) -> str:
+    """The records as a zone file (RFC 1035 §5.1), long texts in strings of 255 octets."""
+    lines = [f"; {domain.name}", "$TTL 3600"]
+    for record in wanted:
+        if record.type == "MX":
+            lines.append(f"{record.name}. IN MX {record.priority} {record.value}.")
+        else:
+            parts = " ".join('"' + part.replace("\\", "\\\\").replace('"', '\\"') + '"'
+                             for part in split_record(record.value))  # fmt: skip
+            lines.append(f"{record.name}. IN TXT {parts}")
+    return "\n".join(lines) + "\n"
+
+
+async def add(
+    db: Database,
+    organization_id: str,
+    name: str,
+    *,
+    pod_id: str | None,
+    client_id: str | None,
+    feedback_enabled: bool,
+    subdomains_enabled: bool,
+    at: int,
+) -> Domain:
+    """Add a domain with fresh DKIM keys; the same `client_id` finds the one added before.
+
+    Raises:
+        Invalid: not a domain name.
+        Conflict: it is here already (reason `domain_exists`).
+    """
+    name = check_domain(name)
+    pairs = [
+        (selector, algorithm, (await asyncio.to_thread(generate_key, algorithm))[0].decode("ascii"))
+        for selector, algorithm in SELECTORS
+    ]
+
+    async def unit(tx: Tx) -> Domain:
+        known = await domains.by_client_id(tx, organization_id, client_id) if client_id else None
+        if known is not None:
+            return known
+        domain = Domain(
+            name=name, organization_id=organization_id, pod_id=pod_id, client_id=client_id, status="NOT_STARTED",
+            feedback_enabled=feedback_enabled, subdomains_enabled=subdomains_enabled, verified_at=None,
+            created_at=at, updated_at=at,
+        )  # fmt: skip
+        if not await domains.add(tx, domain):
+            raise Conflict(f"{name} has been added already", field="domain", reason="domain_exists")
+        for selector, algorithm, pem in pairs:
+            await domains.add_dkim_key(tx, StoredDkimKey(name, selector, algorithm, pem, at, None))
+        await note_organization(tx, organization_id, "Domain", name, "created", at)
+        return domain
+
+    return await db.write(unit)
+
+
+async def find_in_scope(tx: Tx, principal: Principal, name: str, pod_id: str | None = None) -> Domain:
+    """A domain of the caller's organisation, and of its pod where the key or `pod_id` names one.
+
+    Raises:
+        NotFound: there is none, or none the caller may see.
+    """
+    domain = await domains.get(tx, name.strip().rstrip(".").lower())
+    if (
+        domain is None
+        or domain.organization_id != principal.organization_id
+        or principal.account_id is not None
+        or principal.pod_id not in (None, domain.pod_id)
+        or pod_id not in (None, domain.pod_id)
+    ):
+        raise NotFound("there is no such domain", field="domain_id")
+    return domain
+
+
+async def delete(tx: Tx, domain: Domain, at: int) -> None:
+    """Delete a domain.
+
+    Raises:
+        Forbidden: inboxes have addresses in it (reason `cannot_delete`).
+    """
+    total = await domains.count_addresses(tx, domain.name)
+    if total:
+        raise Forbidden(f"{total} addresses are in this domain", reason="cannot_delete")
+    assert domain.organization_id is not None  # found in an organisation's scope
+    await domains.delete(tx, domain.organization_id, domain.name)
+    await note_organization(tx, domain.organization_id, "Domain", domain.name, "destroyed", at)
+
+
+async def ask_verification(tx: Tx, domain: Domain, at: int) -> None:
+    """Have DNS asked soon. A domain that is verified stays so while it is asked again."""
+    if domain.status != VERIFIED:
+        await domains.set_status(tx, domain.name, VERIFYING, at)
+    await jobs.add(tx, VERIFY_JOB, payload={"domain": domain.name}, dedup_key=domain.name, due_at=at, at=at)
+
+
+class Verifier:
+    """Asks DNS about domains whose owners say they are ready. `run_once` does what is due."""
+
+    def __init__(self, db: Database, resolver: Resolver, hostname: str) -> None:
+        self._db = db
+        self._resolver = resolver
+        self._hostname = hostname
+
+    async def run_once(self, now: int) -> int:
+        """Verify a batch; answers how many."""
+        claimed = await self._db.write(lambda tx: jobs.claim(tx, VERIFY_JOB, now, now + _LEASE_MS, 10))
+        for job in claimed:
+            await self.verify(str(job.payload["domain"]), now)
+            done = [job.id]
+            await self._db.write(lambda tx, done=done: jobs.done(tx, done))  # type: ignore[misc]
+        return len(claimed)
+
+    async def verify(self, name: str, at: int) -> None:
+        """Ask DNS about one domain and write down what it says."""
+
+        async def look(tx: Tx) -> tuple[Domain | None, list[StoredDkimKey]]:
+            return await domains.get(tx, name), await domains.dkim_keys(tx, name)
+
+        domain, keys = await self._db.read(look)
+        if domain is None or domain.organization_id is None:
+            return
+        wanted = records(domain, keys, self._hostname)
+        statuses: dict[str, str] = {}
+        for record in wanted:
+            statuses[f"{record.key} {record.value}"] = await self._status(record)
+        required = [statuses[f"{record.key} {record.value}"] for record in wanted if record.is_required]
+        status = VERIFIED if set(required) == {VALID} else INVALID if WRONG in required else PENDING
+        reason = None if status == VERIFIED else "some of the records are not published as they should be"
+        await self._db.write(lambda tx: self._settle(tx, name, status, DomainCheck(name, statuses, reason, at)))
+
+    async def _settle(self, tx: Tx, name: str, status: str, check: DomainCheck) -> None:
+        domain = await domains.get(tx, name)
+        if domain is None or domain.organization_id is None:
+            return
+        await domains.put_check(tx, check)
+        if domain.verified_at is not None and status != VERIFIED:
+            # Mail goes on while its owner mends what has gone missing; the records' own statuses say so.
+            status = VERIFIED
+        if status == domain.status:
+            return
+        await domains.set_status(tx, name, status, check.checked_at)
+        modseq = await changes.next_organization_modseq(tx, domain.organization_id)
+        assert modseq is not None  # the domain's row names it
+        entry: tuple[str, str, changes.Action] = ("Domain", name, "updated")
+        await changes.record(tx, domain.organization_id, modseq, check.checked_at, [entry])
+        if status == VERIFIED:
+            await outbox.publish_for_organization(
+                tx,
+                domain.organization_id,
+                domain.pod_id,
+                outbox.DOMAIN_VERIFIED,
+                modseq=modseq,
+                at=check.checked_at,
+                payload={"domain": name},
+            )
+
+    async def _status(self, record: Record) -> str:
+        try:
+            if record.type == "MX":
+                hosts = {host.rstrip(".").lower() for _, host in await self._resolver.mx(record.name)}
+                return VALID if record.value.lower() in hosts else WRONG
+            texts = ["".join(text.decode("utf-8", "replace").split()) for text in await self._resolver.txt(record.name)]
+        except (NameNotFound, ResolverFailure):
+            return MISSING
+        kind = record.value.split(";", 1)[0].split(" ", 1)[0]
+        alike = [text for text in texts if text.lower().startswith(kind.lower())]
+        if not alike:
+            return MISSING
+        if kind == "v=spf1":  # any policy of the owner's that names us
+            host = record.value.split("a:", 1)[1].split(" ", 1)[0]
+            return VALID if any(host in text for text in alike) else WRONG
+        if kind == "v=DMARC1":
+            return VALID
+        return VALID if "".join(record.value.split()) in alike else WRONG

@@ -1,0 +1,236 @@
+"""Drafts: messages being written. Each edit makes a new message, since a message never changes.
+
+What a draft says is kept as a composed message with `$draft`, so that every door reads it as it reads all
+mail; what the bytes do not say (blind copies) is on the message's row. Sending is `outbound.scheduled`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from posthouse.kit.errors import Conflict, NotFound
+from posthouse.kit.ids import new_id
+from posthouse.mail import filing, reading
+from posthouse.mail.filing import DRAFT, SEEN, NewMessage
+from posthouse.mail.journal import changing
+from posthouse.mail.mailboxes import DRAFTS
+from posthouse.mail.reading import Placed
+from posthouse.store import draft_plans, drafts, messages
+from posthouse.store.accounts import Account
+from posthouse.store.blobfiles import Blob, Blobs
+from posthouse.store.database import Tx
+from posthouse.store.draft_plans import DraftPlan
+from posthouse.store.drafts import Draft
+from posthouse.store.messages import Message, MessageBody, Person, StoredAttachment
+from posthouse.wire.address import Address
+from posthouse.wire.compose import Attachment, Outgoing, compose
+from posthouse.wire.message import ParsedMessage, decode_span, parse
+
+SCHEDULED, SENDING, FAILED = "scheduled", "sending", "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A draft with the message that holds its text."""
+
+    draft: Draft
+    placed: Placed
+    body: MessageBody
+
+    @property
+    def message(self) -> Message:
+        """The message."""
+        return self.placed.message
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A text ready to be filed as a draft: composed once, outside of any unit."""
+
+    parsed: ParsedMessage
+    blob: Blob
+    bcc: tuple[Address, ...]
+
+
+async def prepare(blobs: Blobs, outgoing: Outgoing) -> Composed:
+    """Compose a draft's text and make its bytes ready.
+
+    Raises:
+        Invalid: a value cannot stand in a header.
+    """
+    raw = compose(outgoing)
+    return Composed(parse(raw), await blobs.prepare(raw), outgoing.bcc)
+
+
+async def create(
+    tx: Tx,
+    account: Account,
+    text: Composed,
+    *,
+    kind: str,
+    parent: Message | None,
+    labels: Sequence[str],
+    client_id: str | None,
+    plan: DraftPlan | None,
+    at: int,
+) -> Draft:
+    """Save a new draft, planned to be sent when `plan` says so (its id is set here).
+
+    Args:
+        kind: `new`, `reply`, `reply_all` or `forward`; the last three name their `parent`.
+    """
+    draft_id = new_id()
+    async with changing(tx, account.id, at, added_bytes=text.blob.size_bytes) as journal:
+        thread_id = parent.thread_id if parent is not None and kind != "forward" else None
+        message = await filing.file(tx, journal, _new(text, labels, thread_id, at))
+        draft = Draft(
+            id=draft_id,
+            account_id=account.id,
+            message_id=message.id,
+            kind=kind,
+            parent_message_id=parent.id if parent else None,
+            client_id=client_id,
+            send_at=plan.due_at if plan else None,
+            send_status=SCHEDULED if plan else None,
+            created_at=at,
+            updated_at=at,
+        )
+        await drafts.add(tx, draft)
+        if plan is not None:
+            await draft_plans.put(tx, replace(plan, id=draft_id))
+    return draft
+
+
+def _new(text: Composed, labels: Collection[str], thread_id: str | None, at: int) -> NewMessage:
+    return NewMessage(
+        parsed=text.parsed,
+        blob=text.blob,
+        direction="draft",
+        mailbox_roles=(DRAFTS,),
+        received_at=at,
+        keywords={DRAFT, SEEN, *filing.check_keywords(labels, "labels")},
+        thread_id=thread_id,
+        bcc=text.bcc,
+    )
+
+
+async def get(tx: Tx, account_id: str, draft_id: str) -> Written:
+    """A draft. Raises `NotFound`."""
+    draft = await drafts.get(tx, account_id, draft_id)
+    if draft is None:
+        raise NotFound("there is no such draft", field="draft_id")
+    return await written(tx, draft)
+
+
+async def written(tx: Tx, draft: Draft) -> Written:
+    """A draft's row with its message."""
+    placed, body = await reading.get(tx, draft.account_id, draft.message_id)
+    return Written(draft, placed, body)
+
+
+async def rewrite(
+    tx: Tx, account: Account, before: Written, text: Composed | None, labels: Collection[str], at: int
+) -> Draft:
+    """Give a draft another text, other labels, or both; with `text` None the text stays.
+
+    Raises:
+        Conflict: it is being sent (reason `sending`), or was changed since it was read (`changed_meanwhile`).
+    """
+    current = await _unlocked(tx, before)
+    added = text.blob.size_bytes if text is not None else 0
+    async with changing(tx, account.id, at, added_bytes=added) as journal:
+        if text is None:
+            kept = {keyword for keyword in before.message.keywords if keyword.startswith("$")}
+            await filing.set_keywords(tx, journal, before.message, {*kept, *labels})
+            message_id = before.message.id
+        else:
+            # The new text first: a thread whose last message went would be gone.
+            message = await filing.file(tx, journal, _new(text, labels, before.message.thread_id, at))
+            message_id = message.id
+        await drafts.replace_message(tx, account.id, current.id, message_id, at)
+        if text is not None:
+            await filing.destroy(tx, journal, before.message, organization_id=account.organization_id, bury=False)
+    return replace(current, message_id=message_id, updated_at=at)
+
+
+async def _unlocked(tx: Tx, before: Written) -> Draft:
+    current = await drafts.get(tx, before.draft.account_id, before.draft.id)
+    if current is None:
+        raise NotFound("there is no such draft", field="draft_id")
+    if current.send_status == SENDING:
+        raise Conflict("the draft is being sent", reason="sending")
+    if current.message_id != before.message.id:
+        raise Conflict("the draft was changed meanwhile", reason="changed_meanwhile")
+    return current
+
+
+async def schedule(tx: Tx, before: Written, plan: DraftPlan | None, at: int) -> None:
+    """Plan a draft's sending, or with None take the plan back. Raises as `rewrite` does."""
+    draft = before.draft
+    current = await drafts.get(tx, draft.account_id, draft.id)
+    if current is None:
+        raise NotFound("there is no such draft", field="draft_id")
+    if current.send_status == SENDING:
+        raise Conflict("the draft is being sent", reason="sending")
+    if plan is None:
+        await draft_plans.delete(tx, draft.id)
+        await drafts.set_schedule(tx, draft.account_id, draft.id, None, None, at)
+    else:
+        await draft_plans.put(tx, replace(plan, id=draft.id))
+        await drafts.set_schedule(tx, draft.account_id, draft.id, plan.due_at, SCHEDULED, at)
+
+
+async def delete(tx: Tx, account: Account, before: Written, at: int) -> None:
+    """Throw a draft away; what was never sent needs no grave. Raises as `rewrite` does."""
+    current = await _unlocked(tx, before)
+    async with changing(tx, account.id, at) as journal:
+        await drafts.delete(tx, account.id, current.id)
+        await filing.destroy(tx, journal, before.message, organization_id=account.organization_id, bury=False)
+
+
+async def outgoing(tx: Tx, before: Written, raw: bytes, sender: Address, at: int) -> Outgoing:
+    """What a draft says, ready to be composed again: edited, or to be sent.
+
+    Args:
+        raw: the bytes of its message, which hold the attachments.
+    """
+    message, body = before.message, before.body
+    parent = (
+        await messages.get(tx, message.account_id, before.draft.parent_message_id)
+        if before.draft.parent_message_id
+        else None
+    )
+    answers = parent is not None and before.draft.kind != "forward"
+    return Outgoing(
+        from_=sender,
+        to=people(message.to_list),
+        cc=people(message.cc_list),
+        bcc=people(message.bcc_list),
+        reply_to=people(message.reply_to_list),
+        subject=message.subject,
+        text=body.text_body,
+        html=body.html_body,
+        attachments=tuple(attachment(raw, part) for part in message.attachments),
+        in_reply_to=(message.in_reply_to[0] if message.in_reply_to else None) if answers else None,
+        references=tuple(message.refs) if answers else (),
+        headers=(),
+        message_id=None,
+        sent_at=at,
+    )
+
+
+def people(persons: Sequence[Person]) -> tuple[Address, ...]:
+    """Addresses of a stored message."""
+    return tuple(Address(person.email, person.name) for person in persons if person.email)
+
+
+def attachment(raw: bytes, part: StoredAttachment) -> Attachment:
+    """An attachment of a stored message, to go into another."""
+    return Attachment(
+        filename=part.filename or "",
+        content_type=part.content_type,
+        data=decode_span(raw, part.start, part.end, part.encoding),
+        disposition=part.disposition if part.disposition in ("inline", "attachment") else "attachment",
+        content_id=part.content_id,
+    )

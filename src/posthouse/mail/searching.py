@@ -1,0 +1,216 @@
+"""Searching mail: by words, in one account or many, in pages that stay whole while mail arrives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from posthouse.mail import indexing, reading
+from posthouse.mail.reading import Placed, PlacedThread
+from posthouse.store import accounts, messages, search
+from posthouse.store.database import Database, Tx
+from posthouse.store.messages import MessageBody, Person
+from posthouse.store.search import Ranked
+from posthouse.wire.html import to_text
+
+Position = tuple[int, int, str]
+Visible = Callable[[Placed], bool]
+
+# Hits looked at for one page: most are shown, unless the caller may not see them.
+_BATCH = 100
+_MAX_BATCHES = 50
+_SNIPPET_CHARS = 160
+_SNIPPETS = 3
+_WORD = re.compile(r"[^\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A message found."""
+
+    placed: Placed
+    body: MessageBody
+
+
+async def index(db: Database, account_ids: Sequence[str]) -> None:
+    """Bring the index up to date first: a search finds what a list shows."""
+    for account_id in await db.read(lambda tx: accounts.unindexed(tx, account_ids)):
+        await indexing.drain(db, account_id)
+
+
+async def find_messages(
+    tx: Tx,
+    account_ids: Sequence[str],
+    query: str,
+    *,
+    visible: Visible,
+    after: int | None,
+    before: int | None,
+    position: Position | None,
+    limit: int,
+) -> tuple[list[Hit], Position | None]:
+    """A page of messages that have all the words, best first, and where to go on when there are more."""
+    ranked, more = await _scan(
+        tx, account_ids, query, visible=visible, after=after, before=before, position=position, limit=limit
+    )
+    return [await _hit(tx, placed) for _, placed in ranked], more
+
+
+async def find_threads(
+    tx: Tx,
+    account_ids: Sequence[str],
+    query: str,
+    *,
+    visible: Visible,
+    after: int | None,
+    before: int | None,
+    position: Position | None,
+    limit: int,
+) -> tuple[list[tuple[PlacedThread, Hit]], Position | None]:
+    """A page of threads with a message that has all the words, each at the place of its best message."""
+
+    async def only_best(found: list[tuple[Ranked, Placed]]) -> list[tuple[Ranked, Placed]]:
+        kept = []
+        for account_id in sorted({placed.message.account_id for _, placed in found}):
+            mine = [(rank, placed) for rank, placed in found if placed.message.account_id == account_id]
+            threads = sorted({placed.message.thread_id for _, placed in mine})
+            members = await reading.place(tx, account_id, await messages.of_threads(tx, account_id, threads))
+            thread_of = {each.message.id: each.message.thread_id for each in members if visible(each)}
+            ranks = await search.page(
+                tx, [account_id], query, position=None, after=after, before=before, message_ids=list(thread_of),
+                limit=len(thread_of),
+            )  # fmt: skip
+            best: dict[str, str] = {}
+            for rank in ranks:
+                best.setdefault(thread_of[rank.message_id], rank.message_id)
+            kept += [(rank, placed) for rank, placed in mine if best.get(placed.message.thread_id) == rank.message_id]
+        return sorted(kept, key=lambda pair: _order(pair[0]))
+
+    ranked, more = await _scan(
+        tx, account_ids, query, visible=visible, after=after, before=before, position=position, limit=limit,
+        keep=only_best,
+    )  # fmt: skip
+    found = []
+    for _, placed in ranked:
+        thread = await reading.get_thread(tx, placed.message.account_id, placed.message.thread_id)
+        found.append((thread, await _hit(tx, placed)))
+    return found, more
+
+
+def _order(rank: Ranked) -> tuple[int, int, tuple[int, ...]]:
+    return rank.tier, -rank.received_at, tuple(-ord(c) for c in rank.message_id)
+
+
+async def _hit(tx: Tx, placed: Placed) -> Hit:
+    body = await messages.get_body(tx, placed.message.account_id, placed.message.id)
+    assert body is not None  # the same snapshot has the message
+    return Hit(placed, body)
+
+
+async def _scan(
+    tx: Tx,
+    account_ids: Sequence[str],
+    query: str,
+    *,
+    visible: Visible,
+    after: int | None,
+    before: int | None,
+    position: Position | None,
+    limit: int,
+    keep: Callable[[list[tuple[Ranked, Placed]]], object] | None = None,
+) -> tuple[list[tuple[Ranked, Placed]], Position | None]:
+    found: list[tuple[Ranked, Placed]] = []
+    for _ in range(_MAX_BATCHES):
+        batch = await search.page(tx, account_ids, query, position=position, after=after, before=before, limit=_BATCH)
+        shown = [(rank, placed) for rank, placed in await _placed(tx, batch) if visible(placed)]
+        if keep is not None:
+            shown = await keep(shown)  # type: ignore[misc]
+        found += shown
+        if len(found) > limit:
+            last = found[limit - 1][0]
+            return found[:limit], (last.tier, last.received_at, last.message_id)
+        if len(batch) < _BATCH:
+            return found, None
+        end = batch[-1]
+        position = (end.tier, end.received_at, end.message_id)
+    return found, position
+
+
+async def _placed(tx: Tx, batch: Sequence[Ranked]) -> list[tuple[Ranked, Placed]]:
+    by_account: dict[str, list[str]] = {}
+    for rank in batch:
+        by_account.setdefault(rank.account_id, []).append(rank.message_id)
+    known: dict[str, Placed] = {}
+    for account_id, ids in by_account.items():
+        stored = await messages.get_many(tx, account_id, ids)
+        known |= {each.message.id: each for each in await reading.place(tx, account_id, list(stored.values()))}
+    return [(rank, known[rank.message_id]) for rank in batch if rank.message_id in known]
+
+
+# --- Where the words are ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Highlights:
+    """Pieces of a message with the words that were sought between `**`; empty where there are none."""
+
+    from_: tuple[str, ...]
+    recipients: tuple[str, ...]
+    subject: tuple[str, ...]
+    text: tuple[str, ...]
+
+
+def highlights(hit: Hit, query: str) -> Highlights:
+    """Where the query's words are in a message. Words are compared by their beginnings, as the index stems them."""
+    terms = {term for term in search.words(query) if term}
+    message = hit.placed.message
+    text = hit.body.text_body or to_text(hit.body.html_body or "")
+    return Highlights(
+        from_=_marked(terms, message.from_list),
+        recipients=_marked(terms, (*message.to_list, *message.cc_list, *message.bcc_list)),
+        subject=tuple(piece for piece in (_mark(message.subject, terms),) if piece),
+        text=_snippets(text, terms),
+    )
+
+
+def _marked(terms: set[str], people: Sequence[Person]) -> tuple[str, ...]:
+    shown = (f"{person.name} <{person.email}>" if person.name else person.email for person in people)
+    return tuple(piece for piece in (_mark(text, terms) for text in shown) if piece)
+
+
+def _is_sought(word: str, terms: set[str]) -> bool:
+    for key in search.words(word):
+        if key in terms:
+            return True
+        # "invoices" for "invoice": the index has cut the endings.
+        if len(key) > 3 and any(
+            len(term) > 3 and (key.startswith(term) or term.startswith(key)) and abs(len(key) - len(term)) <= 3
+            for term in terms
+        ):
+            return True
+    return False
+
+
+def _mark(text: str, terms: set[str]) -> str:
+    """The text with the sought words between `**`; "" when it has none."""
+    out, end, any_found = [], 0, False
+    for match in _WORD.finditer(text):
+        if _is_sought(match.group(), terms):
+            out += [text[end : match.start()], "**", match.group(), "**"]
+            end, any_found = match.end(), True
+    return "".join([*out, text[end:]]) if any_found else ""
+
+
+def _snippets(text: str, terms: set[str]) -> tuple[str, ...]:
+    found: list[str] = []
+    end = 0
+    for match in _WORD.finditer(text[:200_000]):
+        if len(found) >= _SNIPPETS:
+            break
+        if match.start() < end or not _is_sought(match.group(), terms):
+            continue
+        start = max(end, match.start() - _SNIPPET_CHARS // 2)
+        end = match.end() + _SNIPPET_CHARS // 2
+        found.append(_mark(" ".join(text[start:end].split()), terms))
+    return tuple(piece for piece in found if piece)

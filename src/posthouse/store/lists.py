@@ -1,0 +1,119 @@
+"""Entries of allow and block lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from posthouse.store.database import Tx
+from posthouse.store.records import load
+
+
+@dataclass(frozen=True, slots=True)
+class ListEntry:
+    """An address or a domain on a list.
+
+    Attributes:
+        scope_id: the account, pod or organisation the list belongs to.
+        direction: `send`, `receive` or `reply`.
+        kind: `allow` or `block`.
+        entry: an address in the form used as key, or a domain name.
+        entry_type: `email` or `domain`.
+    """
+
+    id: str
+    organization_id: str
+    pod_id: str | None
+    account_id: str | None
+    scope_id: str
+    direction: str
+    kind: str
+    entry: str
+    entry_type: str
+    reason: str | None
+    created_at: int
+
+
+async def add(tx: Tx, entry: ListEntry) -> ListEntry:
+    """Insert an entry; one that is there already takes the new reason."""
+    row = await tx.one(
+        """INSERT INTO list_entry (id, organization_id, pod_id, account_id, scope_id, direction, kind, entry,
+             entry_type, reason, created_at)
+           VALUES (:id, :organization_id, :pod_id, :account_id, :scope_id, :direction, :kind, :entry,
+             :entry_type, :reason, :created_at)
+           ON CONFLICT (scope_id, direction, kind, entry)
+             DO UPDATE SET reason = coalesce(excluded.reason, list_entry.reason)
+           RETURNING *""",
+        id=entry.id, organization_id=entry.organization_id, pod_id=entry.pod_id, account_id=entry.account_id,
+        scope_id=entry.scope_id, direction=entry.direction, kind=entry.kind, entry=entry.entry,
+        entry_type=entry.entry_type, reason=entry.reason, created_at=entry.created_at,
+    )  # fmt: skip
+    assert row is not None  # RETURNING of an upsert
+    return load(ListEntry, row)
+
+
+async def get(tx: Tx, scope_id: str, direction: str, kind: str, entry: str) -> ListEntry | None:
+    """The entry, or None."""
+    row = await tx.one(
+        """SELECT * FROM list_entry WHERE scope_id = :scope_id AND direction = :direction AND kind = :kind
+             AND entry = :entry""",
+        scope_id=scope_id, direction=direction, kind=kind, entry=entry,
+    )  # fmt: skip
+    return load(ListEntry, row) if row else None
+
+
+async def page(
+    tx: Tx,
+    scope_id: str,
+    direction: str,
+    kind: str,
+    *,
+    after: tuple[int, str] | None,
+    ascending: bool = False,
+    limit: int,
+) -> list[ListEntry]:
+    """A page of a list in the order of creation, after a keyset position (created_at, id)."""
+    values: dict[str, Any] = {"scope_id": scope_id, "direction": direction, "kind": kind, "limit": limit}
+    keyset = ""
+    if after is not None:
+        keyset = f"AND (created_at, id) {'>' if ascending else '<'} (:after_at, :after_id)"
+        values["after_at"], values["after_id"] = after
+    order = "ASC" if ascending else "DESC"
+    rows = await tx.all(
+        f"""SELECT * FROM list_entry WHERE scope_id = :scope_id AND direction = :direction AND kind = :kind {keyset}
+            ORDER BY created_at {order}, id {order} LIMIT :limit""",
+        **values,
+    )
+    return [load(ListEntry, row) for row in rows]
+
+
+async def delete(tx: Tx, scope_id: str, direction: str, kind: str, entry: str) -> bool:
+    """Take an entry off a list; False when it was not on it."""
+    return bool(
+        await tx.run(
+            """DELETE FROM list_entry WHERE scope_id = :scope_id AND direction = :direction AND kind = :kind
+                 AND entry = :entry""",
+            scope_id=scope_id, direction=direction, kind=kind, entry=entry,
+        )
+    )  # fmt: skip
+
+
+async def hits(tx: Tx, scope_ids: Sequence[str], direction: str, keys: Sequence[str]) -> list[ListEntry]:
+    """The entries among `keys` (addresses and domains) on the lists of these scopes."""
+    rows = await tx.all(
+        """SELECT * FROM list_entry WHERE scope_id IN (:scope_ids...) AND direction = :direction
+             AND kind IN ('allow', 'block') AND entry IN (:keys...)""",
+        scope_ids=list(scope_ids), direction=direction, keys=list(keys),
+    )  # fmt: skip
+    return [load(ListEntry, row) for row in rows]
+
+
+async def has_allow(tx: Tx, scope_ids: Sequence[str], direction: str) -> bool:
+    """Whether one of these scopes has a list of those allowed."""
+    row = await tx.one(
+        """SELECT 1 AS one FROM list_entry WHERE scope_id IN (:scope_ids...) AND direction = :direction
+             AND kind = 'allow' LIMIT 1""",
+        scope_ids=list(scope_ids), direction=direction,
+    )  # fmt: skip
+    return row is not None

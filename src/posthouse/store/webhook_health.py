@@ -1,0 +1,55 @@
+"""How each webhook endpoint has been answering lately: the memory of its circuit breaker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from posthouse.store.database import Tx
+from posthouse.store.records import load
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookHealth:
+    """`failures` in a row; while `paused_until` lies ahead nothing is tried."""
+
+    endpoint_id: str
+    failures: int
+    paused_until: int
+    last_success_at: int | None
+    last_failure_at: int | None
+    last_error: str | None
+
+
+async def get(tx: Tx, endpoint_id: str) -> WebhookHealth | None:
+    """What is known of an endpoint; None before its first attempt."""
+    row = await tx.one("SELECT * FROM webhook_health WHERE endpoint_id = :id", id=endpoint_id)
+    return load(WebhookHealth, row) if row else None
+
+
+async def succeeded(tx: Tx, endpoint_id: str, at: int) -> None:
+    """An attempt went well: the breaker closes."""
+    await tx.run(
+        """INSERT INTO webhook_health (endpoint_id, last_success_at)
+           SELECT id, :at FROM webhook_endpoint WHERE id = :id
+           ON CONFLICT (endpoint_id) DO UPDATE SET failures = 0, paused_until = 0,
+             last_success_at = excluded.last_success_at""",
+        id=endpoint_id, at=at,
+    )  # fmt: skip
+
+
+async def failed(tx: Tx, endpoint_id: str, error: str, at: int, *, threshold: int, pause_ms: int) -> None:
+    """An attempt failed; from `threshold` failures in a row on, the endpoint is left alone for a while."""
+    await tx.run(
+        """INSERT INTO webhook_health (endpoint_id, failures, last_failure_at, last_error)
+           SELECT id, 1, :at, :error FROM webhook_endpoint WHERE id = :id
+           ON CONFLICT (endpoint_id) DO UPDATE SET failures = webhook_health.failures + 1,
+             paused_until = CASE WHEN webhook_health.failures + 1 >= :threshold THEN :until
+                                 ELSE webhook_health.paused_until END,
+             last_failure_at = excluded.last_failure_at, last_error = excluded.last_error""",
+        id=endpoint_id, error=error[:500], at=at, threshold=threshold, until=at + pause_ms,
+    )  # fmt: skip
+
+
+async def reset(tx: Tx, endpoint_id: str) -> None:
+    """Begin anew: somebody says the receiver has been repaired."""
+    await tx.run("UPDATE webhook_health SET failures = 0, paused_until = 0 WHERE endpoint_id = :id", id=endpoint_id)
