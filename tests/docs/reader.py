@@ -56,7 +56,9 @@ class Reader:
     @property
     def environment(self) -> dict[str, str]:
         """What the reader's commands see: this project's `posthouse`, and no settings but the ports."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("POSTHOUSE_", "AGENTICMAIL_"))}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("POSTHOUSE_", "AGENTICMAIL_"))
+        }
         kept["PATH"] = f"{Path(sys.executable).parent}:{kept['PATH']}"
         for name in ("HTTP_PORT", "SMTP_PORT", "SUBMISSION_PORT"):
             kept[f"POSTHOUSE_{name}"] = "0"

@@ -7,10 +7,10 @@ import tomllib
 from collections.abc import Iterator
 
 import typer
-from docs import documents
-from docs.documents import ROOT, code, read, rows
 
 import posthouse
+from docs import documents
+from docs.documents import ROOT, code, read, rows
 from posthouse.api.agentmail import errors
 from posthouse.api.agentmail.app import HANDLERS
 from posthouse.api.agentmail.shapes.webhooks import EVENT_TYPES
@@ -25,7 +25,7 @@ def _default(value: object) -> str:
 
 
 def test_every_setting_is_listed_with_its_default() -> None:
-    listed = {code(row[0]): code(row[1]) or row[1] for row in rows(read("docs/operate/settings.md"))}
+    listed = {code(row[0]): code(row[1]) or row[1] for row in rows(read("docs/operate/settings.md")) if code(row[0])}
     assert listed == {name.upper(): _default(info.default) for name, info in Settings.model_fields.items()}
 
 
@@ -67,10 +67,9 @@ def test_every_standard_cited_is_listed_and_every_one_listed_is_cited() -> None:
 
 def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    named = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"], *project["build-system"]["requires"]]
-    for extra in project["project"]["optional-dependencies"].values():
-        named += extra
-    wanted = {re.match(r"[\w.-]+", requirement)[0] for requirement in named}  # type: ignore[index]
+    groups = [project["project"]["dependencies"], project["build-system"]["requires"]]
+    groups += [*project["project"]["optional-dependencies"].values(), *project["dependency-groups"].values()]
+    wanted = {re.split(r"[^\w.-]", requirement)[0] for group in groups for requirement in group}
     assert {code(row[0]) for row in rows(read("docs/decisions/0002-dependencies.md"))} == wanted
 
 
@@ -94,7 +93,9 @@ def test_every_endpoint_of_agentmail_is_in_the_matrix_as_it_is() -> None:
 
 
 def test_every_error_code_of_agentmail_is_listed_with_its_status() -> None:
-    used = {(row.code, str(row.status)) for row in (*errors.ERRORS.values(), *errors.REASONS.values(), errors._INTERNAL)}
+    used = {
+        (row.code, str(row.status)) for row in (*errors.ERRORS.values(), *errors.REASONS.values(), errors._INTERNAL)
+    }
     listed = {(code(row[0]), row[1]) for row in rows(read("docs/api/agentmail.md")) if re.fullmatch(r"\d{3}", row[1])}
     assert listed == used
 

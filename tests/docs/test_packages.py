@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+
 from docs.documents import ROOT, name
 
 # Its one function finds the SQL files that lie beside it.

@@ -10,10 +10,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from docs import documents
 from docs.documents import ROOT, Block
 from docs.reader import Reader, known_to_dev, matches
-
 from posthouse.kit.config import Settings
 
 _RUN = ("sh", "python")

@@ -27,6 +27,7 @@ from posthouse import control
 T = TypeVar("T")
 _POLL_S = 0.02
 _START_S = 30.0
+_given: set[int] = set()
 _POSTHOUSE = [sys.executable, "-m", "posthouse"]
 
 
@@ -47,14 +48,18 @@ async def until(look: Callable[[], Awaitable[T | None]], what: str, within_s: fl
 
 def free_port() -> int:
     """A port nobody listens on, below those the system gives to outgoing connections: it stays free."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
     while True:
-        port = random.randint(12_000, 31_000)
+        port = random.randrange(12_000, 31_000, 8) + worker
+        if port in _given:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        _given.add(port)
         return port
 
 

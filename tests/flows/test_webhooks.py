@@ -35,7 +35,8 @@ async def test_a_received_mail_is_told_and_the_signature_holds(server: Server, r
     server.send("ann@elsewhere.example", agent.address, subject, "Read me.\n")
     call = (await _told(receiver, "message.received"))[0]
 
-    body = Webhook(endpoint["secret"]).verify(call.body, call.headers)
+    Webhook(endpoint["secret"]).verify(call.body, call.headers)
+    body = json.loads(call.body)
     assert body["type"] == "event"
     assert body["message"]["subject"] == subject
     assert body["message"]["text"].strip() == "Read me."
@@ -144,7 +145,7 @@ async def test_a_failed_telling_is_repeated_with_the_same_id_and_body(
     assert len({call.headers["svix-timestamp"] for call in receiver.calls}) == 4
     assert len({call.headers["svix-signature"] for call in receiver.calls}) == 4
     first = receiver.calls[0]
-    assert Webhook(endpoint["secret"]).verify(first.body, first.headers)
+    Webhook(endpoint["secret"]).verify(first.body, first.headers)
 
 
 async def test_what_nobody_hears_is_given_up_after_eight_attempts(own_database: str, receiver: WebhookReceiver) -> None:

@@ -66,8 +66,8 @@ class Ingester:
     async def run_once(self) -> int:
         """Claim a batch and begin to file it; answers how many mails. Waits while too many are under way, and
         for a burst at the door to pass."""
-        while self._pace.should_yield():
-            await asyncio.sleep(0.02)  # noqa: ASYNC110 - time passing is what ends it
+        while self._pace.should_yield():  # noqa: ASYNC110 - time passing is what ends it
+            await asyncio.sleep(0.02)
         async with self._room:
             now = self._clock()
             rows = await self._db.write(lambda tx: spool.claim(tx, now, now + _LEASE_MS, _BATCH))

@@ -28,8 +28,9 @@ async def drain(db: Database, account_id: str) -> int:
         reached = backlog.reached
 
         async def unit(tx: Tx, prepared: list[search.Prepared] = prepared, reached: int = reached) -> None:
-            await search.add(tx, prepared)
+            # The account's row first, as everyone who destroys a message does: else the two would lock crosswise.
             await accounts.set_indexed(tx, account_id, reached)
+            await search.add(tx, prepared)
 
         await db.write(unit, heavy=True)
         total += len(prepared)

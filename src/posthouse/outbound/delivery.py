@@ -22,6 +22,7 @@ from posthouse.outbound.courier import DeliveryResult, Parcel
 from posthouse.outbound.reports import Reporter
 from posthouse.outbound.route import Deposit, Router
 from posthouse.outbound.signing import Signer
+from posthouse.outbound.submission import WAKE
 from posthouse.store import accounts, submissions
 from posthouse.store.blobfiles import Blobs
 from posthouse.store.database import Database, Tx
@@ -118,6 +119,7 @@ class DeliveryWorker:
                     tx, delivery.id, state="deferred", due_at=at + self._delay(delivery), status="4.3.0",
                     diagnostic=diagnostic, remote_mta=None, delay_noticed=delivery.delay_noticed, at=at,
                 )  # fmt: skip
+            tx.wake(WAKE)
 
         try:
             await self._db.write(unit)
@@ -203,6 +205,8 @@ class DeliveryWorker:
             ):
                 if facts is not None:
                     await note_outcome(tx, journal, account, submission, event_type, dict(facts))
+            if any(result.outcome == "deferred" for result in results):
+                tx.wake(WAKE)  # the loop went to sleep while this was under way, and knows nothing of its new time
             await self._reporter.report(
                 tx, account, submission, raw, at, failed=bounced, delayed=late, delivered=told_success
             )

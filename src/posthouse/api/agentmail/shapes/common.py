@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from posthouse.kit.clock import iso, parse_iso
 from posthouse.kit.errors import Invalid, NotFound
@@ -10,7 +11,7 @@ from posthouse.store.messages import Person
 from posthouse.wire.address import Address, format_address, parse_address
 
 MESSAGE_PREFIX, THREAD_PREFIX, WEBHOOK_PREFIX, EVENT_PREFIX = "msg_", "thd_", "wh_", "evt_"
-ATTACHMENT_PREFIX = "att_"
+ATTACHMENT_PREFIX, DRAFT_PREFIX, KEY_PREFIX, DELIVERY_PREFIX = "att_", "drf_", "key_", "whd_"
 _MAX_ID = 200
 
 # What a field of addresses takes: one, or several.
@@ -48,6 +49,20 @@ def core_id(text: str, prefix: str, what: str) -> str:
     if not text.startswith(prefix) or len(text) > _MAX_ID or not text.isascii() or not text.isprintable():
         raise NotFound(f"there is no such {what}", field=f"{what}_id")
     return text.removeprefix(prefix)
+
+
+def instant_of(moment: datetime | None, field: str) -> int | None:
+    """An instant out of a body's date; one without a zone is taken as UTC.
+
+    Raises:
+        Invalid: out of range.
+    """
+    if moment is None:
+        return None
+    try:
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (OverflowError, ValueError) as error:
+        raise Invalid("the date is out of range", field=field) from error
 
 
 def people(persons: Sequence[Person]) -> list[str]:

@@ -164,3 +164,19 @@ def filter_of(
 def is_visible(labels: Collection[str], hidden: Collection[str]) -> bool:
     """Whether a key that may not see `hidden` labels sees a message with these."""
     return not set(labels) & set(hidden)
+
+
+# Marks of a message that are labels under another name.
+_OF_MARK = {**_FROM_KEYWORD, f"role:{JUNK}": "spam", f"role:{TRASH}": "trash"}
+
+
+def label_of_mark(mark: str, *, is_added: bool) -> tuple[str, bool] | None:
+    """The label a mark of the core is, and whether it came; None for a mark that is no label.
+
+    Being seen is told as `unread` going, as the label that a received message had.
+    """
+    if mark == SEEN:
+        return "unread", not is_added
+    if mark in _OF_MARK:
+        return _OF_MARK[mark], is_added
+    return None if mark.startswith(("$", "role:")) else (mark, is_added)

@@ -19,6 +19,7 @@ from posthouse.api.agentmail.shapes.common import (
 from posthouse.api.agentmail.shapes.labels import labels_of
 from posthouse.kit.errors import Invalid
 from posthouse.mail.reading import Placed
+from posthouse.mail.searching import Highlights as FoundHighlights
 from posthouse.store.messages import Message as StoredMessage
 from posthouse.store.messages import MessageBody, StoredAttachment
 from posthouse.wire.compose import Attachment as OutgoingAttachment
@@ -102,6 +103,67 @@ class MessageList(msgspec.Struct, omit_defaults=True):
     limit: int
     messages: list[MessageItem]
     next_page_token: str | None = None
+
+
+class Highlights(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """Where the words that were sought are, each between `**`."""
+
+    from_: list[str] | None = msgspec.field(name="from", default=None)
+    recipients: list[str] | None = None
+    subject: list[str] | None = None
+    text: list[str] | None = None
+
+
+class FoundMessage(MessageItem, omit_defaults=True, kw_only=True):
+    """A message found by a search."""
+
+    highlights: Highlights
+
+
+class FoundMessages(msgspec.Struct, omit_defaults=True):
+    """A page of what a search found, best first."""
+
+    count: int
+    limit: int
+    messages: list[FoundMessage]
+    next_page_token: str | None = None
+
+
+class BatchGet(msgspec.Struct):
+    """Up to 500 message ids, each once."""
+
+    message_ids: list[str]
+
+
+class BatchGetAnswer(msgspec.Struct):
+    """The messages there are, in the order asked for."""
+
+    limit: int
+    count: int
+    messages: list[Message]
+
+
+class BatchUpdate(msgspec.Struct):
+    """Up to 50 message ids, each once, and labels to add and remove."""
+
+    message_ids: list[str]
+    add_labels: str | list[str] | None = None
+    remove_labels: str | list[str] | None = None
+
+
+class Updated(msgspec.Struct):
+    """A message's labels after a change."""
+
+    message_id: str
+    labels: list[str]
+
+
+class BatchUpdateAnswer(msgspec.Struct):
+    """What was changed, in the order asked for."""
+
+    limit: int
+    count: int
+    updates: list[Updated]
 
 
 class SendAttachment(msgspec.Struct):
@@ -200,6 +262,11 @@ def _link(header_id: str, known: Mapping[str, str]) -> str:
     return MESSAGE_PREFIX + known[header_id] if header_id in known else f"<{header_id}>"
 
 
+def links_of(header_ids: list[str], known: Mapping[str, str]) -> list[str]:
+    """Message-IDs as our ids where the inbox has them, else in angle brackets."""
+    return [_link(header_id, known) for header_id in header_ids]
+
+
 def item_of(placed: Placed, inbox_id: str, known: Mapping[str, str]) -> MessageItem:
     """A message in a list.
 
@@ -251,6 +318,16 @@ def headers_of(body: MessageBody) -> dict[str, str]:
         key = names.setdefault(name.lower(), name)
         found[key] = f"{found[key]}, {value}" if key in found else value
     return found
+
+
+def highlights_of(found: FoundHighlights) -> Highlights:
+    """Highlights as AgentMail shows them."""
+    return Highlights(
+        from_=list(found.from_) or None,
+        recipients=list(found.recipients) or None,
+        subject=list(found.subject) or None,
+        text=list(found.text) or None,
+    )
 
 
 def labels_given(value: str | list[str] | None) -> list[str]:

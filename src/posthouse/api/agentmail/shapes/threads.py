@@ -8,7 +8,7 @@ import msgspec
 
 from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX, THREAD_PREFIX, people, time
 from posthouse.api.agentmail.shapes.labels import is_visible, labels_of
-from posthouse.api.agentmail.shapes.messages import Attachment, Message, attachment_of, message_of
+from posthouse.api.agentmail.shapes.messages import Attachment, Highlights, Message, attachment_of, message_of
 from posthouse.mail.filing import DRAFT
 from posthouse.mail.reading import Placed, PlacedThread
 from posthouse.store.messages import Message as StoredMessage
@@ -52,6 +52,35 @@ class ThreadList(msgspec.Struct, omit_defaults=True):
     limit: int
     threads: list[ThreadItem]
     next_page_token: str | None = None
+
+
+class FoundThread(ThreadItem, omit_defaults=True, kw_only=True):
+    """A conversation found by a search."""
+
+    highlights: Highlights
+
+
+class FoundThreads(msgspec.Struct, omit_defaults=True):
+    """A page of what a search found, best first."""
+
+    count: int
+    limit: int
+    threads: list[FoundThread]
+    next_page_token: str | None = None
+
+
+class UpdateThread(msgspec.Struct):
+    """Labels to add to and remove from every message; one that is in both is removed."""
+
+    add_labels: str | list[str] | None = None
+    remove_labels: str | list[str] | None = None
+
+
+class UpdatedThread(msgspec.Struct):
+    """A conversation's labels after a change."""
+
+    thread_id: str
+    labels: list[str]
 
 
 def shown(thread: PlacedThread, hidden: Collection[str]) -> list[Placed]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
-from posthouse.api.agentmail.shapes.common import WEBHOOK_PREFIX, time
+from posthouse.api.agentmail.shapes.common import DELIVERY_PREFIX, EVENT_PREFIX, WEBHOOK_PREFIX, time
 from posthouse.events import outbox
 from posthouse.kit.errors import Invalid
-from posthouse.store.webhooks import WebhookEndpoint
+from posthouse.store.webhook_health import WebhookHealth
+from posthouse.store.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 EVENT_TYPES = (
     outbox.MESSAGE_RECEIVED,
@@ -79,6 +82,103 @@ class UpdateWebhook(msgspec.Struct):
     remove_inbox_ids: list[str] | None = None
     add_pod_ids: list[str] | None = None
     remove_pod_ids: list[str] | None = None
+
+
+class WebhookHeaders(msgspec.Struct):
+    """The names of what is sent along; the values are not shown again."""
+
+    header_names: list[str]
+
+
+class UpdateWebhookHeaders(msgspec.Struct):
+    """Headers to set and to take away; at least one, and none in both."""
+
+    headers: dict[str, str] | None = None
+    remove_headers: list[str] | None = None
+
+
+class Attempt(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """One try: what the receiver answered, or what went wrong."""
+
+    attempt: int
+    at: str
+    elapsed_ms: int
+    status: int | None = None
+    error: str | None = None
+
+
+class Delivery(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """One telling; `status` is pending, failed (will be tried again), delivered or dead."""
+
+    delivery_id: str
+    event_id: str
+    event_type: str
+    status: str
+    created_at: str
+    attempts: list[Attempt]
+    next_attempt_at: str | None = None
+
+
+class DeliveryList(msgspec.Struct, omit_defaults=True):
+    """A page of tellings, newest first."""
+
+    count: int
+    limit: int
+    deliveries: list[Delivery]
+    next_page_token: str | None = None
+
+
+class TestWebhook(msgspec.Struct):
+    """Which kind of event to make up."""
+
+    event_type: str = outbox.MESSAGE_RECEIVED
+
+
+class Health(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """How an endpoint has been answering. While the circuit is open nothing is tried."""
+
+    webhook_id: str
+    circuit: Literal["closed", "open"]
+    failures_in_a_row: int
+    deliveries: dict[str, int]
+    paused_until: str | None = None
+    last_success_at: str | None = None
+    last_failure_at: str | None = None
+    last_error: str | None = None
+
+
+def delivery_of(delivery: WebhookDelivery, attempts: list[WebhookAttempt]) -> Delivery:
+    """A telling with its tries."""
+    return Delivery(
+        delivery_id=DELIVERY_PREFIX + delivery.id,
+        event_id=EVENT_PREFIX + delivery.event_id,
+        event_type=delivery.event_type,
+        status=delivery.state,
+        created_at=time(delivery.created_at),
+        attempts=[
+            Attempt(
+                attempt=each.attempt, at=time(each.at), elapsed_ms=each.elapsed_ms, status=each.status,
+                error=each.error,
+            )
+            for each in attempts
+        ],
+        next_attempt_at=time(delivery.due_at) if delivery.due_at is not None else None,
+    )  # fmt: skip
+
+
+def health_of(endpoint: WebhookEndpoint, health: WebhookHealth | None, counts: dict[str, int], at: int) -> Health:
+    """An endpoint's health."""
+    is_open = health is not None and health.paused_until > at
+    return Health(
+        webhook_id=WEBHOOK_PREFIX + endpoint.id,
+        circuit="open" if is_open else "closed",
+        failures_in_a_row=health.failures if health else 0,
+        deliveries=counts,
+        paused_until=time(health.paused_until) if health and is_open else None,
+        last_success_at=time(health.last_success_at) if health and health.last_success_at else None,
+        last_failure_at=time(health.last_failure_at) if health and health.last_failure_at else None,
+        last_error=health.last_error if health else None,
+    )
 
 
 def webhook_of(endpoint: WebhookEndpoint, addresses: dict[str, str]) -> Webhook:

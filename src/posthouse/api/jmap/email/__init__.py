@@ -1,0 +1,1 @@
+"""Email (RFC 8621 §4): reading, finding, making, taking in."""

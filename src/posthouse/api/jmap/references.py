@@ -1,0 +1,97 @@
+"""Result references (RFC 8620 §3.7), and what Atomic Mail's callers do beyond them (D1 to D3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from posthouse.api.jmap.calls import Json
+from posthouse.api.jmap.errors import MethodError
+
+_KEYS = frozenset({"resultOf", "name", "path"})
+_MAX_DEPTH = 64
+Responses = list[tuple[str, Json, str]]
+
+
+def resolve(args: Json, responses: Responses) -> Json:
+    """The arguments with every reference replaced by what it points to.
+
+    Raises:
+        MethodError: `invalidResultReference`, or `invalidArguments` when a name is given with and without `#`.
+    """
+    resolved = _value(args, responses, 0)
+    assert isinstance(resolved, dict)
+    return resolved
+
+
+def _value(value: Any, responses: Responses, depth: int) -> Any:
+    if depth > _MAX_DEPTH:
+        raise MethodError("invalidArguments", "the arguments are nested too deeply")
+    if isinstance(value, dict):
+        # D1: a reference stands where a string should, without `#` before the name.
+        if depth and value.keys() == _KEYS and all(isinstance(each, str) for each in value.values()):
+            return _lookup(value, responses)
+        out: Json = {}
+        for name, inner in value.items():
+            # RFC 8620 §3.7 has references at the top only; D2: at any depth. A creation id before a whole
+            # object (`update: {"#id": {…}}`) has other keys than a reference.
+            if name.startswith("#") and (not depth or (isinstance(inner, dict) and inner.keys() == _KEYS)):
+                plain = name[1:]
+                if plain in value:
+                    raise MethodError("invalidArguments", f"both {plain} and {name} are given")
+                if not isinstance(inner, dict) or inner.keys() != _KEYS:
+                    raise MethodError("invalidResultReference", f"{name} is no reference")
+                out[plain] = _lookup(inner, responses)
+            else:
+                out[name] = _value(inner, responses, depth + 1)
+        return out
+    if isinstance(value, list):
+        return [_value(each, responses, depth + 1) for each in value]
+    return value
+
+
+def _lookup(reference: Json, responses: Responses) -> Any:
+    result_of, name, path = reference["resultOf"], reference["name"], reference["path"]
+    if not (isinstance(result_of, str) and isinstance(name, str) and isinstance(path, str)):
+        raise MethodError("invalidResultReference", "a reference consists of three strings")
+    # The first response with that id counts (RFC 8620 §3.7).
+    found = next(((kind, body) for kind, body, call_id in responses if call_id == result_of), None)
+    if found is None or found[0] != name:
+        raise MethodError("invalidResultReference", f"there is no response {result_of!r} of {name}")
+    result = pointer(found[1], path)
+    if result is None and path.endswith("/replyTo"):
+        # D3: whoever is to be answered at Reply-To is, without one, answered at From (RFC 5322 §3.6.2).
+        return pointer(found[1], path.removesuffix("replyTo") + "from")
+    return result
+
+
+def pointer(value: Any, path: str) -> Any:
+    """What a JSON pointer (RFC 6901) with `*` for all of a list (RFC 8620 §3.7) points to.
+
+    Raises:
+        MethodError: `invalidResultReference`: it points to nothing.
+    """
+    if path == "":
+        return value
+    if not path.startswith("/"):
+        raise MethodError("invalidResultReference", "a path begins with a slash")
+    token, slash, rest = path[1:].partition("/")
+    rest = slash + rest
+    if isinstance(value, list):
+        if token == "*":
+            found: list[Any] = []
+            for each in value:
+                inner = pointer(each, rest)
+                if isinstance(inner, list):
+                    found.extend(inner)
+                else:
+                    found.append(inner)
+            return found
+        if not (token.isascii() and token.isdecimal()) or (token != "0" and token[0] == "0"):
+            raise MethodError("invalidResultReference", f"{token!r} is no place in a list")
+        if len(token) > 9 or int(token) >= len(value):
+            raise MethodError("invalidResultReference", f"the list ends before {token}")
+        return pointer(value[int(token)], rest)
+    key = token.replace("~1", "/").replace("~0", "~")
+    if not isinstance(value, dict) or key not in value:
+        raise MethodError("invalidResultReference", f"there is no {key!r}")
+    return pointer(value[key], rest)
