@@ -94,7 +94,7 @@ def make(database: str, address: str) -> Litestar:
     async def message(message_id: str) -> Whole:
         row = next(connection.execute(_ONE, (message_id, account)))
         headers = dict(_headers.decode(row[11]))
-        return Whole(**common(row), text=row[12], extracted_text=row[13], headers=headers)
+        return Whole(**common(row), text=row[12], extracted_text=row[13] or row[12], headers=headers)
 
     @get("/empty")
     async def empty() -> Page:

@@ -49,7 +49,8 @@ def _packages_reachable(work: Path) -> bool:
 def _first_answer(work: Path, clone: Path) -> float:
     http_port, smtp_port = processes.free_port(), processes.free_port()
     settings = house.environment(work / "install", http_port, smtp_port)
-    settings.pop("VIRTUAL_ENV", None)
+    for name in ("VIRTUAL_ENV", "PYTHONPATH"):
+        settings.pop(name, None)
     for name in ("UV_CACHE_DIR", "PIP_CACHE_DIR", "XDG_CACHE_HOME"):
         settings[name] = str(work / "caches" / name.lower())
     log = work / "install.log"

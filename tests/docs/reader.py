@@ -23,7 +23,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from docs.documents import ROOT, Block
+from docs.documents import Block
 
 PORTS = {"http": "8025", "https": "8443", "smtp": "2525", "submission": "2587"}
 _PATIENCE_S = 60.0
@@ -150,8 +150,3 @@ def matches(expected: str, printed: str) -> bool:
 
 def _tidy(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.splitlines()).strip()
-
-
-def known_to_dev() -> set[str]:
-    """The words `./dev` knows."""
-    return set(re.findall(r"^  (\w+)\)$", (ROOT / "dev").read_text("utf-8"), re.MULTILINE))

@@ -51,7 +51,7 @@ def test_every_command_is_listed_with_its_options() -> None:
 
 
 def _cited() -> set[str]:
-    found = set()
+    found: set[str] = set()
     for path in (ROOT / "src").rglob("*.py"):
         for first, last in re.findall(r"\bRFC\s+(\d{3,5})(?:[–-](\d{4,5})\b)?", path.read_text("utf-8")):
             found.update(str(number) for number in range(int(first), int(last or first) + 1))
@@ -105,6 +105,6 @@ def test_every_event_type_of_agentmail_is_listed() -> None:
     assert {name for name in listed if name.startswith(("message.", "domain."))} == set(EVENT_TYPES)
 
 
-def test_the_words_of_the_readme_commands_are_those_of_dev() -> None:
+def test_every_word_given_to_dev_is_one_it_knows() -> None:
     named = set(re.findall(r"\./dev (\w+)", "".join(path.read_text("utf-8") for path in documents.paths())))
-    assert named <= set(re.findall(r"^  (\w+)\)$", (ROOT / "dev").read_text("utf-8"), re.MULTILINE))
+    assert named <= set(re.findall(r"^  (\w+)\)$", read("dev"), re.MULTILINE))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,13 @@ def empty_database(engine: str, request: pytest.FixtureRequest) -> Iterator[str]
         return
     server = str(request.getfixturevalue("postgres_server"))
     name = "f" + uuid.uuid4().hex
-    asyncio.run(_run(server, f"CREATE DATABASE {name}"))
+    _do(server, f"CREATE DATABASE {name}")
     yield server.replace("/postgres?", f"/{name}?", 1)
-    asyncio.run(_run(server, f"DROP DATABASE {name} WITH (FORCE)"))
+    _do(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _do(url: str, sql: str) -> None:
+    # In a thread of its own: the caller's may have a loop that runs.
+    thread = threading.Thread(target=lambda: asyncio.run(_run(url, sql)))
+    thread.start()
+    thread.join()

@@ -75,7 +75,7 @@ async def test_what_was_queued_before_the_end_is_carried_after_the_start(make_se
     assert sorted(to for found in host.mails for to in found.rcpt_to) == sorted(f"r{n}@far.example" for n in range(10))
 
 
-async def test_sigterm_finishes_the_mail_under_way_and_refuses_new_ones(make_server: Make) -> None:
+async def test_sigterm_leaves_no_doubt_about_the_mail_under_way_and_refuses_new_ones(make_server: Make) -> None:
     server = make_server().start()
     agent = await server.agent()
     subject = unique("Last")
@@ -105,11 +105,16 @@ async def test_sigterm_finishes_the_mail_under_way_and_refuses_new_ones(make_ser
 
     await until(refused, "new connections to be refused")
     writer.write(raw[100:] + b"\r\n.\r\n")
-    assert (await _reply(reader)).startswith(b"250")
+    reply = await _reply(reader)
+    assert reply[:3] in (b"250", b"421")
     writer.close()
+    await writer.wait_closed()
     assert await stopping == 0
     server.start()
-    await agent.received(subject)
+    after = unique("After")
+    server.send("ann@elsewhere.example", agent.address, after)
+    await agent.received(after)
+    assert len(await agent.inbox()) == (2 if reply.startswith(b"250") else 1)
 
 
 async def _reply(reader: asyncio.StreamReader) -> bytes:

@@ -15,6 +15,9 @@ from posthouse.store.database import Database, Row, Tx
 from posthouse.store.mailboxes import Mailbox
 from posthouse.store.messages import Message
 from posthouse.store.organizations import Organization, Pod
+from posthouse.store.spool import Spooled
+from posthouse.store.submissions import Delivery, StoredSubmission
+from posthouse.store.webhooks import WebhookDelivery, WebhookEndpoint
 from posthouse.wire.message import ParsedMessage, parse
 
 AT = 1_700_000_000_000
@@ -41,6 +44,55 @@ def account(id_: str, organization_id: str = "org", *, at: int = AT, **values: A
         "quota_bytes": None,
     }  # fmt: skip
     return Account(id=id_, organization_id=organization_id, created_at=at, updated_at=at, **(given | values))
+
+
+def spooled(id_: str, *, at: int = AT, **values: Any) -> Spooled:
+    """A mail for ann in the spool, due when it came in."""
+    given: dict[str, Any] = {
+        "account_id": "ann", "blob_hash": "h", "mail_from": "b@x", "recipients": ["a@x", "ü@x"],
+        "handed_in": {"via": "smtp"}, "size_bytes": 9, "attempts": 0, "leased": False, "last_error": None,
+    }  # fmt: skip
+    return Spooled(id=id_, received_at=at, due_at=at, **(given | values))
+
+
+def submission(id_: str = "s", **values: Any) -> StoredSubmission:
+    """A submission of ann's."""
+    given: dict[str, Any] = {
+        "organization_id": "org", "account_id": "ann", "message_id": "m", "thread_id": "t", "blob_hash": "h",
+        "header_message_id": "1@x", "mail_from": "b+1@x", "envelope_id": "e", "dsn_return": "HDRS", "state": "queued",
+        "key_id": None, "surface": "smtp", "created_at": AT, "expires_at": AT + 100,
+    }  # fmt: skip
+    return StoredSubmission(id=id_, **(given | values))
+
+
+def delivery(id_: str, *, due_at: int | None = AT, **values: Any) -> Delivery:
+    """A delivery of that submission."""
+    given: dict[str, Any] = {
+        "submission_id": "s", "account_id": "ann", "recipient": f"{id_}@y", "original_recipient": f"rfc822;{id_}@y",
+        "notify": "", "domain": "y", "state": "queued", "attempts": 0, "leased": False, "delay_noticed": False,
+        "status": None, "diagnostic": None, "remote_mta": None, "created_at": AT, "updated_at": AT,
+    }  # fmt: skip
+    return Delivery(id=id_, due_at=due_at, **(given | values))
+
+
+def endpoint(id_: str = "w", **values: Any) -> WebhookEndpoint:
+    """A webhook endpoint of the organisation."""
+    given: dict[str, Any] = {
+        "organization_id": "org", "pod_id": None, "account_id": None, "surface": "agentmail", "url": "https://h.test/",
+        "secret": "s", "is_enabled": True, "event_types": ["message.received"], "account_ids": [], "pod_ids": [],
+        "headers": {"X-A": "ü"}, "client_id": None, "hidden_labels": [], "created_at": AT, "updated_at": AT,
+    }  # fmt: skip
+    return WebhookEndpoint(id=id_, **(given | values))
+
+
+def telling(id_: str, *, at: int = AT, **values: Any) -> WebhookDelivery:
+    """A delivery to that endpoint, due at once."""
+    given: dict[str, Any] = {
+        "endpoint_id": "w", "organization_id": "org", "account_id": "ann", "event_id": f"e-{id_}",
+        "event_type": "message.received", "body": None, "state": "pending", "attempts": 0, "leased": False,
+        "last_status": None, "last_error": None,
+    }  # fmt: skip
+    return WebhookDelivery(id=id_, due_at=at, created_at=at, updated_at=at, **(given | values))
 
 
 async def settle_in(tx: Tx, *names: str, organization_id: str = "org") -> None:

@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-from store.builders import AT, DOMAIN, account, count, deliver, house, mail, organization, pod, rows
 
 from posthouse.store import accounts, organizations, search
 from posthouse.store.database import Database, Tx
+from store.builders import AT, DOMAIN, account, count, deliver, house, mail, organization, pod, rows
 
 
 async def test_an_account_is_found_by_id_address_and_client_id(db: Database) -> None:
@@ -61,7 +61,10 @@ async def test_of_many_who_claim_an_address_at_once_one_gets_it(db: Database) ->
     names = [f"a{n}" for n in range(8)]
     await house(db, *names)
     got = await asyncio.gather(
-        *(db.write(lambda tx, name=name: accounts.claim_address(tx, "wanted@x.test", name, "x.test", AT)) for name in names)
+        *(
+            db.write(lambda tx, name=name: accounts.claim_address(tx, "wanted@x.test", name, "x.test", AT))
+            for name in names
+        )
     )
     assert got.count(True) == 1
     found = await db.read(lambda tx: accounts.get_address(tx, "wanted@x.test"))

@@ -10,13 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from store.builders import AT, blob_of, destroy, house, mail, receive, rows
-from store.test_queues import spooled, submission
 
 from posthouse.kit.errors import NotFound, Unavailable
 from posthouse.store import blobs, graveyard, migrations, spool, submissions
 from posthouse.store.blobfiles import INLINE_BYTES, Blobs, LocalBlobFiles
 from posthouse.store.database import Database, Tx
+from store.builders import AT, blob_of, destroy, house, mail, receive, rows, spooled, submission
 
 LARGE = b"x" * (INLINE_BYTES + 1)
 
@@ -45,7 +44,9 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("data", [b"", b"\x00\xff bytes", b"y" * INLINE_BYTES, LARGE], ids=["empty", "small", "limit", "large"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\x00\xff bytes", b"y" * INLINE_BYTES, LARGE], ids=["empty", "small", "limit", "large"]
+)
 async def test_bytes_come_back_as_they_were(db: Database, store: Blobs, folder: Path, data: bytes) -> None:
     hash_ = await _keep(db, store, data)
     assert hash_ == blobs.digest(data)
@@ -77,7 +78,9 @@ async def test_a_folder_that_cannot_be_written_is_unavailable_and_leaves_no_row(
         await LocalBlobFiles(tmp_path / "blobs").get("0" * 64)
 
 
-async def test_only_what_nobody_names_and_nobody_touched_since_is_swept(db: Database, store: Blobs, folder: Path) -> None:
+async def test_only_what_nobody_names_and_nobody_touched_since_is_swept(
+    db: Database, store: Blobs, folder: Path
+) -> None:
     await house(db, "ann")
     held = await receive(db, "ann", mail("held"))
     buried = await receive(db, "ann", mail("buried"))

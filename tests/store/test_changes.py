@@ -1,16 +1,18 @@
 """The log of changes: what became of each object since a state."""
 
 import pytest
-from store.builders import AT, house
 
-from posthouse.mail.journal import changing
 from posthouse.kit.errors import NotFound
+from posthouse.mail.journal import changing
 from posthouse.store import accounts, changes
 from posthouse.store.changes import Action, Changes
 from posthouse.store.database import Database, Tx
+from store.builders import AT, house
 
 
-async def _log(db: Database, *entries: tuple[int, str, Action], at: int = AT, scope: str = "s", kind: str = "Email") -> None:
+async def _log(
+    db: Database, *entries: tuple[int, str, Action], at: int = AT, scope: str = "s", kind: str = "Email"
+) -> None:
     async def unit(tx: Tx) -> None:
         for modseq, object_id, action in entries:
             await changes.record(tx, scope, modseq, at, [(kind, object_id, action)])

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from store.builders import AT, house
-
 from posthouse.store import domains, secrets
 from posthouse.store.database import Database
 from posthouse.store.domains import Domain, StoredDkimKey
+from store.builders import AT, house
 
 
 def _domain(name: str, **values: Any) -> Domain:

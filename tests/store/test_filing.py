@@ -8,7 +8,6 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 import pytest
-from store.builders import AT, deliver, destroy, house, mail, mark, receive, role, rows
 
 from posthouse.kit.clock import DAY
 from posthouse.kit.errors import Conflict, Invalid, NotFound
@@ -18,6 +17,7 @@ from posthouse.mail.marking import Patch, apply
 from posthouse.store import accounts, changes, graveyard, mailboxes, messages, threads
 from posthouse.store.database import Database, Tx
 from posthouse.store.messages import Message
+from store.builders import AT, deliver, destroy, house, mail, mark, receive, role, rows
 
 
 async def _roles(db: Database, message: Message) -> set[str]:
@@ -51,7 +51,12 @@ async def test_a_filed_message_reads_back_as_it_was_filed(db: Database) -> None:
     assert placed.message == made
     assert placed.roles == {"inbox"}
     assert made.keywords == ["$seen", "zeta"]
-    assert (made.subject, made.header_message_id, made.refs, made.in_reply_to) == ("Grüße", "m@x", ["a@x", "b@x"], ["b@x"])
+    assert (made.subject, made.header_message_id, made.refs, made.in_reply_to) == (
+        "Grüße",
+        "m@x",
+        ["a@x", "b@x"],
+        ["b@x"],
+    )
     assert [(one.name, one.email) for one in made.cc_list] == [("Cy", "cy@x.test")]
     assert body.text_body == "words\n"
     assert body.handed_in == {"via": "smtp"}
@@ -258,7 +263,9 @@ class _Model:
 
     async def step(self) -> None:
         self.clock += self.random.randint(-5, 20)
-        verb = self.random.choice(["file", "file", "keywords", "keywords", "move", "move", "role", "restore", "destroy"])
+        verb = self.random.choice(
+            ["file", "file", "keywords", "keywords", "move", "move", "role", "restore", "destroy"]
+        )
         if not self.mails or len(self.mails) < 5:
             verb = "file"
         fails = self.random.random() < 0.1
@@ -274,7 +281,9 @@ class _Model:
         roles, keywords = self._some(self.roles, 1), self._some(self.words)
         known = sorted(self.mails)
         parent = self.random.choice(known) if known and self.random.random() < 0.5 else None
-        raw = mail(f"s{self.clock}", message_id=f"{self.random.random()}@x", references=[f"{parent}@r"] if parent else [])
+        raw = mail(
+            f"s{self.clock}", message_id=f"{self.random.random()}@x", references=[f"{parent}@r"] if parent else []
+        )
 
         async def unit(tx: Tx) -> Message:
             thread_id = self.mails[parent].thread_id if parent else None
@@ -378,9 +387,7 @@ class _Model:
         ids = set(ids)
         limit = self.random.randint(1, 30)
         while True:
-            told = await self.db.read(
-                lambda tx, modseq=modseq: changes.since(tx, "ann", EMAIL, modseq, current, limit)
-            )
+            told = await self.db.read(lambda tx, modseq=modseq: changes.since(tx, "ann", EMAIL, modseq, current, limit))
             assert told is not None
             assert not set(told.created) & ids
             assert set(told.destroyed) <= ids

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from store.builders import AT, house, organization, pod
 
 from posthouse.store import accounts, keys, organizations
 from posthouse.store.database import Database, Tx
 from posthouse.store.keys import ApiKey
+from store.builders import AT, house, organization, pod
 
 
 def _key(id_: str, *, at: int = AT, **values: Any) -> ApiKey:

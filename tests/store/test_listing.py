@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from store.builders import AT, deliver, destroy, house, mail, mark, receive
 
 from posthouse.kit.errors import NotFound
 from posthouse.mail import reading
@@ -16,6 +15,7 @@ from posthouse.store import listing
 from posthouse.store.database import Database, Tx
 from posthouse.store.listing import MessageFilter
 from posthouse.store.messages import Message
+from store.builders import AT, deliver, destroy, house, mail, mark, receive
 
 
 async def _ids(db: Database, account_id: str = "ann", **values: Any) -> list[str]:
@@ -51,7 +51,7 @@ _WORDS = ("$seen", "$flagged", "a", "B")
 _ROLES = ("inbox", "sent", "archive", "junk", "trash")
 _NAMES = ("Bob <bob@x.test>", '"100% _sure_" <p@x.test>', "Élodie <e@x.test>", '"Doe, J." <doe@x.test>')
 _PARTS = ("bob", "X.TEST", "100%", "_sure_", "Élodie", "doe,", "zz", "@")
-_SUBJECTS = ("Lunch", "50% off", "5000 off", "a_b", "axb", "c\\d", "it's \"so\"", "ÉTÉ", "été")
+_SUBJECTS = ("Lunch", "50% off", "5000 off", "a_b", "axb", "c\\d", 'it\'s "so"', "ÉTÉ", "été")
 
 
 def _lower(text: str) -> str:

@@ -3,16 +3,17 @@
 import asyncio
 from dataclasses import replace
 
-from store.builders import AT, house, role, rows, settle_in
-
-from posthouse.mail.mailboxes import provision
 from posthouse.mail.journal import changing
+from posthouse.mail.mailboxes import provision
 from posthouse.store import mailboxes
 from posthouse.store.database import Database, Tx
 from posthouse.store.mailboxes import Mailbox
+from store.builders import AT, house, role, rows, settle_in
 
 
-async def _enter(tx: Tx, mailbox_id: str, message_id: str, *, unread: bool = True, account_id: str = "ann") -> int | None:
+async def _enter(
+    tx: Tx, mailbox_id: str, message_id: str, *, unread: bool = True, account_id: str = "ann"
+) -> int | None:
     return await mailboxes.add_member(
         tx, account_id=account_id, mailbox_id=mailbox_id, message_id=message_id, received_at=AT, modseq=1, unread=unread
     )

@@ -3,8 +3,6 @@
 import asyncio
 from typing import Any
 
-from store.builders import AT, house, mail, organization, receive
-
 from posthouse.store import accounts, events, graveyard, holds, idempotency, organizations, submissions, suppressions
 from posthouse.store.database import Database, Tx
 from posthouse.store.events import Event
@@ -13,6 +11,7 @@ from posthouse.store.holds import Hold
 from posthouse.store.idempotency import Remembered
 from posthouse.store.submissions import StoredSubmission
 from posthouse.store.suppressions import Suppression
+from store.builders import AT, house, mail, organization, receive
 
 # --- idempotency
 
@@ -116,7 +115,21 @@ async def _held(db: Database, *made: Hold) -> None:
             await submissions.add(
                 tx,
                 StoredSubmission(
-                    hold.submission_id, "org", "ann", "m", "t", "h", "1@x", "a@x", "e", "FULL", "held", None, "smtp", AT, AT
+                    hold.submission_id,
+                    "org",
+                    "ann",
+                    "m",
+                    "t",
+                    "h",
+                    "1@x",
+                    "a@x",
+                    "e",
+                    "FULL",
+                    "held",
+                    None,
+                    "smtp",
+                    AT,
+                    AT,
                 ),
             )
             await holds.add(tx, hold)
@@ -226,7 +239,9 @@ async def test_an_account_is_buried_with_all_its_mail_but_its_drafts(db: Databas
 
     assert await db.write(unit) == 2
     graves = await db.read(lambda tx: graveyard.of_account(tx, "ann"))
-    assert {(grave.destroyed_at, grave.expires_at, grave.organization_id) for grave in graves} == {(AT + 5, AT + 50, "org")}
+    assert {(grave.destroyed_at, grave.expires_at, grave.organization_id) for grave in graves} == {
+        (AT + 5, AT + 50, "org")
+    }
     [house_] = [grave for grave in graves if grave.kind == "account"]
     assert house_.payload == {
         "main_address": "ann@agents.test", "addresses": ["ann@a", "a@a"], "pod_id": "org-pod", "display_name": None,

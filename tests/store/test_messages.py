@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from store.builders import AT, deliver, house, mail, mark, receive, rows
-
 from posthouse.store import drafts, messages
 from posthouse.store.database import Database, Tx
 from posthouse.store.drafts import Draft
 from posthouse.store.messages import Message, MessageBody, Person, StoredAttachment
+from store.builders import AT, deliver, house, mail, mark, receive, rows
 
 
 def _message(id_: str, thread_id: str, **values: Any) -> Message:
@@ -21,9 +20,7 @@ def _message(id_: str, thread_id: str, **values: Any) -> Message:
 
 
 async def _stored_keywords(db: Database, message_id: str) -> list[str]:
-    found = await rows(
-        db, "SELECT keyword FROM message_keyword WHERE message_id = :id ORDER BY keyword", id=message_id
-    )
+    found = await rows(db, "SELECT keyword FROM message_keyword WHERE message_id = :id ORDER BY keyword", id=message_id)
     return [row["keyword"] for row in found]
 
 

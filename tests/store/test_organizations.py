@@ -1,9 +1,8 @@
 """Organisations and pods."""
 
-from store.builders import AT, house, organization, pod
-
 from posthouse.store import changes, organizations
 from posthouse.store.database import Database, Tx
+from store.builders import AT, house, organization, pod
 
 
 async def test_the_oldest_organisation_is_the_installation_s_own(db: Database) -> None:

@@ -7,13 +7,13 @@ import random
 from typing import Any
 
 import pytest
-from store.builders import AT, DOMAIN, account, deliver, destroy, file, house, mail, receive
 
 from posthouse.mail import indexing
 from posthouse.mail.journal import changing
 from posthouse.store import accounts, changes, messages, search
 from posthouse.store.database import Database, Tx
 from posthouse.store.search import Entry, prepare
+from store.builders import AT, DOMAIN, account, deliver, destroy, file, house, mail, receive
 
 ANN = f"ann@{DOMAIN}"
 

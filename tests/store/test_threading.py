@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
-from store.builders import AT, DOMAIN, destroy, house, mail, receive
 
 from posthouse.kit.clock import DAY
 from posthouse.mail.threading import references_of
 from posthouse.store import messages, threads
 from posthouse.store.database import Database
 from posthouse.wire.message import parse
+from store.builders import AT, DOMAIN, destroy, house, mail, receive
 
 ANN = f"ann@{DOMAIN}"
 
@@ -18,7 +18,9 @@ async def test_a_reply_joins_the_thread_of_its_references_whatever_its_subject(d
     await house(db, "ann")
     first = await receive(db, "ann", mail("lunch", message_id="1@x"))
     by_references = await receive(db, "ann", mail("dinner", message_id="2@x", references=["1@x"]), at=AT + 1)
-    by_reply_to = await receive(db, "ann", mail("", message_id="3@x", in_reply_to=["2@x"], from_="new@x.test"), at=AT + 2)
+    by_reply_to = await receive(
+        db, "ann", mail("", message_id="3@x", in_reply_to=["2@x"], from_="new@x.test"), at=AT + 2
+    )
     assert {first.thread_id} == {by_references.thread_id, by_reply_to.thread_id}
     thread = await db.read(lambda tx: threads.get(tx, "ann", first.thread_id))
     assert thread is not None
@@ -85,7 +87,10 @@ async def test_threads_of_two_accounts_never_meet(db: Database) -> None:
 
 async def test_a_caller_that_knows_the_thread_is_believed_while_it_is_there(db: Database) -> None:
     await house(db, "ann", "bob")
-    known, other = await receive(db, "ann", mail("a", message_id="1@x")), await receive(db, "ann", mail("b", message_id="2@x"))
+    known, other = (
+        await receive(db, "ann", mail("a", message_id="1@x")),
+        await receive(db, "ann", mail("b", message_id="2@x")),
+    )
     reply = await receive(db, "ann", mail("c", references=["2@x"]), thread_id=known.thread_id)
     assert reply.thread_id == known.thread_id
     assert (await receive(db, "ann", mail("c", references=["2@x"]), thread_id="gone")).thread_id == other.thread_id
@@ -99,7 +104,12 @@ SUBJECT_CASES = [
     ("without a reply mark", "lunch", {}, False),
     ("another subject", "Re: dinner", {}, False),
     ("a stranger", "Re: lunch", {"from_": "eve@evil.test"}, False),
-    ("a stranger who writes to somebody of the thread", "Re: lunch", {"from_": "eve@x.test", "cc": "BOB@Example.org"}, True),
+    (
+        "a stranger who writes to somebody of the thread",
+        "Re: lunch",
+        {"from_": "eve@x.test", "cc": "BOB@Example.org"},
+        True,
+    ),
     ("the account itself", "Re: lunch", {"from_": ANN, "to": ANN}, False),
     ("the account itself to the other", "Re: lunch", {"from_": ANN, "to": "bob@example.org"}, True),
     ("known ancestors elsewhere", "Re: lunch", {"extra": "References: <other@x>"}, False),

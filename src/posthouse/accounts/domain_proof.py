@@ -210,7 +210,7 @@ class Verifier:
                 outbox.DOMAIN_VERIFIED,
                 modseq=modseq,
                 at=check.checked_at,
-                payload={"domain": name},
+                payload={"domain": name, "hostname": self._hostname},
             )
 
     async def _status(self, record: Record) -> str:

@@ -7,6 +7,7 @@ import re
 from posthouse.kit.errors import Invalid
 from posthouse.store import domains
 from posthouse.store.database import Tx
+from posthouse.wire.address import to_ascii
 
 # RFC 5321 §2.3.5 with RFC 5890 A-labels; one label is enough ("localhost" installations).
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -20,10 +21,9 @@ def check_domain(name: str, field: str = "domain") -> str:
         Invalid: not a host name.
     """
     try:
-        key = name.strip().rstrip(".").encode("idna").decode("ascii").lower() if not name.isascii() else name.strip()
-    except UnicodeError:
+        key = to_ascii(name.strip())
+    except Invalid:
         key = ""
-    key = key.rstrip(".").lower()
     if not _DOMAIN.fullmatch(key):
         raise Invalid(f"{name!r} is not a domain name", field=field, reason="domain_syntax")
     return key

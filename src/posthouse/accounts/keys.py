@@ -49,7 +49,8 @@ async def create(
         creator: the key it is made with; it cannot give what it lacks.
 
     Raises:
-        Forbidden: the creator lacks one of the scopes or is stricter (reason `permission_escalation`).
+        Forbidden: the creator lacks one of the scopes (reason `permission_escalation`), or lacks some and
+            names none (`unrestricted_key_required`).
         Invalid: an expiry in the past, an unknown level.
     """
     if level is not None and level not in LEVELS:
@@ -58,7 +59,11 @@ async def create(
         raise Invalid("the expiry lies in the past", field="expires_at")
     if creator is not None and not creator.is_owner:
         wanted = None if scopes is None else frozenset(scopes)
-        if creator.scopes is not None and (wanted is None or wanted - creator.scopes):
+        if creator.scopes is not None and wanted is None:
+            raise Forbidden(
+                "a restricted key makes only keys whose permissions are named", reason="unrestricted_key_required"
+            )
+        if creator.scopes is not None and wanted is not None and wanted - creator.scopes:
             raise Forbidden("a key cannot give rights it lacks", reason="permission_escalation")
         if creator.level is not None and (level is None or LEVELS.index(level) > LEVELS.index(creator.level)):
             level = creator.level

@@ -16,6 +16,7 @@ import msgspec
 from posthouse.api import files, root
 from posthouse.api.agentmail import app as agentmail
 from posthouse.api.agentmail import errors as agentmail_errors
+from posthouse.api.agentmail import stream as agentmail_stream
 from posthouse.api.kit import Services
 from posthouse.kit.errors import PosthouseError, TooLarge
 
@@ -70,8 +71,8 @@ class Dispatcher:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
-        if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1000})
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
             return
         path: str = scope["path"]
         scope["state"] = {}
@@ -102,6 +103,13 @@ class Dispatcher:
         if "<" in path and "/" in path:
             scope["path"] = _BRACKETED.sub(lambda found: found.group().replace("/", "%2F"), path)
         await surface.app(scope, receive, send_with_headers)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].rstrip("/") == "/v0":
+            await agentmail_stream.serve(self._services, scope, receive, send)
+            return
+        await receive()
+        await send({"type": "websocket.close", "code": 1000})
 
     def _owner(self, path: str) -> Surface | None:
         return self._agentmail if path.split("/", 2)[1] == "v0" else None

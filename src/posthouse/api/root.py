@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 from litestar import Litestar
 
 from posthouse import __version__
+from posthouse.api.agentmail import openapi as agentmail_openapi
 from posthouse.api.kit import Services
 from posthouse.kit.clock import iso
 from posthouse.kit.errors import PosthouseError
@@ -25,6 +26,10 @@ _STYLE = (
     "summary{cursor:pointer}.m{font-weight:600;width:5rem}"
     "@media(prefers-color-scheme:dark){body{background:#1c1c1a;color:#ddd}code{background:#2c2c29}}"
 )
+
+
+# What a surface adds to the framework's description of it.
+_COMPLETED: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"agentmail": agentmail_openapi.completed}
 
 
 class Root:
@@ -98,6 +103,8 @@ class Root:
         for name, app in self._apps.items():
             if surface in (None, name):
                 document = app.openapi_schema.to_schema()
+                if name in _COMPLETED:
+                    document = _COMPLETED[name](document)
                 for path, operations in document.get("paths", {}).items():
                     merged["paths"][path] = {
                         method: operation | {"tags": [name]} for method, operation in operations.items()

@@ -29,7 +29,9 @@ _ALIASES = {
 }
 # They named the mail server that AgenticMail needed beside it; here there is none.
 IGNORED = tuple(
-    f"{kind}_{word}" for kind in ("SMTP", "IMAP") for word in ("HOST", "PORT", "USER", "PASS", "PASSWORD", "SECURE")
+    f"{kind}_{word}"
+    for kind in ("SMTP", "IMAP", "STALWART")
+    for word in ("HOST", "PORT", "USER", "PASS", "PASSWORD", "SECURE")
 )
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d)")
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}

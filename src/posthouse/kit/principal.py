@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-# From the strictest to the loosest (DESIGN: policy). A key may only tighten the account's level.
+# From the strictest to the loosest (docs/decisions/0009). A key may only tighten the account's level.
 LEVELS: tuple[str, ...] = ("read_only", "gated", "guarded", "monitored", "autonomous")
 
 

@@ -46,7 +46,7 @@ class NewMessage:
     """A message about to be filed.
 
     Attributes:
-        mailbox_roles: the mailboxes it goes to, at least one.
+        mailbox_roles, mailbox_ids: the mailboxes it goes to, at least one in all.
         thread_id: the thread the caller knows it belongs to; None asks `threading`.
         bcc: blind copies of a message sent here, which its bytes do not name.
         handed_in: how it came; empty for mail made here.
@@ -63,6 +63,7 @@ class NewMessage:
     bcc: Sequence[Address] = ()
     handed_in: dict[str, Any] = field(default_factory=dict)
     id: str | None = None
+    mailbox_ids: Sequence[str] = ()
 
 
 def check_keywords(keywords: Collection[str], name: str = "keywords") -> list[str]:
@@ -143,6 +144,8 @@ async def file(tx: Tx, journal: Journal, new: NewMessage) -> Message:
         if mailbox is None:
             raise NotFound(f"the account has no {role} mailbox")
         await _enter(tx, journal, message, mailbox.id)
+    for mailbox_id in new.mailbox_ids:
+        await _enter(tx, journal, message, mailbox_id)
     journal.created(EMAIL, message.id)
     await jobs.add(
         tx,

@@ -101,6 +101,26 @@ async def thread_page(
     return await _with_messages(tx, found), position
 
 
+async def thread_walk(
+    tx: Tx,
+    account_ids: Sequence[str],
+    filter_: MessageFilter,
+    *,
+    as_of: str,
+    after: tuple[int, str] | None,
+    ascending: bool,
+    limit: int,
+) -> tuple[list[PlacedThread], tuple[int, str] | None]:
+    """A page of a walk through threads that mail reaching them does not disturb (`listing.threads_as_of`)."""
+    found = await listing.threads_as_of(
+        tx, account_ids, filter_, as_of=as_of, after=after, ascending=ascending, limit=limit + 1
+    )
+    more = len(found) > limit
+    found = found[:limit]
+    position = (found[-1][0], found[-1][1].id) if more else None
+    return await _with_messages(tx, [thread for _, thread in found]), position
+
+
 async def _with_messages(tx: Tx, found: Sequence[Thread]) -> list[PlacedThread]:
     by_account: dict[str, list[Thread]] = {}
     for thread in found:

@@ -50,7 +50,6 @@ class ForwardFields:
     text: str
     html: str | None
     attachments: tuple[Attachment, ...]
-    references: tuple[str, ...]
 
 
 async def parent(db: Database, account_id: str, message_id: str) -> Parent:
@@ -121,7 +120,6 @@ async def forward(of: Parent, blobs: Blobs, *, text: str | None, html: str | Non
             )
             for part in message.attachments
         ),
-        references=reply_references(message.header_message_id, tuple(message.refs)),
     )
 
 

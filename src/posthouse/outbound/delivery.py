@@ -145,7 +145,7 @@ class DeliveryWorker:
             caught = await self._router.is_caught(group.domain)
             return await self._router.local.prepare(parcel, caught=caught), raw
         assert self._router.outside is not None
-        signed = await self._signer.sign(raw, submission.mail_from)
+        signed = await self._signer.sign(raw)
         return await self._router.outside.deliver(_with_bytes(parcel, signed)), raw
 
     async def _settle(self, tx: Tx, group: _Group, outcome: Deposit | Sequence[DeliveryResult], raw: bytes) -> None:

@@ -7,8 +7,9 @@ import asyncio
 from posthouse.kit.clock import MINUTE, Clock
 from posthouse.store import domains
 from posthouse.store.database import Database
-from posthouse.wire.address import split
+from posthouse.wire.address import normalize, parse_address_list, split
 from posthouse.wire.dkim_sign import DkimKey, load_key, sign
+from posthouse.wire.message import parse_headers_only
 
 _CACHE_MS = 5 * MINUTE
 # A longer message is hashed on a thread.
@@ -23,13 +24,16 @@ class Signer:
         self._clock = clock
         self._keys: dict[str, tuple[int, tuple[DkimKey, ...]]] = {}
 
-    async def sign(self, raw: bytes, sender: str) -> bytes:
-        """The message with a signature for each key of the sender's domain before it.
+    async def sign(self, raw: bytes) -> bytes:
+        """The message with a signature for each key of its author's domain before it.
 
-        A subdomain without keys of its own is signed for by its nearest parent that has some: relaxed
-        alignment takes that (RFC 9989 §5.1).
+        The author is who From names: that is the domain readers see and DMARC asks about. A subdomain without
+        keys of its own is signed for by its nearest parent that has some: relaxed alignment takes that (RFC
+        9989 §5.1). A message without one author is left as it is.
         """
-        labels = split(sender)[1].lower().split(".") if "@" in sender else []
+        authors = [value for name, value in parse_headers_only(raw) if name.lower() == "from"]
+        people = parse_address_list(authors[0]) if len(authors) == 1 else ()
+        labels = split(normalize(people[0].email))[1].split(".") if people else []
         for start in range(len(labels)):
             keys = await self._of(".".join(labels[start:]))
             if keys:

@@ -246,7 +246,7 @@ class Submitter:
                 reason="too_many_recipients",
             )
         blob = await self._blobs.prepare(ready.raw)
-        return await self._db.write(lambda tx: self._store(tx, principal, account.id, level, ready, blob, at, once))
+        return await self._db.write(lambda tx: self._store(tx, principal, account.id, ready, blob, at, once))
 
     async def earlier(self, principal: Principal, once: Idempotency) -> Submitted | None:
         """The answer an earlier, identical request was given; None when there was none.
@@ -304,7 +304,6 @@ class Submitter:
         tx: Tx,
         principal: Principal,
         account_id: str,
-        level: str,
         ready: _Ready,
         blob: Blob,
         at: int,
@@ -314,12 +313,16 @@ class Submitter:
             earlier = await idempotency.get(tx, principal.organization_id, once.key, at)
             if earlier is not None:  # somebody was faster between our look and this unit
                 return _replay(earlier, once)
-        held = level == "gated"
         async with changing(
             tx, account_id, at, added_bytes=0 if ready.stored is not None else blob.size_bytes
         ) as journal:
             account = await accounts.get(tx, account_id)
             assert account is not None  # the journal holds its row
+            # Asked again under the account's lock: what the owner has tightened meanwhile holds.
+            level = await account_rules.effective_level(tx, account, principal.level)
+            if level == "read_only":
+                raise Forbidden("this account may read and not send", reason="read_only")
+            held = level == "gated"
             barred = await suppressions.among(tx, account_id, [email for email, _ in ready.recipients], at)
             stopped = tuple(email for email, _ in ready.recipients if normalize(email) in barred)
             if len(stopped) == len(ready.recipients):
@@ -452,10 +455,11 @@ def _raw(account: Account, mail: RawMail, own: set[str]) -> _Ready:
                 field="from",
                 reason="sender_not_allowed",
             )
-    if not parsed.from_:
-        raise Invalid("the message has no From", field="from")
+    names = [name.lower() for name, _ in parsed.headers]
+    # Two of them, and each reader believes another one (RFC 5322 §3.6).
+    if not parsed.from_ or names.count("from") != 1 or names.count("sender") > 1:
+        raise Invalid("the message has one From, and one Sender at most", field="from")
     head = b""
-    names = {name.lower() for name, _ in parsed.headers}
     if "message-id" not in names:  # RFC 6409 §8.3
         head += f"Message-ID: <{new_message_id(split(account.main_address)[1])}>\r\n".encode("ascii")
     # RFC 5322 §3.6.3: who got a blind copy is nobody else's business, though a client may have written it down.

@@ -204,3 +204,13 @@ async def page(tx: Tx, scope_id: str, kind: str, since: Position, limit: int | N
         else:
             updated.append(object_id)
     return Page(tuple(created), tuple(updated), tuple(destroyed), position, has_more)
+
+
+async def objects_since(tx: Tx, scope_id: str, kind: str, modseq: int) -> set[str]:
+    """The objects of a type with an entry at or after a change number, as far back as the log reaches."""
+    rows = await tx.all(
+        """SELECT DISTINCT object_id FROM change_log
+           WHERE scope_id = :scope_id AND type = :type AND modseq >= :modseq""",
+        scope_id=scope_id, type=kind, modseq=modseq,
+    )  # fmt: skip
+    return {row["object_id"] for row in rows}

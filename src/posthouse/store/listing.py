@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from posthouse.store.database import Tx
+from posthouse.store.database import Row, Tx
 from posthouse.store.messages import Message, message_of
 from posthouse.store.records import dump, load
 from posthouse.store.threads import Thread
@@ -180,3 +180,119 @@ async def threads(
         **where.values,
     )
     return [load(Thread, row) for row in rows]
+
+
+async def threads_as_of(
+    tx: Tx,
+    account_ids: Sequence[str],
+    filter_: MessageFilter,
+    *,
+    as_of: str,
+    after: tuple[int, str] | None = None,
+    ascending: bool = False,
+    limit: int,
+) -> list[tuple[int, Thread]]:
+    """A page of threads in the order they had when a walk through the pages began.
+
+    A thread that mail has reached since then would jump to the top: the walk would never come to it. So it
+    keeps the place its older messages give it, and one that has no older message is left for the next walk.
+
+    Args:
+        as_of: messages with a greater id came after the walk began (ids made later sort later).
+        after: the (instant, id) of the last one seen, the instant as this answers it.
+
+    Returns:
+        Each thread with the instant its place goes by.
+    """
+    sign = 1 if ascending else -1
+    found: list[tuple[int, Thread]] = []
+    for account_id in account_ids:
+        # Account by account, each by its own index: the cost grows with the accounts, not with their mail.
+        rows = await tx.all(
+            "SELECT DISTINCT thread_id FROM message WHERE account_id = :account_id AND id > :as_of",
+            account_id=account_id, as_of=as_of,
+        )  # fmt: skip
+        moved = [row["thread_id"] for row in rows]
+        inner = _Where()
+        inner.add("message.thread_id = thread.id")
+        _conditions(inner, replace(filter_, after=None, before=None))
+        found += await _still(tx, account_id, filter_, inner, moved, after=after, ascending=ascending, limit=limit)
+        if moved:
+            found += await _moved(tx, filter_, inner, moved, as_of)
+    kept = [
+        (at, thread)
+        for at, thread in found
+        if after is None or ((at, thread.id) > after if ascending else (at, thread.id) < after)
+    ]
+    return sorted(kept, key=lambda pair: (pair[0], pair[1].id), reverse=sign < 0)[:limit]
+
+
+async def _still(
+    tx: Tx,
+    account_id: str,
+    filter_: MessageFilter,
+    inner: _Where,
+    moved: list[str],
+    *,
+    after: tuple[int, str] | None,
+    ascending: bool,
+    limit: int,
+) -> list[tuple[int, Thread]]:
+    where = _Where(values=dict(inner.values))
+    where.add(f"thread.account_id = {where.value(account_id)}")
+    if moved:
+        where.add(f"thread.id NOT IN ({where.value(moved)}...)")
+    if filter_.after is not None:
+        where.add(f"thread.last_message_at >= {where.value(filter_.after)}")
+    if filter_.before is not None:
+        where.add(f"thread.last_message_at < {where.value(filter_.before)}")
+    _keyset(where, "thread.last_message_at, thread.id", after, ascending=ascending)
+    order = "ASC" if ascending else "DESC"
+    rows = await tx.all(
+        f"SELECT thread.* FROM thread WHERE {where.text} AND EXISTS (SELECT 1 FROM message WHERE {inner.text}) "
+        f"ORDER BY thread.last_message_at {order}, thread.id {order} LIMIT {int(limit)}",
+        **where.values,
+    )
+    return [(row["last_message_at"], load(Thread, row)) for row in rows]
+
+
+async def _moved(
+    tx: Tx, filter_: MessageFilter, inner: _Where, moved: list[str], as_of: str
+) -> list[tuple[int, Thread]]:
+    where = _Where(values=dict(inner.values))
+    older = f"(SELECT max(m.received_at) FROM message m WHERE m.thread_id = thread.id AND m.id <= {where.value(as_of)})"
+    where.add(f"thread.id IN ({where.value(moved)}...)")
+    rows = await tx.all(
+        f"SELECT thread.*, {older} AS place_at FROM thread WHERE {where.text} "
+        f"AND EXISTS (SELECT 1 FROM message WHERE {inner.text})",
+        **where.values,
+    )
+    found = []
+    for row in rows:
+        values = dict(row)
+        at = values.pop("place_at")
+        if at is None or not (filter_.after or at) <= at < (at + 1 if filter_.before is None else filter_.before):
+            continue
+        found.append((int(at), load(Thread, values)))
+    return found
+
+
+async def columns(tx: Tx, account_id: str, message_ids: Sequence[str], names: Sequence[str]) -> list[Row]:
+    """Columns of those of the messages that exist, as they are stored: lists are JSON text."""
+    listed = ", ".join(names)
+    return await tx.all(
+        f"SELECT {listed} FROM message WHERE id IN (:ids...) AND account_id = :account_id",
+        ids=list(message_ids), account_id=account_id,
+    )  # fmt: skip
+
+
+async def mailbox_ids(tx: Tx, account_id: str, message_ids: Sequence[str]) -> dict[str, list[str]]:
+    """The mailboxes each of the messages lies in."""
+    found: dict[str, list[str]] = {}
+    for row in await tx.all(
+        """SELECT message_id, mailbox_id FROM membership WHERE message_id IN (:ids...)
+             AND account_id = :account_id AND expunged_modseq IS NULL""",
+        ids=list(message_ids), account_id=account_id,
+    ):  # fmt: skip
+        found.setdefault(row["message_id"], []).append(row["mailbox_id"])
+    return found

@@ -32,7 +32,7 @@ _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.Uni
 _GONE = (
     asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InsufficientResourcesError,
     asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError,
-    asyncpg.PostgresIOError, asyncpg.ReadOnlySQLTransactionError, OSError, TimeoutError,
+    asyncpg.PostgresIOError, asyncpg.ReadOnlySQLTransactionError, asyncpg.InternalClientError, OSError, TimeoutError,
 )  # fmt: skip
 
 
@@ -117,7 +117,9 @@ class PostgresDatabase:
                             "SELECT pg_notify($1, topic) FROM unnest($2::text[]) AS topic", _CHANNEL, tx.wakes
                         )
                     return result
-            except _AGAIN:
+            except _AGAIN as error:
+                if attempt == _TRIES - 1 and isinstance(error, asyncpg.UniqueViolationError):
+                    raise  # found taken every time: the unit's own doing, and no try will change it
                 await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))
             except PosthouseError:
                 raise

@@ -180,6 +180,8 @@ class SqliteDatabase:
             self._write_connection = await self._loop.run_in_executor(self._writer, self._open_for_writing)
         except Exception as error:
             self._writer.shutdown(wait=False)
+            for connection in self._opened:
+                connection.close(True)
             raise Unavailable(f"the database cannot be opened: {error}") from error
         self._write_tx = _Tx(self._write_connection)
         self._inline_connection = self._connect(read_only=True)
@@ -246,6 +248,9 @@ class SqliteDatabase:
                     slow = [item] if connection.in_transaction else group
             await self._loop.run_in_executor(self._writer, _finish, connection, tx, slow)
         except BaseException as error:
+            if not group:  # it could not even begin: all that wait are told, or this would go round for ever
+                group.extend(self._pending)
+                self._pending.clear()
             self._fail(connection, group, error)
             if not isinstance(error, Exception):
                 self._answer(group)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
+from posthouse.kit.errors import Invalid
+from posthouse.wire.address import to_ascii
 from posthouse.wire.dkim_verify import DkimResult
 from posthouse.wire.resolver import NameNotFound, Resolver, ResolverFailure
 from posthouse.wire.spf import SpfResult
@@ -304,8 +306,8 @@ def _ascii(domain: str) -> str:
     name = domain.strip().removesuffix(".").lower()
     if not name.isascii():
         try:
-            name = name.encode("idna").decode("ascii")
-        except UnicodeError:
+            name = to_ascii(name)
+        except Invalid:
             return ""
     labels = name.split(".")
     if len(name) > 253 or not all(re.fullmatch(r"[a-z0-9_-]{1,63}", label) for label in labels):

@@ -10,7 +10,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from posthouse.kit.errors import Invalid
 from posthouse.wire import spf_record
+from posthouse.wire.address import to_ascii
 from posthouse.wire.resolver import NameNotFound, Resolver, ResolverFailure
 from posthouse.wire.spf_record import IpAddress, MacroValues, Mechanism, SpfRecord, SpfSyntaxError
 
@@ -327,6 +329,6 @@ def _ascii(name: str) -> str:
     if name.isascii():
         return name
     try:
-        return name.encode("idna").decode("ascii")
-    except UnicodeError:
+        return to_ascii(name)
+    except Invalid:
         return name

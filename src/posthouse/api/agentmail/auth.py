@@ -11,7 +11,7 @@ from posthouse.kit.errors import Forbidden, TooMany, Unauthenticated
 from posthouse.kit.principal import Principal
 
 SURFACE = "agentmail"
-# The seed: 1,000 requests a minute and key.
+# What the service's documents promise.
 REQUESTS_A_MINUTE = 1_000
 
 PERMISSIONS = frozenset(

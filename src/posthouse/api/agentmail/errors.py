@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 import msgspec
@@ -62,6 +63,17 @@ REASONS: dict[str, Row] = {
     "read_only": Row(403, "message_rejected", "MessageRejectedError"),
     "sender_not_allowed": Row(403, "message_rejected", "MessageRejectedError"),
     "attachment_url": Row(403, "message_rejected", "MessageRejectedError"),
+    "list_blocked": Row(403, "message_rejected", "MessageRejectedError"),
+    "unverified": Row(403, "message_rejected", "MessageRejectedError"),
+    "unrestricted_key_required": Row(403, "unrestricted_key_required", "ForbiddenError"),
+    "cannot_delete": Row(403, "cannot_delete", "ForbiddenError"),
+    "domain_exists": Row(403, "already_exists", "IsTakenError"),
+    "client_id_taken": Row(403, "already_exists", "IsTakenError"),
+    "already_registered": Row(403, "already_exists", "IsTakenError"),
+    "query_range_too_wide": Row(422, "query_range_too_wide", "UnprocessableError"),
+    "too_many_messages": Row(422, "unprocessable", "UnprocessableError"),
+    "changed_meanwhile": Row(409, "race_condition", "ConflictError"),
+    "wrong_code": Row(401, "unauthorized", "UnauthorizedError"),
     "unknown_key": Row(401, "unknown_api_key", "UnauthorizedError"),
     "missing_authorization": Row(401, "missing_authorization", "UnauthorizedError"),
     "invalid_token_type": Row(401, "invalid_token_type", "UnauthorizedError"),
@@ -73,6 +85,11 @@ _FIXES = {
     "invalid_token_type": "Use a key whose surface is agentmail; it begins with am_.",
     "unknown_api_key": "Make a key with 'posthouse key create --surface agentmail'.",
     "missing_permission": "Use a key that has this permission.",
+    "permission_escalation": "Name only permissions that the key you use has itself.",
+    "unrestricted_key_required": "Name the permissions of the new key, or use a key that has all of them.",
+    "query_range_too_wide": "Ask for a shorter range or a longer period.",
+    "cannot_delete": "Delete what is in it first.",
+    "race_condition": "Read it again and repeat the change.",
     "resource_taken": "Choose another name.",
     "rate_limit_exceeded": "Wait for the seconds that Retry-After names.",
     "conflict": "Use a new idempotency key for a new request.",
@@ -142,9 +159,26 @@ def _validation(error: ValidationException) -> tuple[str, str | None]:
     extra = error.extra
     first = extra[0] if isinstance(extra, list) and extra else {}
     if isinstance(first, dict) and first.get("message"):
-        key = str(first.get("key", "")) or None
-        return str(first["message"]), key.removeprefix("data.") if key else None
+        message = str(first["message"])
+        # The decoder's path into the body, `data.to[0]` or `headers[...]`, as ours: `to.0` and `headers`.
+        path = re.sub(r"\[(\d+)\]", r".\1", str(first.get("key", "")).replace("[...]", ""))
+        path = path.removeprefix("data").removeprefix(".")
+        missing = re.search(r"missing required field `([^`]+)`", message)
+        if missing:
+            path = f"{path}.{missing[1]}" if path else missing[1]
+        return message, path or None
     return "the request does not fit what was expected", None
+
+
+def on_unreadable(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Tell that a body is no text or too deep, where it was the decoder of the body that found it."""
+    frame = error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_globals.get("__name__", "").startswith("litestar.serialization"):
+            row = ERRORS[Malformed]
+            return response(row, body(row, "the request body is not readable JSON", reason="malformed"))
+        frame = frame.tb_next
+    return on_any_error(request, error)
 
 
 def on_any_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 
+from posthouse.accounts import domain_proof
+from posthouse.api.agentmail.shapes import domains as domain_shapes
 from posthouse.api.agentmail.shapes import messages as message_shapes
 from posthouse.api.agentmail.shapes import threads as thread_shapes
 from posthouse.api.agentmail.shapes.common import EVENT_PREFIX, MESSAGE_PREFIX, THREAD_PREFIX, time
@@ -14,8 +16,9 @@ from posthouse.events import outbox
 from posthouse.events.webhooks import MAX_BODY_BYTES, Dialect
 from posthouse.kit.errors import NotFound
 from posthouse.mail import reading
-from posthouse.store import accounts, messages
+from posthouse.store import accounts, domains, messages
 from posthouse.store.database import Tx
+from posthouse.store.domains import Domain
 from posthouse.store.events import Event
 from posthouse.store.webhooks import WebhookDelivery, WebhookEndpoint
 from posthouse.wire import svix
@@ -38,10 +41,13 @@ _KEYS = {
 
 async def body_of(tx: Tx, event: Event) -> dict[str, Any] | None:
     """An event as AgentMail's webhooks and its WebSocket tell it; None when its message is gone."""
+    told: dict[str, Any] = {"type": "event", "event_type": event.type, "event_id": EVENT_PREFIX + event.id}
+    if event.type == outbox.DOMAIN_VERIFIED:
+        domain = await domains.get(tx, str(event.payload["domain"]))
+        return None if domain is None else told | {"domain": await _domain(tx, domain, str(event.payload["hostname"]))}
     account = await accounts.get(tx, event.account_id) if event.account_id else None
     if account is None or event.message_id is None:
         return None
-    told: dict[str, Any] = {"type": "event", "event_type": event.type, "event_id": EVENT_PREFIX + event.id}
     if event.type in _RECEIVED:
         try:
             placed, body = await reading.get(tx, account.id, event.message_id)
@@ -66,6 +72,15 @@ async def body_of(tx: Tx, event: Event) -> dict[str, Any] | None:
         "message_id": MESSAGE_PREFIX + event.message_id,
         "timestamp": time(event.at),
     }
+    if event.type == outbox.MESSAGE_REJECTED:
+        facts["reason"] = event.payload.get("reason", "")
+    elif event.type == outbox.MESSAGE_BOUNCED:
+        statuses = [str(each.get("status") or "") for each in event.payload.get("recipients", [])]
+        facts["type"] = "Transient" if statuses and all(each.startswith("4") for each in statuses) else "Permanent"
+        facts["sub_type"] = "General"
+    elif event.type == outbox.MESSAGE_COMPLAINED:
+        facts["type"] = event.payload.get("type", "abuse")
+        facts["sub_type"] = "General"
     recipients = event.payload.get("recipients", [])
     if event.type == outbox.MESSAGE_REJECTED:
         facts["reason"] = event.payload.get("reason") or "rejected"
@@ -79,11 +94,45 @@ async def body_of(tx: Tx, event: Event) -> dict[str, Any] | None:
     return told
 
 
+async def _domain(tx: Tx, domain: Domain, hostname: str) -> dict[str, Any]:
+    wanted = domain_proof.records(domain, await domains.dkim_keys(tx, domain.name), hostname)
+    shown = domain_shapes.domain_of(domain, wanted, await domains.get_check(tx, domain.name))
+    return msgspec.to_builtins(shown)  # type: ignore[no-any-return]
+
+
+def sample(event_type: str, event_id: str, at: int) -> dict[str, Any]:
+    """A made-up event of a kind, to try a receiver with; its ids lead nowhere."""
+    told: dict[str, Any] = {"type": "event", "event_type": event_type, "event_id": EVENT_PREFIX + event_id}
+    ids = {"inbox_id": "sample@example.com", "thread_id": THREAD_PREFIX + "sample", "timestamp": time(at)}
+    if event_type in _RECEIVED:
+        item = ids | {
+            "labels": ["received", "unread"], "subject": "A sample", "preview": "This message was made up.",
+            "size": 42, "created_at": time(at), "updated_at": time(at),
+        }  # fmt: skip
+        told["message"] = item | {
+            "message_id": MESSAGE_PREFIX + "sample", "from": "ann@example.com", "from_": ["ann@example.com"],
+            "to": ["sample@example.com"], "text": "This message was made up.",
+        }  # fmt: skip
+        told["thread"] = item | {
+            "senders": ["ann@example.com"], "recipients": ["sample@example.com"], "message_count": 1,
+            "last_message_id": MESSAGE_PREFIX + "sample", "last_message_at": time(at),
+            "participants": ["ann@example.com", "sample@example.com"],
+        }  # fmt: skip
+    elif event_type in _KEYS:
+        told[_KEYS[event_type]] = ids | {"message_id": MESSAGE_PREFIX + "sample", "recipients": ["ann@example.com"]}
+    else:
+        told["domain"] = {"domain_id": "example.com", "domain": "example.com", "status": "VERIFIED", "records": []}
+    return told
+
+
+def may_hear(told: Mapping[str, Any], hidden: Collection[str]) -> bool:
+    """Whether an event may be told to a key that does not see `hidden` labels."""
+    return "message" not in told or not set(told["message"]["labels"]) & set(hidden)
+
+
 async def _render(tx: Tx, endpoint: WebhookEndpoint, event: Event) -> bytes | None:
     told = await body_of(tx, event)
-    if told is None:
-        return None
-    if "message" in told and set(told["message"]["labels"]) & set(endpoint.hidden_labels):
+    if told is None or not may_hear(told, endpoint.hidden_labels):
         return None
     data = msgspec.json.encode(told)
     if len(data) > MAX_BODY_BYTES and "message" in told:

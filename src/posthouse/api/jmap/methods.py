@@ -5,6 +5,7 @@ A type is a `Kind`: its properties and the functions that are special about it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -74,7 +75,9 @@ async def get(kind: Kind, call: Call) -> Answer:
         if len(wanted) > calls.MAX_OBJECTS_IN_GET:
             raise MethodError("requestTooLarge", f"at most {calls.MAX_OBJECTS_IN_GET} objects a call")
     # What cannot be an id names nothing; it is not looked for, and does not fail the call.
-    state, found = await kind.read(call, None if wanted is None else [each for each in wanted if is_id(each)], properties)
+    state, found = await kind.read(
+        call, None if wanted is None else [each for each in wanted if is_id(each)], properties
+    )
     if wanted is None and len(found) > calls.MAX_OBJECTS_IN_GET:
         raise MethodError("requestTooLarge", f"more than {calls.MAX_OBJECTS_IN_GET} objects: name their ids")
     by_id = {each["id"]: each for each in found}
@@ -302,7 +305,7 @@ def check_patch(patch: Json) -> Json:
         SetError: `invalidPatch`.
     """
     paths = sorted(path.split("/") for path in patch)
-    for one, other in zip(paths, paths[1:], strict=False):
+    for one, other in itertools.pairwise(paths):
         if other[: len(one)] == one:
             raise SetError("invalidPatch", "a path lies inside another one")
     return patch
@@ -354,13 +357,22 @@ def slice_of(ids: Sequence[str], window: Window) -> tuple[int, list[str]]:
 
 
 def query_changes_body(
-    call: Call, *, new_state: str, ids: Sequence[str], gone: set[str], changed: set[str], up_to: bool, total: int
+    call: Call,
+    *,
+    new_state: str,
+    ids: Sequence[str],
+    gone: set[str],
+    changed: set[str],
+    created: set[str],
+    up_to: bool,
+    total: int,
 ) -> Json:
     """The answer of a `/queryChanges` out of the present results and of what may have changed since.
 
     Args:
         gone: objects that are no more.
-        changed: objects that may have entered, left or moved.
+        changed: older objects that may have entered, left or moved.
+        created: objects made since, which cannot have been among the old results.
         up_to: whether `upToId` may be honoured: filter and sort look at what never changes.
 
     Raises:
@@ -368,7 +380,7 @@ def query_changes_body(
 
     Source: RFC 8620 §5.6.
     """
-    added = [{"id": id_, "index": index} for index, id_ in enumerate(ids) if id_ in changed]
+    added = [{"id": id_, "index": index} for index, id_ in enumerate(ids) if id_ in changed or id_ in created]
     up_to_id = call.get("upToId", str)
     if up_to and up_to_id in ids:
         last = ids.index(up_to_id)

@@ -74,10 +74,10 @@ def pointer(value: Any, path: str) -> Any:
         return value
     if not path.startswith("/"):
         raise MethodError("invalidResultReference", "a path begins with a slash")
-    token, slash, rest = path[1:].partition("/")
+    step, slash, rest = path[1:].partition("/")
     rest = slash + rest
     if isinstance(value, list):
-        if token == "*":
+        if step == "*":
             found: list[Any] = []
             for each in value:
                 inner = pointer(each, rest)
@@ -86,12 +86,12 @@ def pointer(value: Any, path: str) -> Any:
                 else:
                     found.append(inner)
             return found
-        if not (token.isascii() and token.isdecimal()) or (token != "0" and token[0] == "0"):
-            raise MethodError("invalidResultReference", f"{token!r} is no place in a list")
-        if len(token) > 9 or int(token) >= len(value):
-            raise MethodError("invalidResultReference", f"the list ends before {token}")
-        return pointer(value[int(token)], rest)
-    key = token.replace("~1", "/").replace("~0", "~")
+        if not (step.isascii() and step.isdecimal()) or (step != "0" and step[0] == "0"):
+            raise MethodError("invalidResultReference", f"{step!r} is no place in a list")
+        if len(step) > 9 or int(step) >= len(value):
+            raise MethodError("invalidResultReference", f"the list ends before {step}")
+        return pointer(value[int(step)], rest)
+    key = step.replace("~1", "/").replace("~0", "~")
     if not isinstance(value, dict) or key not in value:
         raise MethodError("invalidResultReference", f"there is no {key!r}")
     return pointer(value[key], rest)

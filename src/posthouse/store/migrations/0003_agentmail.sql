@@ -76,3 +76,6 @@ CREATE TABLE signup (
   referrer $text,
   created_at BIGINT NOT NULL
 );
+
+-- What came after a given message: ids made later sort later.
+CREATE INDEX message_arrival ON message (account_id, id);

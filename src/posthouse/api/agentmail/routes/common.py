@@ -1,13 +1,19 @@
-"""What the endpoints share: page sizes and the parameters of listings."""
+"""What the endpoints share: page sizes, the parameters of listings, cutting a page."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar
 
 from litestar.params import Parameter, QueryParameter
 
+from posthouse.api.agentmail.shapes.common import instant
+from posthouse.api.kit import Position
+from posthouse.kit.errors import Invalid
+
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
+_MAX_QUERY = 1_000
 
 Limit = Annotated[int | None, Parameter(ge=1, le=MAX_LIMIT, description="Items in a page, at most 100.")]
 PageToken = Annotated[
@@ -15,8 +21,58 @@ PageToken = Annotated[
 ]
 FromTexts = Annotated[list[str] | None, QueryParameter(name="from", description="Each occurs in the sender.")]
 Texts = Annotated[list[str] | None, Parameter(description="Repeated, joined by commas, or one JSON array.")]
+Query = Annotated[str, Parameter(description="Words that all occur; text between double quotes is a phrase.")]
+
+INCLUDES = ("spam", "blocked", "unauthenticated", "trash")
+Kept = TypeVar("Kept")
 
 
 def limit_of(given: int | None) -> int:
     """The page size that applies."""
     return DEFAULT_LIMIT if given is None else given
+
+
+def cut(found: Sequence[Kept], size: int) -> tuple[Sequence[Kept], Position | None]:
+    """A page out of one item more than it has, and where to go on when there are more.
+
+    For what is listed by (created_at, id); a domain's id is its name.
+    """
+    if len(found) <= size:
+        return found, None
+    last: Any = found[size - 1]
+    return found[:size], (last.created_at, getattr(last, "id", None) or last.name)
+
+
+def query_of(text: str) -> str:
+    """Words to search for.
+
+    Raises:
+        Invalid: none, or too many.
+    """
+    if not text.strip() or len(text) > _MAX_QUERY:
+        raise Invalid(f"1 to {_MAX_QUERY} characters", field="q")
+    return text
+
+
+def window(after: str | None, before: str | None) -> dict[str, int | None]:
+    """The two instants of a listing. Raises `Invalid`."""
+    return {"after": instant(after, "after"), "before": instant(before, "before")}
+
+
+def search_position(position: Position | None) -> tuple[int, int, str] | None:
+    """A search's position out of a page token's: its tier is in front of the id.
+
+    Raises:
+        Invalid: no token of a search.
+    """
+    if position is None:
+        return None
+    tier, _, message_id = position[1].partition(".")
+    if tier not in ("0", "1", "2") or not message_id:
+        raise Invalid("the page token is not one of ours", field="page_token")
+    return int(tier), position[0], message_id
+
+
+def search_token(position: tuple[int, int, str] | None) -> Position | None:
+    """The other way round."""
+    return None if position is None else (position[1], f"{position[0]}.{position[2]}")

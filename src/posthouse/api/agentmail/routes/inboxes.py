@@ -1,4 +1,4 @@
-"""Inboxes: make, list, get, change, delete."""
+"""Inboxes of the organisation and of a pod: make, list, search, get, change, delete."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ from litestar import Request, delete, get, patch, post
 from posthouse.accounts import accounts as account_rules
 from posthouse.api.agentmail import scope
 from posthouse.api.agentmail.auth import need
-from posthouse.api.agentmail.routes.common import Limit, PageToken, limit_of
+from posthouse.api.agentmail.routes.common import Limit, PageToken, Query, cut, limit_of, query_of
+from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import inboxes as shapes
 from posthouse.api.kit import Services, page_token, read_page_token
-from posthouse.kit.errors import Forbidden, Invalid
+from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound
 from posthouse.kit.principal import Principal
 from posthouse.store import accounts
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
 
 
-@post("/v0/inboxes", status_code=200, operation_id="inboxes_create")
+@post(scope.paths("/inboxes", inbox=False), status_code=200, operation_id=scope.operation("inboxes_create"))
 async def create_inbox(
-    request: Request[Any, Any, Any], services: Services, principal: Principal, data: shapes.CreateInbox | None = None
+    request: Request[Any, Any, Any],
+    services: Services,
+    principal: Principal,
+    where: Where,
+    data: shapes.CreateInbox | None = None,
 ) -> shapes.Inbox:
     """Make an inbox. Every field may be left out; the same `client_id` answers the first one again."""
     need(principal, "inbox_create")
@@ -32,8 +37,10 @@ async def create_inbox(
     shapes.check_client_id(given.client_id)
     display_name = shapes.check_display_name(given.display_name)
     metadata = shapes.check_metadata(given.metadata)
-    created = await services.db.write(
-        lambda tx: account_rules.create(
+
+    async def unit(tx: Tx) -> Account:
+        within = await scope.reach(tx, principal, where)
+        created = await account_rules.create(
             tx,
             principal.organization_id,
             at=services.clock(),
@@ -43,16 +50,20 @@ async def create_inbox(
             display_name=display_name,
             client_id=given.client_id,
             metadata=metadata,
-            pod_id=principal.pod_id,
+            pod_id=within.pod_id,
         )
-    )
-    return shapes.inbox_of(created.account)
+        if not within.has(created.account):
+            raise Conflict("this client_id is in use", field="client_id", reason="client_id_taken")
+        return created.account
+
+    return shapes.inbox_of(await services.db.write(unit))
 
 
-@get("/v0/inboxes", operation_id="inboxes_list")
+@get(scope.paths("/inboxes", inbox=False), operation_id=scope.operation("inboxes_list"))
 async def list_inboxes(
     services: Services,
     principal: Principal,
+    where: Where,
     limit: Limit = None,
     page_token_: PageToken = None,
     ascending: bool = False,
@@ -60,39 +71,73 @@ async def list_inboxes(
     """The inboxes the key may see, newest first."""
     need(principal, "inbox_read")
     size = limit_of(limit)
-    filters = {"of": "inboxes", "ascending": ascending}
+    filters = {"of": "inboxes", "in": where.pod_id, "ascending": ascending}
     after = read_page_token(page_token_, filters)
-    found = await services.db.read(
-        lambda tx: accounts.page(
+
+    async def unit(tx: Tx) -> list[Account]:
+        within = await scope.reach(tx, principal, where)
+        return await accounts.page(
             tx,
-            principal.organization_id,
-            pod_id=principal.pod_id,
-            account_id=principal.account_id,
+            within.organization_id,
+            pod_id=within.pod_id,
+            account_id=within.account_id,
             after=after,
             ascending=ascending,
             limit=size + 1,
         )
-    )
-    shown = found[:size]
-    position = (shown[-1].created_at, shown[-1].id) if len(found) > size else None
+
+    shown, more = cut(await services.db.read(unit), size)
     return shapes.InboxList(
         count=len(shown),
         limit=size,
         inboxes=[shapes.inbox_of(account) for account in shown],
-        next_page_token=page_token(position, filters),
+        next_page_token=page_token(more, filters),
     )
 
 
-@get("/v0/inboxes/{inbox_id:str}", operation_id="inboxes_get")
-async def get_inbox(services: Services, principal: Principal, inbox_id: str) -> shapes.Inbox:
+@get("/v0/inboxes/search", operation_id="inboxes_search")
+async def search_inboxes(
+    services: Services,
+    principal: Principal,
+    where: Where,
+    q: Query,
+    limit: Limit = None,
+    page_token_: PageToken = None,
+) -> shapes.InboxList:
+    """Inboxes whose address or name has a text in it, newest first."""
+    need(principal, "inbox_read")
+    size, text = limit_of(limit), query_of(q).strip()
+    filters = {"of": "inbox search", "q": q}
+    after = read_page_token(page_token_, filters)
+
+    async def unit(tx: Tx) -> list[Account]:
+        within = await scope.reach(tx, principal, where)
+        return await accounts.find(
+            tx, within.organization_id, text, pod_id=within.pod_id, account_id=within.account_id, after=after,
+            limit=size + 1,
+        )  # fmt: skip
+
+    shown, more = cut(await services.db.read(unit), size)
+    return shapes.InboxList(
+        count=len(shown),
+        limit=size,
+        inboxes=[shapes.inbox_of(account) for account in shown],
+        next_page_token=page_token(more, filters),
+    )
+
+
+@get(["/v0/inboxes/{inbox_id:str}", "/v0/pods/{pod_id:str}/inboxes/{inbox_id:str}"],
+     operation_id=scope.operation("inboxes_get"))  # fmt: skip
+async def get_inbox(services: Services, principal: Principal, where: Where) -> shapes.Inbox:
     """One inbox."""
     need(principal, "inbox_read")
-    return shapes.inbox_of(await services.db.read(lambda tx: scope.inbox(tx, principal, inbox_id)))
+    return shapes.inbox_of(await services.db.read(lambda tx: _inbox(tx, principal, where)))
 
 
-@patch("/v0/inboxes/{inbox_id:str}", operation_id="inboxes_update")
+@patch(["/v0/inboxes/{inbox_id:str}", "/v0/pods/{pod_id:str}/inboxes/{inbox_id:str}"],
+       operation_id=scope.operation("inboxes_update"))  # fmt: skip
 async def update_inbox(
-    services: Services, principal: Principal, inbox_id: str, data: shapes.UpdateInbox
+    services: Services, principal: Principal, where: Where, data: shapes.UpdateInbox
 ) -> shapes.Inbox:
     """Change an inbox's name or notes."""
     need(principal, "inbox_update")
@@ -100,7 +145,7 @@ async def update_inbox(
         raise Invalid("give display_name or metadata")
 
     async def unit(tx: Tx) -> Account:
-        account = await scope.inbox(tx, principal, inbox_id)
+        account = await _inbox(tx, principal, where)
         name = account.display_name if data.display_name is msgspec.UNSET else data.display_name
         notes = (
             account.metadata
@@ -110,20 +155,28 @@ async def update_inbox(
         at = services.clock()
         await accounts.update(tx, account.id, display_name=shapes.check_display_name(name), metadata=notes, at=at)
         await account_rules.note_organization(tx, account.organization_id, "Account", account.id, "updated", at)
-        return await scope.inbox(tx, principal, inbox_id)
+        return await _inbox(tx, principal, where)
 
     return shapes.inbox_of(await services.db.write(unit))
 
 
-@delete("/v0/inboxes/{inbox_id:str}", operation_id="inboxes_delete")
-async def delete_inbox(services: Services, principal: Principal, inbox_id: str) -> None:
+@delete(["/v0/inboxes/{inbox_id:str}", "/v0/pods/{pod_id:str}/inboxes/{inbox_id:str}"],
+        operation_id=scope.operation("inboxes_delete"))  # fmt: skip
+async def delete_inbox(services: Services, principal: Principal, where: Where) -> None:
     """Delete an inbox with all it holds. The owner can bring it back for 30 days."""
     need(principal, "inbox_delete")
 
     async def unit(tx: Tx) -> None:
-        account = await scope.inbox(tx, principal, inbox_id)
+        account = await _inbox(tx, principal, where)
         if account.main_address == services.settings.operator_address:
             raise Forbidden("the operator's own inbox stays", reason="cannot_delete")
         await account_rules.destroy(tx, account, services.clock())
 
     await services.db.write(unit)
+
+
+async def _inbox(tx: Tx, principal: Principal, where: Where) -> Account:
+    account = (await scope.reach(tx, principal, where)).account
+    if account is None:
+        raise NotFound("there is no such inbox", field="inbox_id")
+    return account

@@ -36,7 +36,7 @@ IdempotencyKey = Annotated[
 @post(
     ["/v0/inboxes/{inbox_id:str}/messages", "/v0/inboxes/{inbox_id:str}/messages/send"],
     status_code=200,
-    operation_id="messages_send",
+    operation_id=scope.operation("messages_send"),
 )
 async def send_message(
     services: Services,
@@ -58,7 +58,7 @@ async def send_message(
             subject=data.subject or "",
             text=data.text,
             html=data.html,
-            attachments=await _attachments(services, data.attachments),
+            attachments=await attachments_of(services, data.attachments),
             in_reply_to=None,
             references=(),
             headers=tuple((data.headers or {}).items()),
@@ -138,7 +138,7 @@ async def forward(
             subject=data.subject or fields.subject,
             text=fields.text,
             html=fields.html,
-            attachments=(*fields.attachments, *await _attachments(services, data.attachments)),
+            attachments=(*fields.attachments, *await attachments_of(services, data.attachments)),
             in_reply_to=None,
             references=(),
             headers=tuple((data.headers or {}).items()),
@@ -183,7 +183,7 @@ async def _answer(
             subject=fields.subject,
             text=data.text,
             html=data.html,
-            attachments=await _attachments(services, data.attachments),
+            attachments=await attachments_of(services, data.attachments),
             in_reply_to=fields.in_reply_to,
             references=fields.references,
             headers=tuple((data.headers or {}).items()),
@@ -207,17 +207,26 @@ async def _submit(
     data: msgspec.Struct,
     idempotency_key: str | None,
 ) -> shapes.Sent:
-    once = None
-    if idempotency_key is not None:
-        if not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
-            raise Invalid("1 to 256 letters, digits or - . _ ~", field="Idempotency-Key")
-        request_digest = secret_digest(msgspec.json.encode(data).decode())
-        once = Idempotency(f"agentmail:{idempotency_key}", f"{operation}:{account.id}", request_digest)
+    once = once_of(account, operation, data, idempotency_key)
     outcome = await services.submitter.submit(principal, account.id, composition, once=once)
     return shapes.Sent(message_id=MESSAGE_PREFIX + outcome.message_id, thread_id=THREAD_PREFIX + outcome.thread_id)
 
 
-async def _attachments(services: Services, given: Sequence[shapes.SendAttachment] | None) -> tuple[Attachment, ...]:
+def once_of(account: Account, operation: str, data: msgspec.Struct, idempotency_key: str | None) -> Idempotency | None:
+    """The header's key with what makes a request the same; None without a key.
+
+    Raises:
+        Invalid: it is no key.
+    """
+    if idempotency_key is None:
+        return None
+    if not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+        raise Invalid("1 to 256 letters, digits or - . _ ~", field="Idempotency-Key")
+    request_digest = secret_digest(msgspec.json.encode(data).decode())
+    return Idempotency(f"agentmail:{idempotency_key}", f"{operation}:{account.id}", request_digest)
+
+
+async def attachments_of(services: Services, given: Sequence[shapes.SendAttachment] | None) -> tuple[Attachment, ...]:
     """The files to send, fetched where a URL stands in for the content.
 
     Raises:

@@ -1,36 +1,52 @@
-"""Threads of an inbox: list, get, delete, and attachments by signed link."""
+"""Threads of an inbox, a pod or the organisation: list, search, get, mark, delete, attachments by signed link."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from litestar import Request, delete, get
+import msgspec
+from litestar import Request, delete, get, patch
 
 from posthouse.api.agentmail import scope
 from posthouse.api.agentmail.auth import hidden_labels, need
-from posthouse.api.agentmail.routes.common import Limit, PageToken, Texts, limit_of
+from posthouse.api.agentmail.routes.common import (
+    INCLUDES,
+    Limit,
+    PageToken,
+    Query,
+    Texts,
+    limit_of,
+    query_of,
+    search_position,
+    search_token,
+    window,
+)
 from posthouse.api.agentmail.routes.messages import attachment_link
+from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import messages as message_shapes
 from posthouse.api.agentmail.shapes import threads as shapes
-from posthouse.api.agentmail.shapes.common import instant
-from posthouse.api.agentmail.shapes.labels import filter_of
-from posthouse.api.kit import Services, list_of, page_token, read_page_token
-from posthouse.kit.errors import NotFound
+from posthouse.api.agentmail.shapes.common import THREAD_PREFIX
+from posthouse.api.agentmail.shapes.labels import filter_of, is_visible, labels_of, patch_of
+from posthouse.api.kit import Position, Services, list_of, page_token, read_page_token
+from posthouse.kit.errors import Invalid, NotFound
+from posthouse.kit.ids import new_id
 from posthouse.kit.principal import Principal
-from posthouse.mail import filing, reading
+from posthouse.mail import filing, marking, reading, searching
 from posthouse.mail.journal import changing
 from posthouse.mail.mailboxes import TRASH
+from posthouse.mail.reading import Placed
 from posthouse.store import messages
 from posthouse.store.database import Tx
 
-_INCLUDES = ("spam", "blocked", "unauthenticated", "trash")
+# A thread as long as this is changed message by message.
+_MAX_UPDATED = 100
 
 
-@get("/v0/inboxes/{inbox_id:str}/threads", operation_id="threads_list")
+@get(scope.paths("/threads"), operation_id=scope.operation("threads_list"))
 async def list_threads(
     services: Services,
     principal: Principal,
-    inbox_id: str,
+    where: Where,
     limit: Limit = None,
     page_token_: PageToken = None,
     labels: Texts = None,
@@ -45,11 +61,11 @@ async def list_threads(
     recipients: Texts = None,
     subject: Texts = None,
 ) -> shapes.ThreadList:
-    """An inbox's threads, the one that moved last first; all given labels must be on one of its messages."""
+    """Threads, the one that moved last first; all given labels must be on one of its messages."""
     need(principal, "message_read")
     size = limit_of(limit)
     flags = (include_spam, include_blocked, include_unauthenticated, include_trash)
-    included = [name for name, flag in zip(_INCLUDES, flags, strict=True) if flag]
+    included = [name for name, flag in zip(INCLUDES, flags, strict=True) if flag]
     wanted = list_of(labels, "labels")
     texts = {
         "from_": list_of(senders, "senders"),
@@ -57,47 +73,93 @@ async def list_threads(
         "subject": list_of(subject, "subject"),
     }
     hidden = hidden_labels(principal)
-    filter_ = filter_of(
-        wanted,
-        included=included,
-        hidden=hidden,
-        after=instant(after, "after"),
-        before=instant(before, "before"),
-        **texts,
-    )
-    filters = {"of": "threads", "inbox": inbox_id, "ascending": ascending, "labels": wanted, "with": included,
-               "after": after, "before": before, **texts}  # fmt: skip
-    position = read_page_token(page_token_, filters)
+    times = window(after, before)
+    filter_ = filter_of(wanted, included=included, hidden=hidden, after=times["after"], before=times["before"], **texts)
+    filters = {"of": "threads", "in": [where.pod_id, where.inbox_id], "ascending": ascending, "labels": wanted,
+               "with": included, "after": after, "before": before, **texts}  # fmt: skip
+    as_of, position = _walk(read_page_token(page_token_, filters))
 
-    async def unit(tx: Tx) -> tuple[list[shapes.ThreadItem], tuple[int, str] | None]:
-        account = await scope.inbox(tx, principal, inbox_id)
+    async def unit(tx: Tx) -> tuple[list[shapes.ThreadItem], Position | None]:
+        within = await scope.reach(tx, principal, where)
         if filter_ is None:
             return [], None
-        found, more = await reading.thread_page(
-            tx, [account.id], filter_, after=position, ascending=ascending, limit=size
+        ids = await scope.account_ids(tx, within)
+        found, more = await reading.thread_walk(
+            tx, ids, filter_, as_of=as_of, after=position, ascending=ascending, limit=size
         )
+        named = await scope.addresses(tx, [thread.thread.account_id for thread in found])
         items = []
         for thread in found:
             visible = shapes.shown(thread, hidden)
             if visible:
-                items.append(shapes.item_of(thread, account.main_address, visible))
-        return items, more
+                items.append(shapes.item_of(thread, named[thread.thread.account_id], visible))
+        return items, (more[0], f"{more[1]}.{as_of}") if more else None
 
     items, more = await services.db.read(unit)
     return shapes.ThreadList(count=len(items), limit=size, threads=items, next_page_token=page_token(more, filters))
 
 
-@get("/v0/inboxes/{inbox_id:str}/threads/{thread_id:str}", operation_id="threads_get")
-async def get_thread(services: Services, principal: Principal, inbox_id: str, thread_id: str) -> shapes.Thread:
+def _walk(position: Position | None) -> tuple[str, Position | None]:
+    """When a walk through the pages began, as an id, and where it is; the token carries both."""
+    if position is None:
+        return new_id(), None
+    thread_id, _, as_of = position[1].partition(".")
+    if not as_of:
+        raise Invalid("the page token is not one of ours", field="page_token")
+    return as_of, (position[0], thread_id)
+
+
+@get(scope.paths("/threads/search"), operation_id=scope.operation("threads_search"))
+async def search_threads(
+    services: Services,
+    principal: Principal,
+    where: Where,
+    q: Query,
+    limit: Limit = None,
+    page_token_: PageToken = None,
+    before: str | None = None,
+    after: str | None = None,
+) -> shapes.FoundThreads:
+    """Threads with a message that has all the words, best first, with the words between `**`."""
+    need(principal, "message_read")
+    size, query = limit_of(limit), query_of(q)
+    hidden = hidden_labels(principal)
+    filters = {"of": "thread search", "in": [where.pod_id, where.inbox_id], "q": q, "after": after, "before": before}
+    position = search_position(read_page_token(page_token_, filters))
+    times = window(after, before)
+    ids = await services.db.read(lambda tx: _account_ids(tx, principal, where))
+    await searching.index(services.db, ids)
+
+    def visible(placed: Placed) -> bool:
+        return scope.shows(placed, hidden) and is_visible(labels_of(placed), INCLUDES)
+
+    async def unit(tx: Tx) -> tuple[list[shapes.FoundThread], Position | None]:
+        found, more = await searching.find_threads(
+            tx, ids, query, visible=visible, position=position, limit=size, **times
+        )
+        named = await scope.addresses(tx, [thread.thread.account_id for thread, _ in found])
+        items = []
+        for thread, hit in found:
+            item = shapes.item_of(thread, named[thread.thread.account_id], shapes.shown(thread, hidden))
+            marks = message_shapes.highlights_of(searching.highlights(hit, query))
+            items.append(shapes.FoundThread(**msgspec.structs.asdict(item), highlights=marks))
+        return items, search_token(more)
+
+    items, more = await services.db.read(unit)
+    return shapes.FoundThreads(count=len(items), limit=size, threads=items, next_page_token=page_token(more, filters))
+
+
+async def _account_ids(tx: Tx, principal: Principal, where: Where) -> list[str]:
+    return await scope.account_ids(tx, await scope.reach(tx, principal, where))
+
+
+@get(scope.paths("/threads/{thread_id:str}"), operation_id=scope.operation("threads_get"))
+async def get_thread(services: Services, principal: Principal, where: Where, thread_id: str) -> shapes.Thread:
     """One thread with its messages, oldest first."""
     need(principal, "message_read")
 
     async def unit(tx: Tx) -> shapes.Thread:
-        account = await scope.inbox(tx, principal, inbox_id)
-        thread = await scope.thread(tx, account, thread_id)
-        visible = shapes.shown(thread, hidden_labels(principal))
-        if not visible:
-            raise NotFound("there is no such thread", field="thread_id")
+        account, thread, visible = await scope.thread(tx, principal, where, thread_id, hidden_labels(principal))
         bodies = {}
         for placed in visible:
             body = await messages.get_body(tx, account.id, placed.message.id)
@@ -110,19 +172,44 @@ async def get_thread(services: Services, principal: Principal, inbox_id: str, th
     return await services.db.read(unit)
 
 
-@delete("/v0/inboxes/{inbox_id:str}/threads/{thread_id:str}", operation_id="threads_delete")
+@patch(scope.paths("/threads/{thread_id:str}"), operation_id=scope.operation("threads_update"))
+async def update_thread(
+    services: Services, principal: Principal, where: Where, thread_id: str, data: shapes.UpdateThread
+) -> shapes.UpdatedThread:
+    """Add labels to and remove labels from every message of a thread of fewer than 100."""
+    need(principal, "message_update")
+    change = patch_of(message_shapes.labels_given(data.add_labels), message_shapes.labels_given(data.remove_labels))
+    hidden = hidden_labels(principal)
+
+    async def unit(tx: Tx) -> shapes.UpdatedThread:
+        account, thread, visible = await scope.thread(tx, principal, where, thread_id, hidden)
+        if len(visible) >= _MAX_UPDATED:
+            raise Invalid(f"a thread of {_MAX_UPDATED} messages or more is not changed at once",
+                          reason="too_many_messages")  # fmt: skip
+        async with changing(tx, account.id, services.clock()) as journal:
+            for placed in visible:
+                await marking.apply(tx, journal, placed, change)
+        after = await reading.get_thread(tx, account.id, thread.thread.id)
+        labels = {label for placed in after.messages if not _is_draft(placed) for label in labels_of(placed)}
+        return shapes.UpdatedThread(thread_id=THREAD_PREFIX + thread.thread.id, labels=sorted(labels - hidden))
+
+    return await services.db.write(unit)
+
+
+def _is_draft(placed: Placed) -> bool:
+    """Drafts are no part of the thread that is shown."""
+    return filing.DRAFT in placed.message.keywords
+
+
+@delete(scope.paths("/threads/{thread_id:str}"), operation_id=scope.operation("threads_delete"))
 async def delete_thread(
-    services: Services, principal: Principal, inbox_id: str, thread_id: str, permanent: bool = True
+    services: Services, principal: Principal, where: Where, thread_id: str, permanent: bool = True
 ) -> None:
     """Delete a thread's messages for good; with `permanent=false` they go to the trash."""
     need(principal, "message_delete")
 
     async def unit(tx: Tx) -> None:
-        account = await scope.inbox(tx, principal, inbox_id)
-        thread = await scope.thread(tx, account, thread_id)
-        visible = shapes.shown(thread, hidden_labels(principal))
-        if not visible:
-            raise NotFound("there is no such thread", field="thread_id")
+        account, _, visible = await scope.thread(tx, principal, where, thread_id, hidden_labels(principal))
         async with changing(tx, account.id, services.clock()) as journal:
             for placed in visible:
                 if permanent:
@@ -134,24 +221,23 @@ async def delete_thread(
 
 
 @get(
-    "/v0/inboxes/{inbox_id:str}/threads/{thread_id:str}/attachments/{attachment_id:str}",
-    operation_id="threads_get_attachment",
+    scope.paths("/threads/{thread_id:str}/attachments/{attachment_id:str}"),
+    operation_id=scope.operation("threads_get_attachment"),
 )
 async def get_attachment(
     request: Request[Any, Any, Any],
     services: Services,
     principal: Principal,
-    inbox_id: str,
+    where: Where,
     thread_id: str,
     attachment_id: str,
 ) -> message_shapes.AttachmentLink:
     """An attachment of one of the thread's messages, the latest that has it."""
     need(principal, "message_read")
 
-    async def unit(tx: Tx) -> reading.Placed:
-        account = await scope.inbox(tx, principal, inbox_id)
-        thread = await scope.thread(tx, account, thread_id)
-        for placed in reversed(shapes.shown(thread, hidden_labels(principal))):
+    async def unit(tx: Tx) -> Placed:
+        _, _, visible = await scope.thread(tx, principal, where, thread_id, hidden_labels(principal))
+        for placed in reversed(visible):
             message = placed.message
             if any(message_shapes.attachment_id(message, part) == attachment_id for part in message.attachments):
                 return placed

@@ -1,4 +1,4 @@
-"""Webhooks of the organisation: make, list, get, change, delete."""
+"""Webhooks of the organisation, a pod or an inbox: make, list, get, change, delete, and what was sent with each."""
 
 from __future__ import annotations
 
@@ -7,28 +7,34 @@ from dataclasses import replace
 from litestar import delete, get, patch, post, put
 
 from posthouse.accounts import accounts as account_rules
+from posthouse.accounts import pods
+from posthouse.api.agentmail import scope
 from posthouse.api.agentmail.auth import SURFACE, hidden_labels, need
-from posthouse.api.agentmail.routes.common import Limit, PageToken, limit_of
+from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_of
+from posthouse.api.agentmail.scope import Reach, Where
 from posthouse.api.agentmail.shapes import webhooks as shapes
 from posthouse.api.agentmail.shapes.common import WEBHOOK_PREFIX, core_id
 from posthouse.api.agentmail.shapes.inboxes import check_client_id
-from posthouse.api.kit import Services, page_token, read_page_token
-from posthouse.kit.errors import Forbidden, Invalid, NotFound
+from posthouse.api.kit import Position, Services, page_token, read_page_token
+from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound
 from posthouse.kit.ids import new_id
 from posthouse.kit.principal import Principal
-from posthouse.net.dialer import DialRefused
-from posthouse.store import accounts, organizations, webhooks
+from posthouse.store import accounts, webhooks
 from posthouse.store.database import Tx
 from posthouse.store.webhooks import WebhookEndpoint
 from posthouse.wire import svix
 
+ONE = "/webhooks/{webhook_id:str}"
 
-@post("/v0/webhooks", status_code=200, operation_id="webhooks_create")
-async def create_webhook(services: Services, principal: Principal, data: shapes.CreateWebhook) -> shapes.Webhook:
+
+@post(scope.paths("/webhooks"), status_code=200, operation_id=scope.operation("webhooks_create"))
+async def create_webhook(
+    services: Services, principal: Principal, where: Where, data: shapes.CreateWebhook
+) -> shapes.Webhook:
     """Have events posted to a URL, signed with the secret in the answer."""
     need(principal, "webhook_create")
     check_client_id(data.client_id)
-    _check_url(services, data.url)
+    services.dialer.check_url(shapes.check_url_length(data.url))
     types = _allowed_types(principal, shapes.check_event_types(data.event_types))
     headers = shapes.check_headers(data.headers)
     inbox_ids = shapes.check_filter(data.inbox_ids, "inbox_ids")
@@ -36,20 +42,23 @@ async def create_webhook(services: Services, principal: Principal, data: shapes.
     at = services.clock()
 
     async def unit(tx: Tx) -> shapes.Webhook:
+        within = await scope.reach(tx, principal, where)
         known = await webhooks.by_client_id(tx, principal.organization_id, data.client_id) if data.client_id else None
-        if known is not None and known.surface == SURFACE:
-            return await _shown(tx, known)
+        if known is not None:
+            if known.surface != SURFACE or not _is_within(known, within):
+                raise Conflict("this client_id is in use", field="client_id", reason="client_id_taken")
+            return await shown(tx, known)
         endpoint = WebhookEndpoint(
             id=new_id(),
             organization_id=principal.organization_id,
-            pod_id=principal.pod_id,
-            account_id=principal.account_id,
+            pod_id=within.pod_id,
+            account_id=within.account_id,
             surface=SURFACE,
             url=data.url,
             secret=svix.new_secret(),
             is_enabled=data.enabled,
             event_types=types,
-            account_ids=await _accounts(tx, principal, inbox_ids),
+            account_ids=await _accounts(tx, within, principal, inbox_ids),
             pod_ids=await _pods(tx, principal, pod_ids),
             headers=headers,
             client_id=data.client_id,
@@ -61,15 +70,16 @@ async def create_webhook(services: Services, principal: Principal, data: shapes.
         await account_rules.note_organization(
             tx, principal.organization_id, "WebhookEndpoint", endpoint.id, "created", at
         )
-        return await _shown(tx, endpoint)
+        return await shown(tx, endpoint)
 
     return await services.db.write(unit)
 
 
-@get("/v0/webhooks", operation_id="webhooks_list")
+@get(scope.paths("/webhooks"), operation_id=scope.operation("webhooks_list"))
 async def list_webhooks(
     services: Services,
     principal: Principal,
+    where: Where,
     limit: Limit = None,
     page_token_: PageToken = None,
     ascending: bool = False,
@@ -77,66 +87,62 @@ async def list_webhooks(
     """The webhooks the key may see, newest first."""
     need(principal, "webhook_read")
     size = limit_of(limit)
-    filters = {"of": "webhooks", "ascending": ascending}
+    filters = {"of": "webhooks", "in": [where.pod_id, where.inbox_id], "ascending": ascending}
     after = read_page_token(page_token_, filters)
 
-    async def unit(tx: Tx) -> shapes.WebhookList:
+    async def unit(tx: Tx) -> tuple[list[shapes.Webhook], Position | None]:
+        within = await scope.reach(tx, principal, where)
         found = await webhooks.page(
             tx,
-            principal.organization_id,
+            within.organization_id,
             surface=SURFACE,
-            pod_id=principal.pod_id,
-            account_id=principal.account_id,
+            pod_id=within.pod_id,
+            account_id=within.account_id,
             after=after,
             ascending=ascending,
             limit=size + 1,
         )
-        shown = found[:size]
-        position = (shown[-1].created_at, shown[-1].id) if len(found) > size else None
-        return shapes.WebhookList(
-            count=len(shown),
-            limit=size,
-            webhooks=[await _shown(tx, endpoint) for endpoint in shown],
-            next_page_token=page_token(position, filters),
-        )
+        page, more = cut(found, size)
+        return [await shown(tx, endpoint) for endpoint in page], more
 
-    return await services.db.read(unit)
+    items, more = await services.db.read(unit)
+    return shapes.WebhookList(len(items), size, items, page_token(more, filters))
 
 
-@get("/v0/webhooks/{webhook_id:str}", operation_id="webhooks_get")
-async def get_webhook(services: Services, principal: Principal, webhook_id: str) -> shapes.Webhook:
+@get(scope.paths(ONE), operation_id=scope.operation("webhooks_get"))
+async def get_webhook(services: Services, principal: Principal, where: Where, webhook_id: str) -> shapes.Webhook:
     """One webhook, with its secret."""
     need(principal, "webhook_read")
 
     async def unit(tx: Tx) -> shapes.Webhook:
-        return await _shown(tx, await _find(tx, principal, webhook_id))
+        return await shown(tx, await find(tx, principal, where, webhook_id))
 
     return await services.db.read(unit)
 
 
 @put("/v0/webhooks/{webhook_id:str}", operation_id="webhooks_replace")
 async def put_webhook(
-    services: Services, principal: Principal, webhook_id: str, data: shapes.UpdateWebhook
+    services: Services, principal: Principal, where: Where, webhook_id: str, data: shapes.UpdateWebhook
 ) -> shapes.Webhook:
     """Change a webhook; what is left out stays."""
-    return await _update(services, principal, webhook_id, data)
+    return await _update(services, principal, where, webhook_id, data)
 
 
-@patch("/v0/webhooks/{webhook_id:str}", operation_id="webhooks_update")
+@patch(scope.paths(ONE), operation_id=scope.operation("webhooks_update"))
 async def patch_webhook(
-    services: Services, principal: Principal, webhook_id: str, data: shapes.UpdateWebhook
+    services: Services, principal: Principal, where: Where, webhook_id: str, data: shapes.UpdateWebhook
 ) -> shapes.Webhook:
     """Change a webhook; what is left out stays."""
-    return await _update(services, principal, webhook_id, data)
+    return await _update(services, principal, where, webhook_id, data)
 
 
-@delete("/v0/webhooks/{webhook_id:str}", operation_id="webhooks_delete")
-async def delete_webhook(services: Services, principal: Principal, webhook_id: str) -> None:
+@delete(scope.paths(ONE), operation_id=scope.operation("webhooks_delete"))
+async def delete_webhook(services: Services, principal: Principal, where: Where, webhook_id: str) -> None:
     """Delete a webhook with its undelivered events."""
     need(principal, "webhook_delete")
 
     async def unit(tx: Tx) -> None:
-        endpoint = await _find(tx, principal, webhook_id)
+        endpoint = await find(tx, principal, where, webhook_id)
         await webhooks.delete(tx, principal.organization_id, endpoint.id)
         await account_rules.note_organization(
             tx, principal.organization_id, "WebhookEndpoint", endpoint.id, "destroyed", services.clock()
@@ -145,21 +151,52 @@ async def delete_webhook(services: Services, principal: Principal, webhook_id: s
     await services.db.write(unit)
 
 
+@get(scope.paths(ONE + "/headers"), operation_id=scope.operation("webhooks_get_headers"))
+async def get_headers(services: Services, principal: Principal, where: Where, webhook_id: str) -> shapes.WebhookHeaders:
+    """The names of the headers sent along; their values are not shown."""
+    need(principal, "webhook_read")
+    endpoint = await services.db.read(lambda tx: find(tx, principal, where, webhook_id))
+    return shapes.WebhookHeaders(sorted(endpoint.headers))
+
+
+@patch(scope.paths(ONE + "/headers"), status_code=204, operation_id=scope.operation("webhooks_update_headers"))
+async def update_headers(
+    services: Services, principal: Principal, where: Where, webhook_id: str, data: shapes.UpdateWebhookHeaders
+) -> None:
+    """Set headers to send along with each delivery, or take them away."""
+    need(principal, "webhook_update")
+    given, gone = data.headers or {}, {name.lower() for name in data.remove_headers or ()}
+    if not given and not gone:
+        raise Invalid("give headers or remove_headers")
+    if gone & {name.lower() for name in given}:
+        raise Invalid("a header is both set and taken away", field="remove_headers")
+
+    async def unit(tx: Tx) -> None:
+        endpoint = await to_change(tx, principal, where, webhook_id)
+        replaced = gone | {name.lower() for name in given}
+        kept = {name: value for name, value in endpoint.headers.items() if name.lower() not in replaced}
+        headers = shapes.check_headers(kept | given)
+        await webhooks.set_headers(tx, endpoint.organization_id, endpoint.id, headers, services.clock())
+
+    await services.db.write(unit)
+
+
 async def _update(
-    services: Services, principal: Principal, webhook_id: str, data: shapes.UpdateWebhook
+    services: Services, principal: Principal, where: Where, webhook_id: str, data: shapes.UpdateWebhook
 ) -> shapes.Webhook:
     need(principal, "webhook_update")
     if data.url is not None:
-        _check_url(services, data.url)
+        services.dialer.check_url(shapes.check_url_length(data.url))
     types = _allowed_types(principal, shapes.check_event_types(data.event_types)) if data.event_types else None
     at = services.clock()
 
     async def unit(tx: Tx) -> shapes.Webhook:
-        endpoint = await _find(tx, principal, webhook_id)
+        within = await scope.reach(tx, principal, where)
+        endpoint = await to_change(tx, principal, where, webhook_id)
         account_ids = list(endpoint.account_ids)
         if data.inbox_ids is not None:
-            account_ids = await _accounts(tx, principal, data.inbox_ids)
-        account_ids += await _accounts(tx, principal, data.add_inbox_ids or [])
+            account_ids = await _accounts(tx, within, principal, data.inbox_ids)
+        account_ids += await _accounts(tx, within, principal, data.add_inbox_ids or [])
         removed = {await _account_or_none(tx, principal, inbox_id) for inbox_id in data.remove_inbox_ids or []}
         pod_ids = list(endpoint.pod_ids)
         if data.pod_ids is not None:
@@ -178,19 +215,13 @@ async def _update(
         await account_rules.note_organization(
             tx, principal.organization_id, "WebhookEndpoint", endpoint.id, "updated", at
         )
-        return await _shown(tx, changed)
+        return await shown(tx, changed)
 
     return await services.db.write(unit)
 
 
-def _check_url(services: Services, url: str) -> None:
-    try:
-        services.dialer.check_url(shapes.check_url_length(url))
-    except DialRefused as error:
-        raise Invalid(error.message, field="url") from error
-
-
 def _allowed_types(principal: Principal, types: list[str]) -> list[str]:
+    need(principal, "message_read")  # what is posted is what a reader of messages sees
     for name in types:
         label = shapes.LABEL_OF_TYPE.get(name)
         if label in hidden_labels(principal):
@@ -198,20 +229,40 @@ def _allowed_types(principal: Principal, types: list[str]) -> list[str]:
     return types
 
 
-async def _find(tx: Tx, principal: Principal, webhook_id: str) -> WebhookEndpoint:
-    endpoint = await webhooks.get(tx, principal.organization_id, core_id(webhook_id, WEBHOOK_PREFIX, "webhook"))
-    if (
-        endpoint is None
-        or endpoint.surface != SURFACE
-        or (principal.pod_id is not None and endpoint.pod_id != principal.pod_id)
-        or (principal.account_id is not None and endpoint.account_id != principal.account_id)
-    ):
+def _is_within(endpoint: WebhookEndpoint, within: Reach) -> bool:
+    return within.pod_id in (None, endpoint.pod_id) and within.account_id in (None, endpoint.account_id)
+
+
+async def find(tx: Tx, principal: Principal, where: Where, webhook_id: str) -> WebhookEndpoint:
+    """A webhook within what the path names. Raises `NotFound`."""
+    within = await scope.reach(tx, principal, where)
+    endpoint = await webhooks.get(tx, within.organization_id, core_id(webhook_id, WEBHOOK_PREFIX, "webhook"))
+    if endpoint is None or endpoint.surface != SURFACE or not _is_within(endpoint, within):
         raise NotFound("there is no such webhook", field="webhook_id")
     return endpoint
 
 
-async def _accounts(tx: Tx, principal: Principal, inbox_ids: list[str]) -> list[str]:
-    return [(await account_rules.find_in_scope(tx, principal, inbox_id)).id for inbox_id in inbox_ids]
+async def to_change(tx: Tx, principal: Principal, where: Where, webhook_id: str) -> WebhookEndpoint:
+    """A webhook to be changed or made to speak.
+
+    Raises:
+        NotFound: there is none within what the path names.
+        Forbidden: it hears of mail that this key may not see (reason `permission_escalation`).
+    """
+    endpoint = await find(tx, principal, where, webhook_id)
+    if hidden_labels(principal) - set(endpoint.hidden_labels) or not principal.may("message_read"):
+        raise Forbidden("this webhook hears of mail that this key may not see", reason="permission_escalation")
+    return endpoint
+
+
+async def _accounts(tx: Tx, within: Reach, principal: Principal, inbox_ids: list[str]) -> list[str]:
+    found = []
+    for inbox_id in inbox_ids:
+        account = await account_rules.find_in_scope(tx, principal, inbox_id)
+        if not within.has(account):
+            raise NotFound("there is no such inbox", field="inbox_ids")
+        found.append(account.id)
+    return found
 
 
 async def _account_or_none(tx: Tx, principal: Principal, inbox_id: str) -> str | None:
@@ -222,15 +273,10 @@ async def _account_or_none(tx: Tx, principal: Principal, inbox_id: str) -> str |
 
 
 async def _pods(tx: Tx, principal: Principal, pod_ids: list[str]) -> list[str]:
-    found = []
-    for pod_id in pod_ids:
-        pod = await organizations.get_pod(tx, principal.organization_id, pod_id)
-        if pod is None or (principal.pod_id is not None and pod.id != principal.pod_id):
-            raise NotFound("there is no such pod", field="pod_ids")
-        found.append(pod.id)
-    return found
+    return [(await pods.find_in_scope(tx, principal, pod_id)).id for pod_id in pod_ids]
 
 
-async def _shown(tx: Tx, endpoint: WebhookEndpoint) -> shapes.Webhook:
+async def shown(tx: Tx, endpoint: WebhookEndpoint) -> shapes.Webhook:
+    """A webhook as AgentMail shows it."""
     known = await accounts.get_many(tx, endpoint.account_ids) if endpoint.account_ids else {}
     return shapes.webhook_of(endpoint, {account.id: account.main_address for account in known.values()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -27,6 +28,8 @@ from posthouse.wire.headers import decode_text
 
 # What of a message's headers lists and messages show, apart from what has a field of its own.
 _MAX_HEADERS = 200
+# RFC 2045 §5.1, with whatever parameters on the same line.
+_MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*;[ -~]*)?")
 
 
 class Attachment(msgspec.Struct, omit_defaults=True):
@@ -353,6 +356,8 @@ def outgoing_attachment(given: SendAttachment, data: bytes, index: int) -> Outgo
     """An attachment with the bytes it is to have."""
     if given.content_disposition not in (None, "inline", "attachment"):
         raise Invalid("inline or attachment", field=f"attachments.{index}.content_disposition")
+    if given.content_type and not _MEDIA_TYPE.fullmatch(given.content_type):
+        raise Invalid("a media type such as text/plain", field=f"attachments.{index}.content_type")
     content_id = given.content_id.strip().strip("<>") if given.content_id else None
     return OutgoingAttachment(
         filename=given.filename or f"attachment-{index + 1}",

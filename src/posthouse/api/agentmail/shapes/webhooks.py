@@ -128,7 +128,7 @@ class DeliveryList(msgspec.Struct, omit_defaults=True):
     next_page_token: str | None = None
 
 
-class TestWebhook(msgspec.Struct):
+class TryWebhook(msgspec.Struct):
     """Which kind of event to make up."""
 
     event_type: str = outbox.MESSAGE_RECEIVED

@@ -1,0 +1,70 @@
+"""The API's description, made true where the framework cannot know: path parameters, errors, headers."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from posthouse.api.agentmail.errors import ERRORS, REASONS
+
+_NAMED = re.compile(r"\{(\w+)\}")
+_STATUSES = (400, 401, 403, 404, 409, 422, 429, 500, 503)
+_ERROR: dict[str, Any] = {
+    "type": "object",
+    "required": ["name", "code", "message", "docs", "error"],
+    "properties": {
+        "name": {"type": "string"},
+        "code": {"type": "string"},
+        "message": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["path", "message"],
+                "properties": {
+                    "path": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]}},
+                    "message": {"type": "string"},
+                    "code": {"type": "string"},
+                },
+            },
+        },
+        "fix": {"type": "string"},
+        "docs": {"type": "string"},
+        "error": {
+            "type": "object",
+            "required": ["type", "message", "details"],
+            "properties": {
+                "type": {"type": "string"},
+                "message": {"type": "string"},
+                "details": {"type": "object"},
+            },
+        },
+    },
+}
+
+
+def completed(document: dict[str, Any]) -> dict[str, Any]:
+    """The framework's document with what every operation has: its path's parameters and its errors."""
+    codes: dict[int, set[str]] = {500: {"internal_error"}}
+    for row in (*ERRORS.values(), *REASONS.values()):
+        codes.setdefault(row.status, set()).add(row.code)
+    answers = {
+        str(status): {
+            "description": ", ".join(sorted(codes.get(status, {"validation_error"}))),
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+        }
+        for status in _STATUSES
+    }
+    answers["405"] = {**answers["404"], "description": "no such method here"}
+    for path, operations in document.get("paths", {}).items():
+        for operation in operations.values():
+            parameters = [each for each in operation.get("parameters", ()) if each["in"] != "path"]
+            parameters += [
+                {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+                for name in _NAMED.findall(path)
+            ]
+            operation["parameters"] = parameters
+            kept = {status: each for status, each in operation["responses"].items() if status.startswith("2")}
+            operation["responses"] = kept | answers
+    document.setdefault("components", {}).setdefault("schemas", {})["Error"] = _ERROR
+    return document

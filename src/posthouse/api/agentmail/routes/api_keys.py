@@ -1,0 +1,144 @@
+"""API keys of the organisation, a pod or an inbox: make, list, get, change, revoke. No key makes a stronger one."""
+
+from __future__ import annotations
+
+from litestar import delete, get, patch, post
+
+from posthouse.accounts import accounts as account_rules
+from posthouse.accounts import keys as key_rules
+from posthouse.api.agentmail import scope
+from posthouse.api.agentmail.auth import PERMISSIONS, SURFACE, need
+from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_of
+from posthouse.api.agentmail.scope import Where
+from posthouse.api.agentmail.shapes import api_keys as shapes
+from posthouse.api.agentmail.shapes.common import KEY_PREFIX, core_id
+from posthouse.api.kit import Services, page_token, read_page_token
+from posthouse.kit.errors import Forbidden, Invalid, NotFound
+from posthouse.kit.principal import Principal
+from posthouse.store import keys
+from posthouse.store.database import Tx
+from posthouse.store.keys import ApiKey
+
+_ONE = "/api-keys/{api_key_id:str}"
+
+
+@post(scope.paths("/api-keys"), status_code=200, operation_id=scope.operation("api_keys_create"))
+async def create_api_key(
+    services: Services, principal: Principal, where: Where, data: shapes.CreateApiKey | None = None
+) -> shapes.CreatedApiKey:
+    """Make a key for what the path names; the key itself is shown in this answer and never again."""
+    need(principal, "api_key_create")
+    given = data or shapes.CreateApiKey()
+    name = shapes.check_name(given.name)
+    scopes = shapes.granted(given.permissions, PERMISSIONS)
+
+    async def unit(tx: Tx) -> shapes.CreatedApiKey:
+        within = await scope.reach(tx, principal, where)
+        at = services.clock()
+        key, secret = await key_rules.create(
+            tx, organization_id=within.organization_id, surface=SURFACE, name=name, pod_id=within.pod_id,
+            account_id=within.account_id, scopes=scopes, creator=principal, at=at,
+        )  # fmt: skip
+        await account_rules.note_organization(tx, within.organization_id, "ApiKey", key.id, "created", at)
+        inbox_id = within.account.main_address if within.account else None
+        return shapes.created_key_of(key, inbox_id, secret)
+
+    return await services.db.write(unit)
+
+
+@get(scope.paths("/api-keys"), operation_id=scope.operation("api_keys_list"))
+async def list_api_keys(
+    services: Services,
+    principal: Principal,
+    where: Where,
+    limit: Limit = None,
+    page_token_: PageToken = None,
+    ascending: bool = False,
+) -> shapes.ApiKeyList:
+    """The keys to what the path names, newest first; never what they open with."""
+    need(principal, "api_key_read")
+    size = limit_of(limit)
+    filters = {"of": "keys", "in": [where.pod_id, where.inbox_id], "ascending": ascending}
+    after = read_page_token(page_token_, filters)
+
+    async def unit(tx: Tx) -> tuple[list[ApiKey], dict[str, str]]:
+        within = await scope.reach(tx, principal, where)
+        found = await keys.page_of_surface(
+            tx, within.organization_id, SURFACE, pod_id=within.pod_id, account_id=within.account_id, after=after,
+            ascending=ascending, limit=size + 1,
+        )  # fmt: skip
+        return found, await scope.addresses(tx, [key.account_id for key in found])
+
+    found, named = await services.db.read(unit)
+    shown, more = cut(found, size)
+    items = [shapes.key_of(key, named.get(key.account_id or "")) for key in shown]
+    return shapes.ApiKeyList(len(items), size, items, page_token(more, filters))
+
+
+@get(scope.paths(_ONE), operation_id=scope.operation("api_keys_get"))
+async def get_api_key(services: Services, principal: Principal, where: Where, api_key_id: str) -> shapes.ApiKey:
+    """One key."""
+    need(principal, "api_key_read")
+
+    async def unit(tx: Tx) -> shapes.ApiKey:
+        return await _shown(tx, await _find(tx, principal, where, api_key_id))
+
+    return await services.db.read(unit)
+
+
+@patch(scope.paths(_ONE), operation_id=scope.operation("api_keys_update"))
+async def update_api_key(
+    services: Services, principal: Principal, where: Where, api_key_id: str, data: shapes.UpdateApiKey
+) -> shapes.ApiKey:
+    """Change a key's name or permissions, to none that the key used lacks."""
+    need(principal, "api_key_update")
+    if data.name is None and data.permissions is None:
+        raise Invalid("give name or permissions")
+    name, scopes = shapes.check_name(data.name), shapes.granted(data.permissions, PERMISSIONS)
+
+    async def unit(tx: Tx) -> shapes.ApiKey:
+        key = await _find(tx, principal, where, api_key_id)
+        if principal.scopes is not None and set(scopes or ()) - principal.scopes:
+            raise Forbidden("a key cannot give rights it lacks", reason="permission_escalation")
+        await keys.update(
+            tx, key.id, name=name if data.name is not None else key.name,
+            scopes=key.scopes if scopes is None else scopes,
+        )  # fmt: skip
+        at = services.clock()
+        await account_rules.note_organization(tx, key.organization_id, "ApiKey", key.id, "updated", at)
+        return await _shown(tx, await _find(tx, principal, where, api_key_id))
+
+    return await services.db.write(unit)
+
+
+@delete(scope.paths(_ONE), operation_id=scope.operation("api_keys_delete"))
+async def delete_api_key(services: Services, principal: Principal, where: Where, api_key_id: str) -> None:
+    """Revoke a key: from now on it opens nothing."""
+    need(principal, "api_key_delete")
+
+    async def unit(tx: Tx) -> None:
+        key = await _find(tx, principal, where, api_key_id)
+        await keys.delete(tx, key.organization_id, key.id)
+        at = services.clock()
+        await account_rules.note_organization(tx, key.organization_id, "ApiKey", key.id, "destroyed", at)
+
+    await services.db.write(unit)
+
+
+async def _find(tx: Tx, principal: Principal, where: Where, api_key_id: str) -> ApiKey:
+    within = await scope.reach(tx, principal, where)
+    key = await keys.get(tx, within.organization_id, core_id(api_key_id, KEY_PREFIX, "api_key"))
+    if (
+        key is None
+        or key.is_owner
+        or key.surface != SURFACE
+        or within.pod_id not in (None, key.pod_id)
+        or within.account_id not in (None, key.account_id)
+    ):
+        raise NotFound("there is no such key", field="api_key_id")
+    return key
+
+
+async def _shown(tx: Tx, key: ApiKey) -> shapes.ApiKey:
+    named = await scope.addresses(tx, [key.account_id])
+    return shapes.key_of(key, named.get(key.account_id or ""))

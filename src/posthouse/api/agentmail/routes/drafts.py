@@ -1,0 +1,290 @@
+"""Drafts: write, list, get, change, plan, send, throw away."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from litestar import Request, delete, get, patch, post
+
+from posthouse.accounts import identities
+from posthouse.api.agentmail import scope
+from posthouse.api.agentmail.auth import SURFACE, hidden_labels, need
+from posthouse.api.agentmail.routes.common import Limit, PageToken, Texts, limit_of, window
+from posthouse.api.agentmail.routes.messages import attachment_link
+from posthouse.api.agentmail.routes.sending import IdempotencyKey, attachments_of, once_of
+from posthouse.api.agentmail.scope import Where
+from posthouse.api.agentmail.shapes import drafts as shapes
+from posthouse.api.agentmail.shapes import messages as message_shapes
+from posthouse.api.agentmail.shapes.common import (
+    DRAFT_PREFIX,
+    MESSAGE_PREFIX,
+    THREAD_PREFIX,
+    core_id,
+    instant_of,
+    read_addresses,
+)
+from posthouse.api.agentmail.shapes.inboxes import check_client_id
+from posthouse.api.agentmail.shapes.labels import free_labels
+from posthouse.api.kit import Position, Services, list_of, page_token, read_page_token
+from posthouse.kit.errors import Invalid, NotFound
+from posthouse.kit.principal import Principal
+from posthouse.mail import drafts as draft_rules
+from posthouse.mail.drafts import Written
+from posthouse.outbound import answers
+from posthouse.store import drafts, messages
+from posthouse.store.accounts import Account
+from posthouse.store.database import Tx
+from posthouse.store.draft_plans import DraftPlan
+from posthouse.store.messages import Message
+from posthouse.wire.compose import Outgoing
+
+_TEXTS = ("subject", "text", "html")
+_PEOPLE = ("to", "cc", "bcc", "reply_to")
+
+
+@post("/v0/inboxes/{inbox_id:str}/drafts", status_code=200, operation_id="drafts_create")
+async def create_draft(
+    services: Services, principal: Principal, inbox_id: str, data: shapes.CreateDraft
+) -> shapes.Draft:
+    """Write a draft: new, an answer or a forward. With `send_at` it is sent at that time."""
+    need(principal, "draft_create")
+    check_client_id(data.client_id)
+    plan = _plan(services, principal, instant_of(data.send_at, "send_at"))
+    labels = free_labels(data.labels)
+    account = await services.db.read(lambda tx: scope.inbox(tx, principal, inbox_id))
+    known = await services.db.read(lambda tx: _known(tx, principal, data.client_id))
+    if known is not None:
+        return await services.db.read(lambda tx: _shown(tx, *known))
+    kind, parent, outgoing = await _outgoing(services, principal, account, data)
+    text = await draft_rules.prepare(services.blobs, outgoing)
+
+    async def unit(tx: Tx) -> shapes.Draft:
+        again = await _known(tx, principal, data.client_id)
+        if again is not None:
+            return await _shown(tx, *again)
+        draft = await draft_rules.create(
+            tx, account, text, kind=kind, parent=parent, labels=labels, client_id=data.client_id,
+            plan=replace(plan, account_id=account.id) if plan else None, at=services.clock(),
+        )  # fmt: skip
+        return await _shown(tx, account, await draft_rules.written(tx, draft))
+
+    return await services.db.write(unit)
+
+
+@get(scope.paths("/drafts"), operation_id=scope.operation("drafts_list"))
+async def list_drafts(
+    services: Services,
+    principal: Principal,
+    where: Where,
+    limit: Limit = None,
+    page_token_: PageToken = None,
+    labels: Texts = None,
+    before: str | None = None,
+    after: str | None = None,
+    ascending: bool = False,
+) -> shapes.DraftList:
+    """Drafts, the one changed last first; all given labels must be on a draft."""
+    need(principal, "draft_read")
+    size, wanted, times = limit_of(limit), list_of(labels, "labels"), window(after, before)
+    filters = {"of": "drafts", "in": [where.pod_id, where.inbox_id], "ascending": ascending, "labels": wanted,
+               "after": after, "before": before}  # fmt: skip
+    position = read_page_token(page_token_, filters)
+
+    async def unit(tx: Tx) -> tuple[list[shapes.DraftItem], Position | None]:
+        ids = await scope.account_ids(tx, await scope.reach(tx, principal, where))
+        found = await drafts.page(
+            tx, ids, keywords=[label for label in wanted if label not in ("draft", "scheduled")],
+            is_scheduled="scheduled" in wanted, updated_after=times["after"], updated_before=times["before"],
+            after=position, ascending=ascending, limit=size + 1,
+        )  # fmt: skip
+        named = await scope.addresses(tx, [draft.account_id for draft in found])
+        items = [
+            shapes.item_of(await draft_rules.written(tx, draft), named[draft.account_id]) for draft in found[:size]
+        ]
+        more = (found[size - 1].updated_at, found[size - 1].id) if len(found) > size else None
+        return items, more
+
+    items, more = await services.db.read(unit)
+    return shapes.DraftList(count=len(items), limit=size, drafts=items, next_page_token=page_token(more, filters))
+
+
+@get(scope.paths("/drafts/{draft_id:str}"), operation_id=scope.operation("drafts_get"))
+async def get_draft(services: Services, principal: Principal, where: Where, draft_id: str) -> shapes.Draft:
+    """One draft."""
+    need(principal, "draft_read")
+
+    async def unit(tx: Tx) -> shapes.Draft:
+        return await _shown(tx, *await scope.draft(tx, principal, where, draft_id))
+
+    return await services.db.read(unit)
+
+
+@get(
+    scope.paths("/drafts/{draft_id:str}/attachments/{attachment_id:str}"),
+    operation_id=scope.operation("drafts_get_attachment"),
+)
+async def get_attachment(
+    request: Request[Any, Any, Any],
+    services: Services,
+    principal: Principal,
+    where: Where,
+    draft_id: str,
+    attachment_id: str,
+) -> message_shapes.AttachmentLink:
+    """An attachment of a draft, with a link to its bytes."""
+    need(principal, "draft_read")
+    _, written = await services.db.read(lambda tx: scope.draft(tx, principal, where, draft_id))
+    return attachment_link(request, services, principal, written.placed, attachment_id)
+
+
+@patch("/v0/inboxes/{inbox_id:str}/drafts/{draft_id:str}", operation_id="drafts_update")
+async def update_draft(
+    services: Services, principal: Principal, where: Where, draft_id: str, data: shapes.UpdateDraft
+) -> shapes.Draft:
+    """Change a draft: what is left out stays, null clears; `send_at` null takes the plan back."""
+    need(principal, "draft_update")
+    send_at = None if isinstance(data.send_at, msgspec.UnsetType) else instant_of(data.send_at, "send_at")
+    plan = _plan(services, principal, send_at)
+    add = free_labels(message_shapes.labels_given(data.add_labels), "add_labels")
+    remove = set(message_shapes.labels_given(data.remove_labels))
+    account, before = await services.db.read(lambda tx: scope.draft(tx, principal, where, draft_id))
+    outgoing = await _edited(services, account, before, data)
+    text = None if outgoing is None else await draft_rules.prepare(services.blobs, outgoing)
+    labels = ({label for label in before.message.keywords if not label.startswith("$")} | set(add)) - remove
+
+    async def unit(tx: Tx) -> shapes.Draft:
+        at = services.clock()
+        draft = await draft_rules.rewrite(tx, account, before, text, labels, at)
+        if not isinstance(data.send_at, msgspec.UnsetType):
+            changed = replace(plan, account_id=account.id) if plan else None
+            await draft_rules.schedule(tx, replace(before, draft=draft), changed, at)
+        return await _shown(tx, account, await draft_rules.get(tx, account.id, draft.id))
+
+    return await services.db.write(unit)
+
+
+@delete("/v0/inboxes/{inbox_id:str}/drafts/{draft_id:str}", operation_id="drafts_delete")
+async def delete_draft(services: Services, principal: Principal, where: Where, draft_id: str) -> None:
+    """Throw a draft away."""
+    need(principal, "draft_delete")
+
+    async def unit(tx: Tx) -> None:
+        account, written = await scope.draft(tx, principal, where, draft_id)
+        await draft_rules.delete(tx, account, written, services.clock())
+
+    await services.db.write(unit)
+
+
+@post("/v0/inboxes/{inbox_id:str}/drafts/{draft_id:str}/send", status_code=200, operation_id="drafts_send")
+async def send_draft(
+    services: Services,
+    principal: Principal,
+    inbox_id: str,
+    draft_id: str,
+    data: shapes.SendDraft | None = None,
+    idempotency_key: IdempotencyKey = None,
+) -> message_shapes.Sent:
+    """Send a draft now; it is gone when this answers."""
+    need(principal, "draft_send")
+    given = data or shapes.SendDraft()
+    account = await services.db.read(lambda tx: scope.inbox(tx, principal, inbox_id))
+    outcome = await services.drafts.send(
+        principal, account.id, core_id(draft_id, DRAFT_PREFIX, "draft"),
+        add=free_labels(message_shapes.labels_given(given.add_labels), "add_labels"),
+        remove=message_shapes.labels_given(given.remove_labels),
+        once=once_of(account, f"draft:{draft_id}", given, idempotency_key),
+    )  # fmt: skip
+    return message_shapes.Sent(MESSAGE_PREFIX + outcome.message_id, THREAD_PREFIX + outcome.thread_id)
+
+
+def _plan(services: Services, principal: Principal, send_at: int | None) -> DraftPlan | None:
+    if send_at is None:
+        return None
+    need(principal, "draft_send")  # a plan sends later what a key may not send now
+    if send_at <= services.clock():
+        raise Invalid("the time to send lies in the future", field="send_at")
+    return DraftPlan("", "", principal.key_id, SURFACE, principal.level, 0, leased=False, due_at=send_at)
+
+
+async def _known(tx: Tx, principal: Principal, client_id: str | None) -> tuple[Account, Written] | None:
+    if client_id is None:
+        return None
+    for draft in await drafts.by_client_id(tx, principal.organization_id, client_id):
+        try:
+            account = await scope.inbox(tx, principal, draft.account_id)
+        except NotFound:
+            continue
+        return account, await draft_rules.written(tx, draft)
+    return None
+
+
+async def _shown(tx: Tx, account: Account, written: Written) -> shapes.Draft:
+    refs = written.message.refs
+    known = await messages.ids_by_header(tx, account.id, refs) if refs else {}
+    return shapes.draft_of(written, account.main_address, known)
+
+
+async def _outgoing(
+    services: Services, principal: Principal, account: Account, data: shapes.CreateDraft
+) -> tuple[str, Message | None, Outgoing]:
+    """What kind of draft it is, what it answers or forwards, and what it says."""
+    if data.in_reply_to is not None and data.forward_of is not None:
+        raise Invalid("give either in_reply_to or forward_of", field="forward_of")
+    people = {name: read_addresses(getattr(data, name), name) for name in _PEOPLE}
+    if data.reply_all and (data.in_reply_to is None or people["to"] or people["cc"] or people["bcc"]):
+        raise Invalid("reply_all goes with in_reply_to and without recipients", field="reply_all")
+    files = await attachments_of(services, data.attachments)
+    outgoing = Outgoing(
+        from_=identities.own_address(account), to=people["to"], cc=people["cc"], bcc=people["bcc"],
+        reply_to=people["reply_to"], subject=data.subject or "", text=data.text,
+        html=data.html, attachments=files, in_reply_to=None, references=(), headers=(), message_id=None,
+        sent_at=services.clock(),
+    )  # fmt: skip
+    named = data.in_reply_to if data.in_reply_to is not None else data.forward_of
+    if named is None:
+        return "new", None, outgoing
+    need(principal, "message_read")
+    found = await services.db.read(lambda tx: scope.message_of(tx, account, named, hidden_labels(principal)))
+    parent = await answers.parent(services.db, account.id, found.placed.message.id)
+    if data.forward_of is not None:
+        passed = await answers.forward(parent, services.blobs, text=data.text, html=data.html)
+        return "forward", parent.message, replace(
+            outgoing, subject=data.subject or passed.subject, text=passed.text, html=passed.html,
+            attachments=(*passed.attachments, *files),
+        )  # fmt: skip
+    fields = answers.reply(parent, everyone=bool(data.reply_all))
+    return "reply_all" if data.reply_all else "reply", parent.message, replace(
+        outgoing, to=outgoing.to or fields.to, cc=outgoing.cc or fields.cc,
+        subject=data.subject or fields.subject, in_reply_to=fields.in_reply_to, references=fields.references,
+    )  # fmt: skip
+
+
+async def _edited(services: Services, account: Account, before: Written, data: shapes.UpdateDraft) -> Outgoing | None:
+    """What a draft says after a change; None when its text stays as it is."""
+    changes: dict[str, Any] = {}
+    for name in _PEOPLE:
+        value = getattr(data, name)
+        if value is not msgspec.UNSET:
+            changes[name] = read_addresses(value, name)
+    for name in _TEXTS:
+        value = getattr(data, name)
+        if value is not msgspec.UNSET:
+            changes[name] = (value or "") if name == "subject" else value
+    if not changes and not data.add_attachments and not data.remove_attachments:
+        return None
+    raw = await services.blobs.read(before.message.blob_hash)
+    sender = identities.own_address(account)
+    outgoing = await services.db.read(lambda tx: draft_rules.outgoing(tx, before, raw, sender, services.clock()))
+    ids = [message_shapes.attachment_id(before.message, part) for part in before.message.attachments]
+    for index, attachment_id in enumerate(data.remove_attachments or ()):
+        if attachment_id not in ids:
+            raise NotFound("the draft has no such attachment", field=f"remove_attachments.{index}")
+    kept = [
+        file
+        for attachment_id, file in zip(ids, outgoing.attachments, strict=True)
+        if attachment_id not in (data.remove_attachments or ())
+    ]
+    added = await attachments_of(services, data.add_attachments)
+    return replace(outgoing, **changes, attachments=(*kept, *added))

@@ -1,0 +1,82 @@
+"""The organisation, who a key is, and registering without one."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from litestar import Request, get, post
+
+from posthouse.api.agentmail import scope
+from posthouse.api.agentmail.auth import SURFACE
+from posthouse.api.agentmail.scope import Where
+from posthouse.api.agentmail.shapes import organizations as shapes
+from posthouse.api.agentmail.shapes.common import read_addresses
+from posthouse.api.kit import Services
+from posthouse.kit.errors import Forbidden, Invalid, NotFound, TooMany
+from posthouse.kit.principal import Principal
+from posthouse.store import accounts, domains, organizations
+from posthouse.store.database import Tx
+
+_MAX_NOTE = 2_048
+# Registrations an hour from one address; the code's mail goes to whom a stranger names.
+_SIGNUPS_AN_HOUR = 20
+
+
+@get("/v0/organizations", operation_id="organizations_get")
+async def get_organization(services: Services, principal: Principal) -> shapes.Organization:
+    """The organisation of a key that is the whole organisation's."""
+
+    async def unit(tx: Tx) -> shapes.Organization:
+        found = await organizations.get(tx, principal.organization_id)
+        if found is None or principal.pod_id is not None or principal.account_id is not None:
+            raise NotFound("there is no organisation this key may see")
+        return shapes.organization_of(found, await accounts.count(tx, found.id), await domains.count(tx, found.id))
+
+    return await services.db.read(unit)
+
+
+@get("/v0/auth/me", operation_id="auth_me")
+async def get_identity(services: Services, principal: Principal) -> shapes.Identity:
+    """What the key is a key to."""
+    within = await services.db.read(lambda tx: scope.reach(tx, principal, Where(None, None)))
+    return shapes.identity_of(principal, within.account.main_address if within.account else None)
+
+
+@post("/v0/agent/sign-up", status_code=200, operation_id="agent_sign_up", security=[{}])
+async def sign_up(request: Request[Any, Any, Any], services: Services, data: shapes.SignUp) -> shapes.SignedUp:
+    """Register: an organisation, an inbox and its key at once. A code is mailed to the human."""
+    client = request.client.host if request.client else ""
+    _check_door(services, client)
+    for name in ("source", "referrer"):
+        if len(getattr(data, name) or "") > _MAX_NOTE:
+            raise Invalid(f"at most {_MAX_NOTE} characters", field=name)
+    humans = read_addresses(data.human_email, "human_email")
+    if not humans:
+        raise Invalid("expected an address", field="human_email")
+    made = await services.registrar.register(
+        human_email=humans[0], local_part=data.username, surface=SURFACE, source=data.source,
+        referrer=data.referrer,
+    )  # fmt: skip
+    return shapes.SignedUp(made.account.organization_id, made.account.main_address, made.secret)
+
+
+@post("/v0/agent/verify", status_code=200, operation_id="agent_verify")
+async def verify(services: Services, principal: Principal, data: shapes.Verify) -> shapes.Verified:
+    """Enter the code that was mailed to the human; then mail goes to anyone."""
+    await services.registrar.verify(principal, data.otp_code)
+    return shapes.Verified(verified=True)
+
+
+def _check_door(services: Services, client: str) -> None:
+    """Whether this caller may register, as the setting SIGNUP says."""
+    setting = services.settings.signup
+    try:
+        is_loopback = ipaddress.ip_address(client).is_loopback
+    except ValueError:
+        is_loopback = False
+    if setting == "off" or (setting == "loopback" and not is_loopback):
+        raise Forbidden("this server lets nobody register without a key from where you are", reason="signup_closed")
+    allowance = services.limiter.take(f"signup:{client}", _SIGNUPS_AN_HOUR, 3_600)
+    if allowance.exceeded:
+        raise TooMany("too many registrations", retry_after_s=max(1, allowance.reset_at_s - services.clock() // 1000))

@@ -1,0 +1,141 @@
+"""Searching messages of an inbox, and getting or changing many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from litestar import get, post
+
+from posthouse.api.agentmail import scope
+from posthouse.api.agentmail.auth import hidden_labels, need
+from posthouse.api.agentmail.routes.common import (
+    INCLUDES,
+    Limit,
+    PageToken,
+    Query,
+    limit_of,
+    query_of,
+    search_position,
+    search_token,
+    window,
+)
+from posthouse.api.agentmail.scope import Found
+from posthouse.api.agentmail.shapes import messages as shapes
+from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX
+from posthouse.api.agentmail.shapes.labels import is_visible, labels_of, patch_of
+from posthouse.api.kit import Position, Services, page_token, read_page_token
+from posthouse.kit.errors import Invalid, NotFound
+from posthouse.kit.principal import Principal
+from posthouse.mail import marking, reading, searching
+from posthouse.mail.journal import changing
+from posthouse.mail.reading import Placed
+from posthouse.store import messages
+from posthouse.store.accounts import Account
+from posthouse.store.database import Tx
+
+_MAX_GET, _MAX_UPDATE = 500, 50
+
+
+@get("/v0/inboxes/{inbox_id:str}/messages/search", operation_id="messages_search")
+async def search_messages(
+    services: Services,
+    principal: Principal,
+    inbox_id: str,
+    q: Query,
+    limit: Limit = None,
+    page_token_: PageToken = None,
+    before: str | None = None,
+    after: str | None = None,
+) -> shapes.FoundMessages:
+    """Messages that have all the words, best first, with the words between `**`."""
+    need(principal, "message_read")
+    size, query = limit_of(limit), query_of(q)
+    hidden = hidden_labels(principal)
+    filters = {"of": "message search", "inbox": inbox_id, "q": q, "after": after, "before": before}
+    position = search_position(read_page_token(page_token_, filters))
+    times = window(after, before)
+    account = await services.db.read(lambda tx: scope.inbox(tx, principal, inbox_id))
+    await searching.index(services.db, [account.id])
+
+    def visible(placed: Placed) -> bool:
+        return scope.shows(placed, hidden) and is_visible(labels_of(placed), INCLUDES)
+
+    async def unit(tx: Tx) -> tuple[list[shapes.FoundMessage], Position | None]:
+        found, more = await searching.find_messages(
+            tx, [account.id], query, visible=visible, position=position, limit=size, **times
+        )
+        known = await _known(tx, account, [hit.placed for hit in found])
+        items = []
+        for hit in found:
+            item = msgspec.structs.asdict(shapes.item_of(hit.placed, account.main_address, known))
+            marks = shapes.highlights_of(searching.highlights(hit, query))
+            items.append(shapes.FoundMessage(**item, highlights=marks))
+        return items, search_token(more)
+
+    items, more = await services.db.read(unit)
+    return shapes.FoundMessages(count=len(items), limit=size, messages=items, next_page_token=page_token(more, filters))
+
+
+@post("/v0/inboxes/{inbox_id:str}/messages/batch-get", status_code=200, operation_id="messages_batch_get")
+async def batch_get(
+    services: Services, principal: Principal, inbox_id: str, data: shapes.BatchGet
+) -> shapes.BatchGetAnswer:
+    """Up to 500 messages at once; those there are not are left out."""
+    need(principal, "message_read")
+    ids = _each_once(data.message_ids, _MAX_GET)
+
+    async def unit(tx: Tx) -> shapes.BatchGetAnswer:
+        account = await scope.inbox(tx, principal, inbox_id)
+        found = await _existing(tx, account, ids, principal)
+        known = await _known(tx, account, [each.placed for each in found])
+        shown = [shapes.message_of(each.placed, each.body, account.main_address, known) for each in found]
+        return shapes.BatchGetAnswer(limit=_MAX_GET, count=len(shown), messages=shown)
+
+    return await services.db.read(unit)
+
+
+@post("/v0/inboxes/{inbox_id:str}/messages/batch-update", status_code=200, operation_id="messages_batch_update")
+async def batch_update(
+    services: Services, principal: Principal, inbox_id: str, data: shapes.BatchUpdate
+) -> shapes.BatchUpdateAnswer:
+    """Add and remove labels on up to 50 messages at once; those there are not are left out."""
+    need(principal, "message_update")
+    ids = _each_once(data.message_ids, _MAX_UPDATE)
+    change = patch_of(shapes.labels_given(data.add_labels), shapes.labels_given(data.remove_labels))
+
+    async def unit(tx: Tx) -> shapes.BatchUpdateAnswer:
+        account = await scope.inbox(tx, principal, inbox_id)
+        updates = []
+        async with changing(tx, account.id, services.clock()) as journal:
+            for found in await _existing(tx, account, ids, principal):
+                await marking.apply(tx, journal, found.placed, change)
+                placed, _ = await reading.get(tx, account.id, found.placed.message.id)
+                updates.append(shapes.Updated(MESSAGE_PREFIX + placed.message.id, labels_of(placed)))
+        return shapes.BatchUpdateAnswer(limit=_MAX_UPDATE, count=len(updates), updates=updates)
+
+    return await services.db.write(unit)
+
+
+def _each_once(ids: Sequence[str], at_most: int) -> Sequence[str]:
+    if not 1 <= len(ids) <= at_most:
+        raise Invalid(f"1 to {at_most} message ids", field="message_ids")
+    if len(set(ids)) < len(ids):
+        raise Invalid("a message id is named twice", field="message_ids")
+    return ids
+
+
+async def _existing(tx: Tx, account: Account, ids: Sequence[str], principal: Principal) -> list[Found]:
+    found: dict[str, Found] = {}
+    for given in ids:
+        try:
+            each = await scope.message_of(tx, account, given, hidden_labels(principal))
+        except NotFound:
+            continue
+        found.setdefault(each.placed.message.id, each)  # named by its own id and by its Message-ID
+    return list(found.values())
+
+
+async def _known(tx: Tx, account: Account, placed: Sequence[Placed]) -> dict[str, str]:
+    named = shapes.named_ids([each.message for each in placed])
+    return await messages.ids_by_header(tx, account.id, named) if named else {}

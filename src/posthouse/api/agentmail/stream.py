@@ -1,0 +1,232 @@
+"""AgentMail's WebSocket at `/v0`: subscribe, and hear the events a webhook would be told, as they happen.
+
+A bare ASGI handler: what it does is loop over a queue. Follows RFC 6455; pings are the server's (uvicorn).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+
+from posthouse.accounts import pods
+from posthouse.api.agentmail import auth, errors, events, scope
+from posthouse.api.agentmail.auth import hidden_labels, need
+from posthouse.api.agentmail.shapes.webhooks import EVENT_TYPES, LABEL_OF_TYPE, check_event_types
+from posthouse.api.kit import Services, bearer
+from posthouse.events import outbox
+from posthouse.events.streams import Told
+from posthouse.kit import log
+from posthouse.kit.errors import Forbidden, Malformed, PosthouseError, Unauthenticated, Unavailable
+from posthouse.kit.principal import Principal
+from posthouse.store import keys
+from posthouse.store.database import Tx
+from posthouse.store.events import Event
+
+_log = log.get("agentmail")
+
+Message = MutableMapping[str, Any]
+_MAX_FRAME = 65_536
+_MAX_FILTER = 100
+# A key that is revoked hears nothing after this.
+_RECHECK_S = 30.0
+_TRY_AGAIN_LATER, _POLICY = 1013, 1008
+
+
+class Subscribe(msgspec.Struct, tag_field="type", tag="subscribe"):
+    """What a client wants to hear; nothing named is everything but the kinds that must be named."""
+
+    event_types: list[str] | None = None
+    inbox_ids: list[str] | None = None
+    pod_ids: list[str] | None = None
+
+
+class Subscribed(msgspec.Struct, tag_field="type", tag="subscribed", omit_defaults=True):
+    """What a client hears from now on."""
+
+    event_types: list[str] | None = None
+    inbox_ids: list[str] | None = None
+    pod_ids: list[str] | None = None
+
+
+class Refused(msgspec.Struct, tag_field="type", tag="error"):
+    """A frame that could not be followed; the filter before it stays."""
+
+    name: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Filter:
+    """A subscription, with the ids of the core."""
+
+    types: frozenset[str]
+    account_ids: frozenset[str] = frozenset()
+    pod_ids: frozenset[str] = frozenset()
+
+    def takes(self, event: Event) -> bool:
+        if event.type not in self.types:
+            return False
+        if self.account_ids or self.pod_ids:
+            return event.account_id in self.account_ids or event.pod_id in self.pod_ids
+        return True
+
+
+@dataclass(slots=True)
+class _Session:
+    services: Services
+    principal: Principal
+    hidden: frozenset[str]
+    filter: _Filter | None = None
+    sending: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+async def serve(
+    services: Services,
+    connection: Mapping[str, Any],
+    receive: Callable[[], Awaitable[Message]],
+    send: Callable[[Message], Awaitable[None]],
+) -> None:
+    """One WebSocket, from its upgrade to its end."""
+    await receive()  # websocket.connect
+    try:
+        principal = await _who(services, connection)
+    except PosthouseError as error:
+        await _refuse(send, error)
+        return
+    session = _Session(services, principal, hidden_labels(principal))
+    subscription = await services.streams.subscribe(principal.organization_id)
+    try:
+        await send({"type": "websocket.accept"})
+        tasks = [
+            asyncio.create_task(_listen(session, receive, send)),
+            asyncio.create_task(_tell(session, subscription.next, send)),
+            asyncio.create_task(_watch(session, send)),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+    finally:
+        await services.streams.unsubscribe(principal.organization_id, subscription)
+
+
+async def _who(services: Services, connection: Mapping[str, Any]) -> Principal:
+    headers = connection["headers"]
+    named = parse_qs(connection["query_string"].decode("latin-1")).get("api_key", [""])[0]
+    other = next((value.decode("latin-1") for name, value in headers if name == b"x-api-key"), "")
+    secret = bearer(headers) or other or named
+    if not secret:
+        raise Unauthenticated("the request carries no API key", reason="missing_authorization")
+    principal = await services.keys.check(secret, services.clock())
+    if principal.surface != auth.SURFACE:
+        raise Unauthenticated("this key is for another API of this server", reason="invalid_token_type")
+    need(principal, "message_read")
+    return principal
+
+
+async def _refuse(send: Callable[[Message], Awaitable[None]], error: PosthouseError) -> None:
+    """Answer the upgrade with plain HTTP: clients look for its 401."""
+    row = errors.row_of(error)
+    body = msgspec.json.encode(errors.body(row, error.message, reason=error.reason))
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "websocket.http.response.start", "status": row.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+async def _listen(
+    session: _Session, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        try:
+            answer: msgspec.Struct = await _subscribe(session, message)
+        except PosthouseError as error:
+            answer = Refused(errors.row_of(error).name, error.message)
+        except Exception as error:
+            _log.error("a frame could not be followed", exc_info=error)
+            answer = Refused("InternalServerError", "something went wrong here")
+        await _send(session, send, msgspec.json.encode(answer))
+
+
+async def _subscribe(session: _Session, message: Message) -> Subscribed:
+    text = message.get("text") or message.get("bytes") or b""
+    if len(text) > _MAX_FRAME:
+        raise Malformed(f"a frame has at most {_MAX_FRAME} octets")
+    try:
+        wanted = msgspec.json.decode(text, type=Subscribe)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeError) as error:
+        raise Malformed('expected {"type":"subscribe", …}') from error
+    if max(len(wanted.inbox_ids or ()), len(wanted.pod_ids or ())) > _MAX_FILTER:
+        raise Malformed(f"at most {_MAX_FILTER} inboxes and pods")
+    types = check_event_types(wanted.event_types)
+    for name in types:
+        if LABEL_OF_TYPE.get(name) in session.hidden:
+            raise Forbidden(f"this key may not hear of {LABEL_OF_TYPE[name]} mail", reason="missing_permission")
+
+    async def unit(tx: Tx) -> _Filter:
+        account_ids = [(await scope.inbox(tx, session.principal, each)).id for each in wanted.inbox_ids or ()]
+        pod_ids = [(await pods.find_in_scope(tx, session.principal, each)).id for each in wanted.pod_ids or ()]
+        standard = frozenset(EVENT_TYPES) - outbox.ONLY_IF_NAMED
+        return _Filter(frozenset(types) or standard, frozenset(account_ids), frozenset(pod_ids))
+
+    session.filter = await session.services.db.read(unit)
+    return Subscribed(wanted.event_types, wanted.inbox_ids, wanted.pod_ids)
+
+
+async def _tell(
+    session: _Session,
+    next_event: Callable[[], Awaitable[Told | None]],
+    send: Callable[[Message], Awaitable[None]],
+) -> None:
+    principal = session.principal
+    while True:
+        told = await next_event()
+        if told is None:
+            await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER, "reason": "too far behind"})
+            return
+        event = told.event
+        if session.filter is None or not session.filter.takes(event):
+            continue
+        if principal.pod_id not in (None, event.pod_id) or principal.account_id not in (None, event.account_id):
+            continue
+        try:
+            made: tuple[dict[str, Any], bytes] | None = await told.once("agentmail", _making(session.services))
+        except Unavailable as error:
+            _log.error("an event could not be told", event_id=event.id, error=str(error))
+            await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER, "reason": "try again later"})
+            return
+        if made is not None and events.may_hear(made[0], session.hidden):
+            await _send(session, send, made[1])
+
+
+def _making(services: Services) -> Callable[[Event], Awaitable[tuple[dict[str, Any], bytes] | None]]:
+    async def make(event: Event) -> tuple[dict[str, Any], bytes] | None:
+        body = await services.db.read(lambda tx: events.body_of(tx, event))
+        return None if body is None else (body, msgspec.json.encode(body))
+
+    return make
+
+
+async def _watch(session: _Session, send: Callable[[Message], Awaitable[None]]) -> None:
+    """End the stream of a key that was revoked."""
+    key_id = session.principal.key_id
+    while key_id is not None:
+        await asyncio.sleep(_RECHECK_S)
+        if not await session.services.db.read(lambda tx: keys.exists(tx, key_id)):
+            await send({"type": "websocket.close", "code": _POLICY, "reason": "the key was revoked"})
+            return
+    await asyncio.Event().wait()
+
+
+async def _send(session: _Session, send: Callable[[Message], Awaitable[None]], data: bytes) -> None:
+    async with session.sending:
+        await send({"type": "websocket.send", "text": data.decode()})

@@ -1,0 +1,126 @@
+"""Email/get: the properties of stored messages (RFC 8621 §4.2).
+
+What lists show is read from the message's row alone; headers and structure from its body's row, and the bytes
+only when the text of parts is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from posthouse.api.jmap import blobs, states
+from posthouse.api.jmap.calls import Call, Json
+from posthouse.api.jmap.email import bodies
+from posthouse.api.jmap.email import headers as header_forms
+from posthouse.api.jmap.email.keywords import shown_keywords
+from posthouse.api.jmap.errors import MethodError
+from posthouse.kit.clock import iso
+from posthouse.mail.journal import EMAIL
+from posthouse.store import listing, messages
+from posthouse.store.database import Row, Tx
+from posthouse.store.messages import MessageBody, Person, StoredAttachment
+
+DEFAULTS = (
+    "id", "blobId", "threadId", "mailboxIds", "keywords", "size", "receivedAt", "messageId", "inReplyTo", "references",
+    "sender", "from", "to", "cc", "bcc", "replyTo", "subject", "sentAt", "hasAttachment", "preview", "bodyValues",
+    "textBody", "htmlBody", "attachments",
+)  # fmt: skip
+PROPERTIES = frozenset((*DEFAULTS, "headers", "bodyStructure"))
+
+_people = msgspec.json.Decoder(list[Person])
+_strings = msgspec.json.Decoder(list[str])
+_attachments = msgspec.json.Decoder(list[StoredAttachment])
+
+
+def _persons(text: str) -> list[Json] | None:
+    return None if text == "[]" else [{"name": name or None, "email": email} for name, email in _people.decode(text)]
+
+
+def _ids(text: str) -> list[str] | None:
+    return None if text == "[]" else _strings.decode(text)
+
+
+def utc(at: int) -> str:
+    """A `UTCDate`."""
+    return iso(at)[:-5] + "Z"
+
+
+# Property → the column it comes from, and how.
+_COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "blobId": ("blob_hash", blobs.whole),
+    "threadId": ("thread_id", lambda value: value),
+    "keywords": ("keywords", lambda text: dict.fromkeys(shown_keywords(_strings.decode(text)), True)),
+    "size": ("size_bytes", lambda value: value),
+    "receivedAt": ("received_at", utc),
+    "messageId": ("header_message_id", lambda value: [value] if value else None),
+    "inReplyTo": ("in_reply_to", _ids),
+    "references": ("refs", _ids),
+    "from": ("from_list", _persons),
+    "to": ("to_list", _persons),
+    "cc": ("cc_list", _persons),
+    "bcc": ("bcc_list", _persons),
+    "replyTo": ("reply_to_list", _persons),
+    "subject": ("subject", lambda value: value or None),
+    "sentAt": ("sent_at", lambda value: None if value is None else utc(value)),
+    "preview": ("preview", lambda value: value),
+    "hasAttachment": (
+        "attachments",
+        lambda text: text != "[]" and any(each.disposition != "inline" for each in _attachments.decode(text)),
+    ),
+}
+
+
+async def read(call: Call, ids: list[str] | None, properties: Sequence[str]) -> tuple[str, list[Json]]:
+    """The messages with these ids."""
+    if ids is None:
+        raise MethodError("requestTooLarge", "name the emails' ids")  # RFC 8620 §5.1
+    wanted = bodies.read_wanted(call)
+    plain = [name for name in properties if name in _COLUMNS]
+    rest = [name for name in properties if name not in _COLUMNS and name not in ("id", "mailboxIds")]
+    columns = ["id", *dict.fromkeys(_COLUMNS[name][0] for name in plain), *(["blob_hash"] if rest else [])]
+
+    async def unit(tx: Tx) -> tuple[str, list[Row], dict[str, list[str]], dict[str, MessageBody]]:
+        state = await states.current(tx, call.account_id, EMAIL)
+        rows = await listing.columns(tx, call.account_id, ids, tuple(dict.fromkeys(columns)))
+        places = await listing.mailbox_ids(tx, call.account_id, ids) if "mailboxIds" in properties else {}
+        found = await messages.get_bodies(tx, call.account_id, ids) if rest else {}
+        return state, rows, places, found
+
+    state, rows, places, found = await call.services.db.read(unit)
+    readers = [(name, *_COLUMNS[name]) for name in plain]
+    shown = []
+    for row in rows:
+        one: Json = {"id": row["id"]}
+        for name, column, convert in readers:
+            one[name] = convert(row[column])
+        if "mailboxIds" in properties:
+            one["mailboxIds"] = dict.fromkeys(places.get(row["id"], ()), True)
+        if rest:
+            one |= await _rest(call, row, found[row["id"]], rest, wanted)
+        shown.append(one)
+    return state, shown
+
+
+async def _rest(call: Call, row: Row, body: MessageBody, names: Sequence[str], wanted: bodies.Wanted) -> Json:
+    values = "bodyValues" in names and (wanted.text_values or wanted.html_values or wanted.all_values)
+    raw = await call.services.blobs.read(row["blob_hash"]) if values else None
+    content = bodies.of_stored(row["blob_hash"], body, raw)
+    return with_headers(content, names) | bodies.shape(content, names, wanted)
+
+
+def with_headers(content: bodies.Content, names: Sequence[str]) -> Json:
+    """Those of the properties that are read from the header fields."""
+    out: Json = {}
+    for name in names:
+        if name == "headers":
+            out[name] = header_forms.listed(content.headers)
+        elif name in header_forms.CONVENIENCE:
+            out[name] = header_forms.value_of(content.headers, header_forms.CONVENIENCE[name])
+        elif name not in bodies.PROPERTIES:
+            property_ = header_forms.read_property(name)
+            if property_ is not None:
+                out[name] = header_forms.value_of(content.headers, property_)
+    return out

@@ -1,0 +1,80 @@
+"""Email/parse: a message out of a blob, without storing it (RFC 8621 §4.9)."""
+
+from __future__ import annotations
+
+from posthouse.api.jmap import blobs, calls
+from posthouse.api.jmap.calls import Answer, Call, Json
+from posthouse.api.jmap.email import bodies
+from posthouse.api.jmap.email import headers as header_forms
+from posthouse.api.jmap.email.get import PROPERTIES, with_headers
+from posthouse.api.jmap.email.importing import is_message
+from posthouse.api.jmap.email.set import KIND
+from posthouse.api.jmap.errors import MethodError
+from posthouse.api.jmap.methods import check_properties
+from posthouse.store.blobs import digest
+from posthouse.wire.message import parse
+
+_DEFAULTS = [
+    "messageId", "inReplyTo", "references", "sender", "from", "to", "cc", "bcc", "replyTo", "subject", "sentAt",
+    "hasAttachment", "preview", "bodyValues", "textBody", "htmlBody", "attachments",
+]  # fmt: skip
+
+
+async def parse_blobs(call: Call) -> Answer:
+    """RFC 8621 §4.9. What only storing gives a message is null."""
+    call.required("blobIds", list)
+    blob_ids = call.strings("blobIds") or []
+    properties = call.strings("properties")
+    names = _DEFAULTS if properties is None else [name for name in check_properties(KIND, properties) if name != "id"]
+    if properties is not None and "id" in properties:
+        names.append("id")
+    wanted = bodies.read_wanted(call)
+    if len(blob_ids) > calls.MAX_OBJECTS_IN_GET:
+        raise MethodError("requestTooLarge")
+    ids = {each: call.resolve(each) for each in blob_ids}
+    found = await blobs.load_many(call.services.db, call.services.blobs, call.account_id, list(set(ids.values())))
+    parsed: dict[str, Json] = {}
+    not_parsable = []
+    for named, id_ in ids.items():
+        if id_ not in found:
+            continue
+        shown = _shape(id_, found[id_], names, wanted)
+        if shown is None:
+            not_parsable.append(named)
+        else:
+            parsed[named] = shown
+    return [
+        (
+            call.method,
+            {
+                "accountId": call.account_id,
+                "parsed": parsed or None,
+                "notParsable": not_parsable or None,
+                "notFound": [each for each in blob_ids if ids[each] not in found] or None,
+            },
+        )
+    ]
+
+
+def _shape(blob_id: str, raw: bytes, names: list[str], wanted: bodies.Wanted) -> Json | None:
+    message = parse(raw)
+    if not is_message(message):
+        return None
+    span = blobs.read_id(blob_id)
+    # A part inside a part has no place of its own in the outer blob: its parts are named by its own bytes.
+    hash_ = span.hash if span is not None and span.end is None else digest(raw)
+    content = bodies.of_parsed(hash_, message, raw)
+    out: Json = with_headers(content, names) | bodies.shape(content, names, wanted)
+    for name in names:
+        if name == "blobId":
+            out[name] = blob_id
+        elif name == "size":
+            out[name] = len(raw)
+        elif name == "hasAttachment":
+            out[name] = message.has_attachment
+        elif name == "preview":
+            out[name] = message.preview
+        elif name in PROPERTIES and name not in out:
+            out[name] = None
+    assert not any(header_forms.is_property(name) and name not in out for name in names)
+    return {name: out[name] for name in names if name in out}
