@@ -46,7 +46,7 @@ from posthouse.wire.dkim_sign import dns_name, dns_record, load_key
 Command = Callable[..., Awaitable[dict[str, Any]]]
 
 # What this version has; other names are known and refused with a sentence.
-SURFACES = ("agentmail",)
+SURFACES = ("agentmail", "atomicmail")
 KNOWN_SURFACES = ("agentmail", "mailgi", "agenticmail", "commune", "atomicmail")
 BUILT_LEVELS = ("read_only", "gated", "monitored", "autonomous")
 
@@ -149,7 +149,7 @@ async def key_create(
         raise Invalid(f"the surfaces are {', '.join(KNOWN_SURFACES)}", field="surface")
     if surface not in SURFACES:
         raise NotBuilt(f"this version does not speak {surface} yet", field="surface")
-    unknown = sorted(set(scopes or ()) - PERMISSIONS)
+    unknown = sorted(set(scopes or ()) - (PERMISSIONS if surface == "agentmail" else frozenset()))
     if unknown:
         raise Invalid(f"{unknown[0]!r} is no permission of {surface}", field="scopes")
     checked = check_level(level)
@@ -161,6 +161,10 @@ async def key_create(
             account = await accounts.by_address(tx, normalize(inbox))
             if account is None or account.organization_id != organization.id:
                 raise Invalid(f"there is no inbox {inbox}; make it with `posthouse inbox create`", field="inbox")
+        elif surface == "atomicmail":  # it knows no key of a whole organisation
+            domain = house.settings.domain
+            created = await account_rules.create(tx, organization.id, at=house.clock(), default_domain=domain)
+            account = created.account
         key, secret = await key_rules.create(
             tx,
             organization_id=organization.id,

@@ -15,11 +15,15 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 from posthouse.accounts import domain_proof
+from posthouse.accounts.challenges import Challenges
 from posthouse.accounts.domain_proof import Verifier
 from posthouse.accounts.keys import KeyRing
+from posthouse.accounts.tokens import Tokens
 from posthouse.api.agentmail import events as agentmail_events
 from posthouse.api.dispatcher import Dispatcher
 from posthouse.api.http import HttpServer
+from posthouse.api.jmap.app import JmapApp
+from posthouse.api.jmap.pushing import PushWorker
 from posthouse.api.kit import Services
 from posthouse.api.limits import RateLimiter
 from posthouse.api.links import Links
@@ -29,6 +33,9 @@ from posthouse.inbound.authenticate import Authenticator
 from posthouse.inbound.ingest import Ingester
 from posthouse.inbound.local import LocalCourier
 from posthouse.inbound.spool import WAKE as SPOOL_WAKE
+from posthouse.inbound.vacation import INTERVAL_MS as VACATION_INTERVAL_MS
+from posthouse.inbound.vacation import JOB as VACATION_JOB
+from posthouse.inbound.vacation import VacationResponder
 from posthouse.kit import log
 from posthouse.kit.clock import DAY, SECOND, Clock, now
 from posthouse.kit.config import Settings
@@ -56,6 +63,7 @@ from posthouse.smtp.doors import InboundDoor, SubmissionDoor
 from posthouse.smtp.server import Limits as SmtpLimits
 from posthouse.smtp.server import SmtpServer
 from posthouse.store import (
+    challenges,
     changes,
     draft_plans,
     events,
@@ -64,9 +72,12 @@ from posthouse.store import (
     jobs,
     leases,
     markings,
+    push,
     secrets,
     spool,
     submissions,
+    uploads,
+    vacations,
     webhooks,
 )
 from posthouse.store.blobfiles import Blobs, LocalBlobFiles
@@ -140,6 +151,10 @@ class House:
         self.ingester = Ingester(db, self.blobs, clock, Authenticator(resolver, clock, self.hostname), pace=self.pace)
         self.dialects: dict[str, Dialect] = {"agentmail": agentmail_events.DIALECT}
         self.webhooks = WebhookWorker(db, self.dialer, self.dialects, clock)
+        self.vacations = VacationResponder(db, self.submitter, clock)
+        self.pushes = PushWorker(db, self.dialer, clock)
+        self.jmap: JmapApp | None = None
+        self.challenges: Challenges | None = None
         self.services: Services | None = None
         self.ports: dict[str, int] = {}
         self._smtp: list[SmtpServer] = []
@@ -200,6 +215,9 @@ class House:
             (f"job:{domain_proof.VERIFY_JOB}",),
         )
         self._run("index", self._index_once, due(lambda tx: jobs.next_due(tx, INDEX_JOB)), (f"job:{INDEX_JOB}",))
+        due_vacation = due(lambda tx: jobs.next_due(tx, VACATION_JOB))
+        self._run("vacation", self.vacations.run_once, due_vacation, (f"job:{VACATION_JOB}",))
+        self._run("push", self.pushes.run_once, self.pushes.next_due, ("push", "account:*"))
         self._tasks.append(asyncio.create_task(self._clean_up(), name="posthouse-clean-up"))
 
     def _run(
@@ -245,6 +263,10 @@ class House:
         await self.db.write(lambda tx: events.prune(tx, at - _HISTORY_MS))
         await self.db.write(lambda tx: markings.prune(tx, at - _HISTORY_MS))
         await self.db.write(lambda tx: webhooks.prune(tx, at - GRAVEYARD_DAYS * DAY))
+        await self.db.write(lambda tx: uploads.prune(tx, at))
+        await self.db.write(lambda tx: challenges.prune(tx, at))
+        await self.db.write(lambda tx: push.prune(tx, at))
+        await self.db.write(lambda tx: vacations.prune(tx, at - VACATION_INTERVAL_MS))
         while await self.blobs.sweep(at - DAY):
             pass
 
@@ -268,7 +290,22 @@ class House:
                 registrar=self.registrar,
                 hostname=self.hostname,
             )
-        return Dispatcher(self.services)
+        if self.jmap is None:
+            self.jmap = await self._jmap(self.services)
+        return Dispatcher(self.services, self.jmap)
+
+    async def _jmap(self, services: Services) -> JmapApp:
+        settings = self.settings
+        tokens = await Tokens.open(self.db, f"https://{settings.domain}", self.clock())
+        self.challenges = Challenges(
+            self.db,
+            tokens,
+            self.clock,
+            salt=settings.pow_salt,
+            difficulty=settings.pow_difficulty,
+            rises=settings.rate_limits == "on",
+        )
+        return JmapApp(services, tokens, self.challenges)
 
     async def start_http(self) -> None:
         """Listen for HTTP and, when a port is set, for HTTPS."""
@@ -346,6 +383,8 @@ class House:
             done += await self.drafts.run_once()
             done += await self._verify_once()
             done += await self._index_once()
+            done += await self.vacations.run_once()
+            done += await self.pushes.run_once()
             if not done:
                 return
 
@@ -371,6 +410,8 @@ class House:
         finally:
             await self.streams.aclose()
             await self.dialer.aclose()
+            if self.challenges is not None:
+                self.challenges.close()
             if self.courier is not None:
                 await self.courier.aclose()
             if isinstance(self.resolver, DnsResolver):

@@ -119,7 +119,7 @@ async def _work_off(server: Server) -> None:
 @pytest.mark.parametrize(
     ("engine", "rounds"),
     [
-        ("sqlite", 4),
+        ("sqlite", 5),
         ("postgres", 2),
         pytest.param("sqlite", 100, marks=pytest.mark.slow),
         pytest.param("postgres", 25, marks=pytest.mark.slow),
@@ -149,7 +149,7 @@ async def test_nothing_acknowledged_is_lost_or_doubled_when_the_server_is_killed
                 await asyncio.sleep(random.uniform(0, 0.3))
                 server.kill()
             await asyncio.to_thread(server.start)
-        assert server.stop() == 0
+        assert await asyncio.to_thread(server.stop) == 0
         await _work_off(server)
         await asyncio.to_thread(server.start)
 

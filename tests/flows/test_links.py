@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from flows.houses import indoors
 from flows.server import Agent, Server, unique
 
 CONTENT = bytes(range(256)) * 40
@@ -25,9 +26,8 @@ async def _sent_to(server: Server) -> tuple[Agent, dict[str, Any]]:
 
 
 async def _fetch(server: Server, url: str) -> tuple[int, bytes, Any]:
-    async with server.api("no-key-at-all") as api:
-        async with api.session.get(url.removeprefix(server.url)) as answer:
-            return answer.status, await answer.read(), answer.headers
+    async with server.api("no-key-at-all") as api, api.session.get(url.removeprefix(server.url)) as answer:
+        return answer.status, await answer.read(), answer.headers
 
 
 async def test_an_attachment_comes_back_as_it_was_sent_and_harmless(server: Server) -> None:
@@ -64,7 +64,13 @@ async def test_a_link_dies_with_its_message(server: Server) -> None:
 async def test_a_link_that_was_altered_opens_nothing(server: Server) -> None:
     _, link = await _sent_to(server)
     url = link["download_url"]
-    for altered in (url[:-1], url[:-4] + "AAAA", url + "A", url.replace("/files/", "/files/A"), url.split("/files/")[0] + "/files/"):
+    for altered in (
+        url[:-1],
+        url[:-4] + "AAAA",
+        url + "A",
+        url.replace("/files/", "/files/A"),
+        url.split("/files/")[0] + "/files/",
+    ):
         assert (await _fetch(server, altered))[0] == 404, altered
 
 
@@ -73,3 +79,15 @@ async def test_an_attachment_of_a_thread_has_a_link_too(server: Server) -> None:
     thread_id = (await agent.inbox())[0]["thread_id"]
     again = await agent.get(f"threads/{thread_id}/attachments/{link['attachment_id']}")
     assert (await _fetch(server, again["download_url"]))[1] == CONTENT
+
+
+async def test_a_link_dies_of_age() -> None:
+    async with indoors() as house, house.agent() as (address, api):
+        sent = await api.post(f"/v0/inboxes/{address}/messages", {"to": "bob@far.example", "text": "Hi."})
+        link = await api.get(f"/v0/inboxes/{address}/messages/{sent['message_id']}/raw")
+        house.clock.forward(minutes=59)
+        async with api.session.get(link["download_url"]) as answer:
+            assert answer.status == 200
+        house.clock.forward(minutes=2)
+        async with api.session.get(link["download_url"]) as answer:
+            assert answer.status == 410

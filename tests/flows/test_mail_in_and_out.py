@@ -200,7 +200,9 @@ async def test_what_was_taken_while_nobody_files_is_filed_later(server: Server) 
 
 
 @pytest.mark.parametrize("size_first", [True, False])
-async def test_a_mail_over_the_limit_is_refused_early_by_its_size_or_at_its_end(server: Server, size_first: bool) -> None:
+async def test_a_mail_over_the_limit_is_refused_early_by_its_size_or_at_its_end(
+    server: Server, size_first: bool
+) -> None:
     agent = await server.agent()
     big = 26 * 1024 * 1024
     with smtplib.SMTP("127.0.0.1", server.smtp, timeout=60) as client:

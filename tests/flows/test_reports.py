@@ -54,7 +54,9 @@ async def test_a_report_from_outside_settles_the_delivery_it_speaks_of(
     own_database: str, host: MailHost, by: str
 ) -> None:
     async with indoors(own_database, outbound=host.url) as house, house.agent() as (address, api):
-        sent = await api.post(f"/v0/inboxes/{address}/messages", {"to": ["a@far.example", "b@far.example"], "text": "."})
+        sent = await api.post(
+            f"/v0/inboxes/{address}/messages", {"to": ["a@far.example", "b@far.example"], "text": "."}
+        )
         await house.settle()
         out = host.mails[0]
         assert sorted(out.rcpt_to) == ["a@far.example", "b@far.example"]
@@ -100,9 +102,15 @@ async def test_a_report_of_a_delay_is_no_failure(own_database: str, host: MailHo
         sent = await api.post(f"/v0/inboxes/{address}/messages", {"to": "a@far.example", "text": "."})
         await house.settle()
         out = host.mails[0]
-        await _deliver(house, address, dsn(address, "a@far.example", str(out.parsed["Message-ID"]), action="delayed", status="4.4.1"))
+        await _deliver(
+            house,
+            address,
+            dsn(address, "a@far.example", str(out.parsed["Message-ID"]), action="delayed", status="4.4.1"),
+        )
         assert await _labels(api, address, sent["message_id"]) == ["delivered", "sent"]
-        assert (await api.call("POST", f"/v0/inboxes/{address}/messages", {"to": "a@far.example", "text": "."}))[0] == 200
+        assert (await api.call("POST", f"/v0/inboxes/{address}/messages", {"to": "a@far.example", "text": "."}))[
+            0
+        ] == 200
 
 
 async def test_a_late_mail_is_told_of_once_and_given_up_after_five_days(own_database: str, host: MailHost) -> None:
@@ -111,7 +119,9 @@ async def test_a_late_mail_is_told_of_once_and_given_up_after_five_days(own_data
         indoors(own_database, outbound=host.url, retry_schedule="10m,1h") as house,
         house.agent() as (address, api),
     ):
-        sent = await api.post(f"/v0/inboxes/{address}/messages", {"to": "a@far.example", "subject": "Slow", "text": "."})
+        sent = await api.post(
+            f"/v0/inboxes/{address}/messages", {"to": "a@far.example", "subject": "Slow", "text": "."}
+        )
 
         async def reports() -> list[dict[str, Any]]:
             found = (await api.get(f"/v0/inboxes/{address}/messages", labels="received"))["messages"]
@@ -133,7 +143,9 @@ async def test_a_late_mail_is_told_of_once_and_given_up_after_five_days(own_data
         host.answer = lambda line: None
         await house.later(days=2)
         assert len(host.mails) == before == 0
-        assert (await api.call("POST", f"/v0/inboxes/{address}/messages", {"to": "a@far.example", "text": "."}))[0] == 200
+        assert (await api.call("POST", f"/v0/inboxes/{address}/messages", {"to": "a@far.example", "text": "."}))[
+            0
+        ] == 200
 
 
 async def test_a_refusal_of_one_mail_does_not_suppress_its_recipient(own_database: str, host: MailHost) -> None:
@@ -142,7 +154,9 @@ async def test_a_refusal_of_one_mail_does_not_suppress_its_recipient(own_databas
         sent = await api.post(f"/v0/inboxes/{address}/messages", {"to": "a@far.example", "text": "."})
         await house.settle()
         assert "bounced" in await _labels(api, address, sent["message_id"])
-        assert (await api.call("POST", f"/v0/inboxes/{address}/messages", {"to": "a@far.example", "text": "."}))[0] == 200
+        assert (await api.call("POST", f"/v0/inboxes/{address}/messages", {"to": "a@far.example", "text": "."}))[
+            0
+        ] == 200
 
 
 async def test_a_report_is_never_answered_by_a_report(server: Server) -> None:

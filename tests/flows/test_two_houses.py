@@ -93,7 +93,11 @@ async def test_some_recipients_bounce_and_the_others_get_theirs(houses: Pair) ->
     await bob.received(subject)
     await ann.labelled(sent["message_id"], "bounced")
     events = (await here.command("events", limit=200))["events"]
-    mine = {e["type"]: e["recipients"] for e in events if e.get("message_id") and e["inbox"] == ann.address and "recipients" in e}
+    mine = {
+        e["type"]: e["recipients"]
+        for e in events
+        if e.get("message_id") and e["inbox"] == ann.address and "recipients" in e
+    }
     assert mine["message.delivered"] == [bob.address]
     assert mine["message.bounced"] == [{"address": nobody, "status": "5.1.1"}]
 

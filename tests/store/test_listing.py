@@ -110,7 +110,7 @@ async def test_any_filter_gives_what_a_plain_search_gives(db: Database) -> None:
     dice = random.Random(7)
     made = await _fill(db, dice, 120)
     hits = 0
-    for _ in range(250):
+    for _ in range(150):
         edges = sorted(dice.sample(range(AT - 2, AT + 16), 2))
         wanted = MessageFilter(
             keywords=_some(dice, _WORDS), without_keywords=_some(dice, _WORDS), roles=_some(dice, _ROLES),
@@ -128,7 +128,7 @@ async def test_any_filter_gives_what_a_plain_search_gives(db: Database) -> None:
         )
         assert [message.id for message in found] == expected[::-1], wanted
         hits += bool(expected)
-    assert hits > 50
+    assert hits > 30
 
 
 async def test_special_signs_of_a_pattern_stand_for_themselves(db: Database) -> None:
@@ -199,8 +199,7 @@ async def test_pages_give_every_message_once_while_others_come_in_and_go(db: Dat
     came: list[Message] = []
 
     async def between() -> None:
-        for _ in range(3):
-            came.append(await receive(db, "ann", mail("new"), at=AT + dice.randint(-2, 6)))
+        came.extend([await receive(db, "ann", mail("new"), at=AT + dice.randint(-2, 6)) for _ in range(3)])
         if doomed:
             await destroy(db, doomed.pop())
 

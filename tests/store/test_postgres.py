@@ -10,10 +10,10 @@ import pytest
 
 from posthouse.kit.errors import Conflict, Unavailable
 from posthouse.mail.journal import changing
-from posthouse.store import accounts, secrets, spool
+from posthouse.store import accounts, jobs, secrets, spool, submissions, webhooks
 from posthouse.store.database import Database, Tx
 from posthouse.store.postgres import PostgresDatabase
-from store.builders import AT, house, spooled
+from store.builders import AT, delivery, endpoint, house, spooled, submission, telling
 
 _TERMINATE = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
   WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"""
@@ -168,10 +168,10 @@ async def test_a_claim_passes_over_rows_another_is_claiming(db: PostgresDatabase
 
 async def test_a_value_the_engine_cannot_store_is_a_fault_of_the_caller_not_of_the_server(db: PostgresDatabase) -> None:
     for value in ("nul \x00", "surrogate \udc80"):
-        with pytest.raises(Exception, match=".") as caught:
+        with pytest.raises(Exception, match=r".") as caught:
             await db.write(lambda tx, value=value: secrets.get_or_add(tx, "s", value, AT))
         assert not isinstance(caught.value, Unavailable)
-    with pytest.raises(Exception, match=".") as caught:
+    with pytest.raises(Exception, match=r".") as caught:
         await db.write(lambda tx: secrets.get_or_add(tx, "s", "v", 2**70))
     assert not isinstance(caught.value, Unavailable)
     assert await db.read(_names) == []
@@ -196,3 +196,38 @@ async def test_a_refused_statement_fails_its_unit_alone(db: PostgresDatabase) ->
 async def test_a_server_that_is_gone_is_unavailable(db: Database, tmp_path: object) -> None:
     with pytest.raises(Unavailable):
         await PostgresDatabase.open(f"postgresql://postgres@/postgres?host={tmp_path}")
+
+
+_CLAIMS = {
+    "spool": spool.claim,
+    "delivery": submissions.claim,
+    "webhook_delivery": webhooks.claim,
+    "job": lambda tx, now, until, limit: jobs.claim(tx, "k", now, until, limit),
+}
+
+
+@pytest.mark.parametrize("table", list(_CLAIMS))
+async def test_a_claim_takes_no_more_than_its_limit_whatever_the_planner_chooses(
+    db: PostgresDatabase, table: str
+) -> None:
+    await house(db, "ann")
+
+    async def fill(tx: Tx) -> None:
+        names = [f"r{n}" for n in range(20)]
+        await spool.add(tx, [spooled(name) for name in names])
+        await submissions.add(tx, submission())
+        await submissions.add_deliveries(tx, [delivery(name) for name in names])
+        await webhooks.add(tx, endpoint())
+        await webhooks.add_deliveries(tx, [telling(name) for name in names])
+        for _ in names:
+            await jobs.add(tx, "k", due_at=AT, at=AT)
+
+    await db.write(fill)
+
+    async def claim(tx: Tx) -> int:
+        # A nested loop that runs the inner query for each row, as the planner may choose for a small table.
+        for method in ("hashjoin", "mergejoin", "material", "hashagg", "sort", "memoize"):
+            await tx.run(f"SET LOCAL enable_{method} = off")
+        return len(await _CLAIMS[table](tx, AT, AT + 60, 3))
+
+    assert await db.write(claim) == 3

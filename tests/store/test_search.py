@@ -118,7 +118,7 @@ async def test_the_better_match_comes_first(db: Database) -> None:
         await receive(db, "ann", mail(f"noise {n}", body="nothing here"))
     await indexing.drain(db, "ann")
     found = await db.read(lambda tx: search.find(tx, ["ann"], "zebra", limit=9))
-    assert [hit.message_id for hit in found][0] == best.id
+    assert found[0].message_id == best.id
     assert len(found) == 2
     assert found[0].rank <= found[1].rank
     assert [hit.message_id for hit in await db.read(lambda tx: search.find(tx, ["ann"], "zebra", limit=1))] == [best.id]
@@ -157,7 +157,11 @@ async def test_words_of_any_length_neither_break_the_index_nor_the_query(db: Dat
     assert await _subjects(db, long + "y") == []
 
 
-@pytest.mark.parametrize("alphabet", ["абвгдежзиклмнопрстуф", "bcdfghjklmnpqrstvwxz", "αβγδεζηθικλμνξοπρτυφ"])
+@pytest.mark.parametrize(
+    "alphabet",
+    ["абвгдежзиклмнопрстуф", "bcdfghjklmnpqrstvwxz", "αβγδεζηθικλμνξοπρτυφ"],
+    ids=["cyrillic", "latin", "greek"],
+)
 async def test_a_mail_of_more_words_than_an_index_can_hold_is_found_by_its_first(db: Database, alphabet: str) -> None:
     await house(db, "ann")
 
@@ -317,10 +321,10 @@ async def test_what_is_filed_is_found_whoever_drains_and_destroys_meanwhile(db: 
 
 async def test_a_message_destroyed_while_it_is_being_indexed_is_passed_over(db: Database) -> None:
     await house(db, "ann")
-    for _ in range(10):
+    for _ in range(5):
         made = await receive(db, "ann", mail("zebra"))
         entry = prepare(Entry(made.id, "ann", "zebra", "", ""))
-        await asyncio.gather(destroy(db, made), *(db.write(lambda tx: search.add(tx, [entry])) for _ in range(3)))
+        await asyncio.gather(destroy(db, made), db.write(lambda tx, entry=entry: search.add(tx, [entry])))
     assert await _subjects(db, "zebra") == []
 
 

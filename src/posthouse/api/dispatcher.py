@@ -17,6 +17,8 @@ from posthouse.api import files, root
 from posthouse.api.agentmail import app as agentmail
 from posthouse.api.agentmail import errors as agentmail_errors
 from posthouse.api.agentmail import stream as agentmail_stream
+from posthouse.api.jmap import errors as jmap_errors
+from posthouse.api.jmap.app import JmapApp
 from posthouse.api.kit import Services
 from posthouse.kit.errors import PosthouseError, TooLarge
 
@@ -42,6 +44,8 @@ _PREFLIGHT = (
     (b"access-control-max-age", b"86400"),
     (b"content-length", b"0"),
 )
+_SIGNUP_PATHS = frozenset(("api", "v1", name) for name in ("challenge", "session", "capability"))
+_WELL_KNOWN_PATHS = frozenset({(".well-known", "jmap"), (".well-known", "jwks.json")})
 # A Message-ID in a path may have a slash between its angle brackets; it is one segment all the same.
 _BRACKETED = re.compile(r"<[^<>]*/[^<>]*>")
 
@@ -56,7 +60,7 @@ class Surface(NamedTuple):
 class Dispatcher:
     """The ASGI application that uvicorn serves."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, jmap: JmapApp) -> None:
         self._services = services
         # Base64 is a third longer than what it carries; the rest of the body is small.
         self._max_body = services.settings.max_message_bytes * 3 // 2 + 1_048_576
@@ -64,6 +68,7 @@ class Dispatcher:
             agentmail.create(services, max_body_bytes=self._max_body),  # type: ignore[arg-type]
             _agentmail_error,
         )
+        self._jmap = Surface(jmap, jmap_errors.e1)
         self._root = root.Root(services, {"agentmail": self._agentmail.app})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,11 +113,19 @@ class Dispatcher:
         if scope["path"].rstrip("/") == "/v0":
             await agentmail_stream.serve(self._services, scope, receive, send)
             return
+        if scope["path"].rstrip("/") == "/jmap/ws":
+            await self._jmap.app(scope, receive, send)
+            return
         await receive()
         await send({"type": "websocket.close", "code": 1000})
 
     def _owner(self, path: str) -> Surface | None:
-        return self._agentmail if path.split("/", 2)[1] == "v0" else None
+        steps = path.split("/")[1:]
+        if steps[0] == "v0":
+            return self._agentmail
+        if steps[0] == "jmap" or tuple(steps[:3]) in _SIGNUP_PATHS or tuple(steps[:2]) in _WELL_KNOWN_PATHS:
+            return self._jmap
+        return None
 
 
 def _declared_length(scope: Scope) -> int:

@@ -162,7 +162,7 @@ class WebhookWorker:
                 tx, delivery, state=state, due_at=due_at, status=status, error=error, elapsed_ms=elapsed_ms, at=at
             )
             if due_at is not None:
-                tx.wake("webhooks")  # the loop went to sleep while this was under way, and knows nothing of its new time
+                tx.wake("webhooks")  # the loop went to sleep meanwhile, and knows nothing of the new time
             if state == "delivered":
                 await webhook_health.succeeded(tx, delivery.endpoint_id, at)
             elif error is not None:

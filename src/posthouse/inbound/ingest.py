@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from posthouse.events import outbox
-from posthouse.inbound import screening
+from posthouse.inbound import screening, vacation
 from posthouse.inbound.authenticate import Authentication, Authenticator
 from posthouse.kit import log
 from posthouse.kit.clock import MINUTE, SECOND, Clock
@@ -19,13 +19,14 @@ from posthouse.kit.ids import new_id
 from posthouse.kit.pace import Pace
 from posthouse.mail import filing
 from posthouse.mail.filing import NewMessage
-from posthouse.mail.journal import changing
+from posthouse.mail.journal import DELIVERY, SUBMISSION, changing
 from posthouse.mail.mailboxes import INBOX, JUNK
 from posthouse.outbound import bounces
-from posthouse.store import accounts, graveyard, spool
+from posthouse.store import accounts, graveyard, spool, submissions
 from posthouse.store.blobfiles import Blob, Blobs
 from posthouse.store.database import Database, Tx
 from posthouse.store.spool import Spooled
+from posthouse.wire.dsn import Dsn
 from posthouse.wire.message import ParsedMessage, parse
 from posthouse.wire.mime import Limits
 
@@ -157,8 +158,14 @@ class Ingester:
                     message_id=message.id,
                     payload={"thread_id": message.thread_id},
                 )
+                journal.created(DELIVERY, message.id)
                 if report is not None:
-                    await bounces.settle(tx, journal, account, report)
+                    submission_id = await bounces.settle(tx, journal, account, report)
+                    if submission_id is not None:
+                        kind = "dsn" if isinstance(report.content, Dsn) else "complaint"
+                        await submissions.add_report(tx, submission_id, message.id, kind)
+                        journal.updated(SUBMISSION, submission_id)
+                await vacation.consider(tx, account, message, parsed, row.mail_from, at)
         except NotFound as error:
             raise RuntimeError("the account changed while its mail was filed") from error
 

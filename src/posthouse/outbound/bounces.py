@@ -74,11 +74,11 @@ async def is_about_ours(tx: Tx, account: Account, report: Report) -> bool:
     return await _submission(tx, account, report) is not None
 
 
-async def settle(tx: Tx, journal: Journal, account: Account, report: Report) -> None:
-    """Apply a report that came to this account, in the unit that files it."""
+async def settle(tx: Tx, journal: Journal, account: Account, report: Report) -> str | None:
+    """Apply a report that came to this account, in the unit that files it; the submission it speaks of."""
     submission = await _submission(tx, account, report)
     if submission is None:
-        return
+        return None
     deliveries = {
         normalize(delivery.recipient): delivery for delivery in await submissions.deliveries(tx, submission.id)
     }
@@ -86,6 +86,7 @@ async def settle(tx: Tx, journal: Journal, account: Account, report: Report) -> 
         await _complaint(tx, journal, account, submission, report.content, deliveries)
     else:
         await _bounce(tx, journal, account, submission, report.content, deliveries)
+    return submission.id
 
 
 async def _submission(tx: Tx, account: Account, report: Report) -> StoredSubmission | None:

@@ -88,6 +88,8 @@ class Composition:
         answered_message_id: the message this answers; it is marked as answered.
         forwarded_message_id: the message this forwards; it is marked as forwarded.
         draft: the draft this is the sending of, and the message that held its text; both go in the same unit.
+        is_automatic: written by a program in answer to mail: it has a null reverse-path, and nobody is told when
+            it does not arrive (RFC 3834 §3.3).
         outgoing: everything that becomes the message; its From, Message-ID and date are set here.
     """
 
@@ -98,6 +100,7 @@ class Composition:
     answered_message_id: str | None = None
     forwarded_message_id: str | None = None
     draft: tuple[str, str] | None = None
+    is_automatic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,8 +292,10 @@ class Submitter:
         return _Ready(
             raw=raw,
             parsed=parse(raw),
-            mail_from=account.main_address,
-            recipients=tuple((email, RecipientOptions()) for email in envelope.values()),
+            mail_from="" if mail.is_automatic else account.main_address,
+            recipients=tuple(
+                (email, RecipientOptions("NEVER" if mail.is_automatic else "")) for email in envelope.values()
+            ),
             bcc=outgoing.bcc,
             labels=tuple(filing.check_keywords(mail.labels, "labels")),
             thread_id=mail.thread_id,
@@ -361,7 +366,7 @@ class Submitter:
                 thread_id=message.thread_id,
                 blob_hash=blob.hash,
                 header_message_id=ready.parsed.message_id or "",
-                mail_from=return_path(ready.mail_from, submission_id),
+                mail_from=return_path(ready.mail_from, submission_id) if ready.mail_from else "",
                 envelope_id=ready.envelope_id,
                 dsn_return=ready.dsn_return,
                 state="held" if held else "queued",

@@ -25,7 +25,8 @@ class Tx(Protocol):
 
     Attributes:
         engine: for `store/search.py` and `store/vectors.py`, the only modules with a query per engine.
-        lock: the row-lock clause a claim ends its inner SELECT with.
+        lock: the row-lock clause a claim ends its inner SELECT with. That SELECT is a materialised CTE: a plain
+            subquery may be run once for each row of the outer one, and then takes more rows than its limit.
     """
 
     engine: Engine

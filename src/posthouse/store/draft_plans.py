@@ -43,9 +43,10 @@ async def delete(tx: Tx, draft_id: str) -> None:
 async def claim(tx: Tx, now: int, lease_until: int, limit: int) -> list[DraftPlan]:
     """Take up to `limit` plans that are due; nobody else gets them before `lease_until`."""
     rows = await tx.all(
-        f"""UPDATE draft_plan SET due_at = :lease_until, leased = TRUE, attempts = attempts + 1 WHERE id IN (
+        f"""WITH due AS MATERIALIZED (
               SELECT id FROM draft_plan WHERE due_at <= :now ORDER BY due_at, id LIMIT :limit {tx.lock})
-            RETURNING *""",
+            UPDATE draft_plan SET due_at = :lease_until, leased = TRUE, attempts = attempts + 1
+            WHERE id IN (SELECT id FROM due) RETURNING *""",
         now=now, lease_until=lease_until, limit=limit,
     )  # fmt: skip
     return [load(DraftPlan, row, flags=("leased",)) for row in rows]

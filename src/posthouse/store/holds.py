@@ -69,3 +69,12 @@ async def decide(tx: Tx, hold_id: str, state: str, decided_by: str, reason: str 
             id=hold_id, state=state, decided_by=decided_by, reason=reason, at=at,
         )
     )  # fmt: skip
+
+
+async def withdraw(tx: Tx, submission_id: str, at: int) -> None:
+    """The sender took the submission back: there is nothing left to decide."""
+    await tx.run(
+        """UPDATE hold SET state = 'withdrawn', decided_by = 'sender', decided_at = :at
+           WHERE submission_id = :submission_id AND state = 'pending'""",
+        submission_id=submission_id, at=at,
+    )  # fmt: skip

@@ -55,10 +55,11 @@ async def claim(tx: Tx, kind: str, now: int, lease_until: int, limit: int) -> li
     A claimed job gives up its dedup key, so that work asked for while it runs is done once more after it.
     """
     rows = await tx.all(
-        f"""UPDATE job SET due_at = :lease_until, leased = TRUE, attempts = attempts + 1, dedup_key = NULL WHERE id IN (
+        f"""WITH due AS MATERIALIZED (
               SELECT id FROM job WHERE kind = :kind AND state = 'ready' AND due_at <= :now
               ORDER BY due_at, id LIMIT :limit {tx.lock})
-            RETURNING *""",
+            UPDATE job SET due_at = :lease_until, leased = TRUE, attempts = attempts + 1, dedup_key = NULL
+            WHERE id IN (SELECT id FROM due) RETURNING *""",
         kind=kind, now=now, lease_until=lease_until, limit=limit,
     )  # fmt: skip
     return [load(Job, row, json=("payload",), flags=("leased",)) for row in rows]

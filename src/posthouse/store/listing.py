@@ -20,6 +20,7 @@ class MessageFilter:
     Attributes:
         keywords: it has all of these; `without_keywords`: none of these.
         roles: it lies in a mailbox of each of these roles; `without_roles`: in none of these.
+        without_role_unless: (role, keyword): it lies in no mailbox of the role, unless it has the keyword.
         directions: `in`, `out`, `draft`.
         delivery_states: it is in one of these.
         after, before: `after` ≤ received_at < `before`.
@@ -31,6 +32,7 @@ class MessageFilter:
     without_keywords: Sequence[str] = ()
     roles: Sequence[str] = ()
     without_roles: Sequence[str] = ()
+    without_role_unless: tuple[str, str] | None = None
     directions: Sequence[str] = ()
     delivery_states: Sequence[str] = ()
     after: int | None = None
@@ -88,6 +90,12 @@ def _conditions(where: _Where, filter_: MessageFilter) -> None:
     if filter_.without_roles:
         marks = ", ".join(where.value(role) for role in filter_.without_roles)
         where.add("NOT " + _IN_ROLE.format(test=f"IN ({marks})"))
+    if filter_.without_role_unless is not None:
+        role, keyword = filter_.without_role_unless
+        where.add(
+            f"(NOT {_IN_ROLE.format(test='= ' + where.value(role))} OR EXISTS (SELECT 1 FROM message_keyword k "
+            f"WHERE k.message_id = message.id AND k.keyword = {where.value(keyword)}))"
+        )
     if filter_.directions:
         marks = ", ".join(where.value(direction) for direction in filter_.directions)
         where.add(f"message.direction IN ({marks})")

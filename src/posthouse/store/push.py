@@ -101,10 +101,11 @@ _WAITING = """push_subscription.expires_at > :now AND (push_subscription.verify_
 async def claim(tx: Tx, now: int, lease_until: int, limit: int) -> list[PushSubscription]:
     """Take up to `limit` subscriptions that have something to be told and are due."""
     rows = await tx.all(
-        f"""UPDATE push_subscription SET due_at = :lease_until, leased = TRUE WHERE id IN (
+        f"""WITH due AS MATERIALIZED (
               SELECT id FROM push_subscription WHERE due_at <= :now AND {_WAITING}
               ORDER BY due_at, id LIMIT :limit {tx.lock})
-            RETURNING *""",
+            UPDATE push_subscription SET due_at = :lease_until, leased = TRUE
+            WHERE id IN (SELECT id FROM due) RETURNING *""",
         now=now, lease_until=lease_until, limit=limit,
     )  # fmt: skip
     return [_subscription(row) for row in rows]

@@ -49,9 +49,10 @@ async def add(tx: Tx, rows: Sequence[Spooled]) -> None:
 async def claim(tx: Tx, now: int, lease_until: int, limit: int) -> list[Spooled]:
     """Take up to `limit` rows that are due; nobody else gets them before `lease_until`."""
     rows = await tx.all(
-        f"""UPDATE spool SET due_at = :lease_until, leased = TRUE, attempts = attempts + 1 WHERE id IN (
+        f"""WITH due AS MATERIALIZED (
               SELECT id FROM spool WHERE due_at <= :now ORDER BY due_at, id LIMIT :limit {tx.lock})
-            RETURNING *""",
+            UPDATE spool SET due_at = :lease_until, leased = TRUE, attempts = attempts + 1
+            WHERE id IN (SELECT id FROM due) RETURNING *""",
         now=now, lease_until=lease_until, limit=limit,
     )  # fmt: skip
     found = [load(Spooled, row, json=("recipients", "handed_in"), flags=("leased",)) for row in rows]

@@ -145,9 +145,10 @@ async def add_deliveries(tx: Tx, deliveries: Sequence[Delivery]) -> None:
 async def claim(tx: Tx, now: int, lease_until: int, limit: int) -> list[Delivery]:
     """Take up to `limit` deliveries that are due; nobody else gets them before `lease_until`."""
     rows = await tx.all(
-        f"""UPDATE delivery SET due_at = :lease_until, leased = TRUE, attempts = attempts + 1 WHERE id IN (
+        f"""WITH due AS MATERIALIZED (
               SELECT id FROM delivery WHERE due_at <= :now ORDER BY due_at, id LIMIT :limit {tx.lock})
-            RETURNING *""",
+            UPDATE delivery SET due_at = :lease_until, leased = TRUE, attempts = attempts + 1
+            WHERE id IN (SELECT id FROM due) RETURNING *""",
         now=now, lease_until=lease_until, limit=limit,
     )  # fmt: skip
     return [load(Delivery, row, flags=("delay_noticed", "leased")) for row in rows]

@@ -197,9 +197,10 @@ async def add_deliveries(tx: Tx, deliveries: Sequence[WebhookDelivery]) -> None:
 async def claim(tx: Tx, now: int, lease_until: int, limit: int) -> list[WebhookDelivery]:
     """Take up to `limit` deliveries that are due; nobody else gets them before `lease_until`."""
     rows = await tx.all(
-        f"""UPDATE webhook_delivery SET due_at = :lease_until, leased = TRUE, attempts = attempts + 1 WHERE id IN (
+        f"""WITH due AS MATERIALIZED (
               SELECT id FROM webhook_delivery WHERE due_at <= :now ORDER BY due_at, id LIMIT :limit {tx.lock})
-            RETURNING *""",
+            UPDATE webhook_delivery SET due_at = :lease_until, leased = TRUE, attempts = attempts + 1
+            WHERE id IN (SELECT id FROM due) RETURNING *""",
         now=now, lease_until=lease_until, limit=limit,
     )  # fmt: skip
     return [load(WebhookDelivery, row, flags=("leased",)) for row in rows]

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import smtplib
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
+import aiohttp
 import pytest
 
 from flows.engines import empty_database
-from flows.server import Agent, Api, Server
+from flows.houses import Indoors, indoors
+from flows.server import Agent, Api, Server, mail
+from posthouse import admin
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgres"])
@@ -60,3 +67,54 @@ async def owner(server: Server) -> AsyncIterator[Api]:
     made = await server.command("key_create", surface="agentmail")
     async with server.api(made["key"]) as api:
         yield api
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A house in the test's process with a clock moved by hand, and the API with a key for all of it."""
+
+    inside: Indoors
+    api: Api
+
+    def api_with(self, key: str) -> AbstractAsyncContextManager[Api]:
+        """The API with another key."""
+        return _api(self.inside, key)
+
+    async def inbox(self, **fields: Any) -> str:
+        """A fresh inbox; its id."""
+        made = await self.api.post("/v0/inboxes", fields)
+        return str(made["inbox_id"])
+
+    async def key(self, below: str = "", **body: Any) -> str:
+        """A fresh key for the organisation or what the path names."""
+        return str((await self.api.post(f"/v0{below}/api-keys", body))["api_key"])
+
+    async def mail(self, to: str, sender: str = "ann@elsewhere.example", **headers: str) -> None:
+        """A stranger's mail, filed; header names with `_` for `-`, `text` is the body."""
+        text = headers.pop("text", "Hi.\n")
+        subject = headers.pop("subject", "Hello")
+        message = mail(sender, [to], subject, text, **headers)
+
+        def send() -> None:
+            with smtplib.SMTP("127.0.0.1", self.inside.house.ports["smtp"], timeout=30) as client:
+                client.sendmail(sender, [to], message.as_bytes())
+
+        await asyncio.to_thread(send)
+        await self.inside.settle()
+
+
+@asynccontextmanager
+async def _api(inside: Indoors, key: str) -> AsyncIterator[Api]:
+    base = f"http://127.0.0.1:{inside.house.ports['http']}"
+    async with aiohttp.ClientSession(base, headers={"Authorization": f"Bearer {key}"}) as session:
+        yield Api(session)
+
+
+@pytest.fixture
+async def whole(engine: str, request: pytest.FixtureRequest) -> AsyncIterator[Whole]:
+    """A house of the test's own."""
+    with empty_database(engine, request) as url:
+        async with indoors(url, signup="open") as inside:
+            made = await admin.key_create(inside.house, surface="agentmail")
+            async with _api(inside, made["key"]) as api:
+                yield Whole(inside, api)

@@ -77,7 +77,9 @@ async def test_lists_of_values_come_repeated_joined_or_as_json(caller: Any) -> N
     assert page["messages"] == []
 
 
-@pytest.mark.parametrize("written", ["2020-01-01T00:00:00Z", "2020-01-01T00:00:00.000+00:00", "2020-01-01T00:00:00 00:00"])
+@pytest.mark.parametrize(
+    "written", ["2020-01-01T00:00:00Z", "2020-01-01T00:00:00.000+00:00", "2020-01-01T00:00:00 00:00"]
+)
 async def test_a_date_is_read_with_its_plus_or_without(caller: Any, written: str) -> None:
     from yarl import URL
 
@@ -85,7 +87,9 @@ async def test_a_date_is_read_with_its_plus_or_without(caller: Any, written: str
     for name, count in (("after", 1), ("before", 0)):
         # As it is, a plus arrives as a blank; percent-encoded it stays one.
         for value in (written, written.replace("+", "%2B"), written.replace(" ", "+")):
-            url = URL(f"{caller.agent.server.url}{caller.inbox}/messages?{name}={value.replace(' ', '%20')}", encoded=True)
+            url = URL(
+                f"{caller.agent.server.url}{caller.inbox}/messages?{name}={value.replace(' ', '%20')}", encoded=True
+            )
             status, page = await caller.api.call("GET", url)
             assert (status, page.get("count")) == (200, count), (name, value, page)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from typing import Any
 
 import pytest
@@ -79,7 +80,9 @@ FILE = {"filename": "a.txt", "content": base64.b64encode(b"x").decode()}
         ({"to": [f"r{n}@far.example" for n in range(51)]}, "to"),
     ],
 )
-async def test_a_send_with_a_wrong_field_is_refused_by_its_name(caller: Any, change: dict[str, Any], field: str) -> None:
+async def test_a_send_with_a_wrong_field_is_refused_by_its_name(
+    caller: Any, change: dict[str, Any], field: str
+) -> None:
     check(await caller.api.call("POST", f"{caller.inbox}/messages", SEND | change), "validation_error", field)
     assert (await caller.api.get(f"{caller.inbox}/messages"))["messages"] == []
 
@@ -100,17 +103,20 @@ async def test_a_send_without_recipients_is_unprocessable(caller: Any) -> None:
 async def test_fifty_recipients_in_all_are_taken_and_not_one_more(caller: Any) -> None:
     many = [f"r{n}@far.example" for n in range(50)]
     body = {"to": many[:20], "cc": many[20:40], "bcc": many[40:], "text": "Hi."}
-    check(await caller.api.call("POST", f"{caller.inbox}/messages", body | {"bcc": [*many[40:], "x@y.example"]}), "validation_error")
+    check(
+        await caller.api.call("POST", f"{caller.inbox}/messages", body | {"bcc": [*many[40:], "x@y.example"]}),
+        "validation_error",
+    )
     assert (await caller.api.call("POST", f"{caller.inbox}/messages", body))[0] == 200
 
 
 async def test_a_message_over_the_limit_is_refused_before_and_after_it_is_read(caller: Any) -> None:
-    check(await caller.api.call("POST", f"{caller.inbox}/messages", SEND | {"text": "x" * 1_100_000}), "validation_error")
-    huge = b'{"text": "' + b"x" * 4_000_000 + b'"}'
-    answer = await caller.api.call(
-        "POST", f"{caller.inbox}/messages", data=io.BytesIO(huge), headers={"Content-Type": "application/json"}
-    )
-    check(answer, "validation_error")
+    for size in (1_100_000, 4_000_000):
+        body = io.BytesIO(json.dumps(SEND | {"text": "x" * size}).encode())
+        answer = await caller.api.call(
+            "POST", f"{caller.inbox}/messages", data=body, headers={"Content-Type": "application/json"}
+        )
+        check(answer, "validation_error")
 
 
 @pytest.mark.parametrize(
@@ -273,7 +279,10 @@ async def test_mail_with_a_label_the_key_may_not_see_is_not_there(server: Server
     got = await full.received(subject)
     await full.call("PATCH", f"messages/{got['message_id']}", {"add_labels": ["spam"]})
     made = await server.command(
-        "key_create", surface="agentmail", inbox=full.address, scopes=["message_read", "message_update", "webhook_create"]
+        "key_create",
+        surface="agentmail",
+        inbox=full.address,
+        scopes=["message_read", "message_update", "webhook_create"],
     )
     async with server.api(made["key"]) as api:
         path = f"/v0/inboxes/{full.address}"

@@ -150,7 +150,9 @@ async def _first(caller: Any) -> dict[str, Any]:
 
 
 async def test_threads_are_listed_and_read_oldest_first(caller: Any) -> None:
-    sent = await caller.api.post(f"{caller.inbox}/messages/send", {"to": "b@far.example", "text": "One", "subject": "S"})
+    sent = await caller.api.post(
+        f"{caller.inbox}/messages/send", {"to": "b@far.example", "text": "One", "subject": "S"}
+    )
     await caller.api.post(f"{caller.inbox}/messages/{sent['message_id']}/reply", {"to": "b@far.example", "text": "Two"})
     page = await caller.api.get(f"{caller.inbox}/threads", limit="10")
     check_list(page, "threads", THREAD)
@@ -179,7 +181,9 @@ async def test_webhooks_are_made_listed_changed_and_deleted(owner: Api, server: 
     assert await owner.get(path) == made
     check_list(await owner.get("/v0/webhooks"), "webhooks", WEBHOOK)
     other = await server.agent()
-    _, changed = await owner.call("PATCH", path, {"add_inbox_ids": [other.address], "remove_inbox_ids": [inbox.address]})
+    _, changed = await owner.call(
+        "PATCH", path, {"add_inbox_ids": [other.address], "remove_inbox_ids": [inbox.address]}
+    )
     assert changed["inbox_ids"] == [other.address]
     _, changed = await owner.call("PUT", path, {"url": "https://new.example/hook", "inbox_ids": []})
     assert changed["url"] == "https://new.example/hook"

@@ -1,3 +1,4 @@
+# ruff: noqa: PT017 - a script for the environment of a client, which has no pytest
 """Every call of this part with AgentMail's Python client 0.2 or 2.0, out of its own environment."""
 
 import base64

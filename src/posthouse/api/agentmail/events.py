@@ -56,9 +56,8 @@ async def body_of(tx: Tx, event: Event) -> dict[str, Any] | None:
             return None
         known = await messages.ids_by_header(tx, account.id, message_shapes.named_ids([placed.message]))
         message = msgspec.to_builtins(message_shapes.message_of(placed, body, account.main_address, known))
-        # An older documented payload has these two.
-        message["from_"] = [message["from"]]
-        message["organization_id"] = event.organization_id
+        # An older documented payload has these two. They come first: clients that rename `from` keep the later.
+        message = {"from_": [message["from"]], "organization_id": event.organization_id} | message
         told["message"] = message
         told["thread"] = msgspec.to_builtins(
             thread_shapes.item_of(thread, account.main_address, thread_shapes.shown(thread, ()))

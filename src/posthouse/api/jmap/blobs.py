@@ -37,9 +37,9 @@ def whole(hash_: str) -> str:
     return "B" + hash_
 
 
-def of_part(hash_: str, part: Part) -> str:
-    """The id of a part's decoded content."""
-    return f"P{hash_}-{part.start}-{part.end}-{_LETTERS.get(part.encoding, 'n')}"
+def of_part(hash_: str, part: Part, offset: int = 0) -> str:
+    """The id of a part's decoded content; `offset` is where its message begins in the blob."""
+    return f"P{hash_}-{offset + part.start}-{offset + part.end}-{_LETTERS.get(part.encoding, 'n')}"
 
 
 def read_id(blob_id: str) -> Span | None:

@@ -122,4 +122,6 @@ def e1(error: PosthouseError, docs_url: str = "/docs/errors") -> tuple[int, byte
         f"Wait {error.retry_after_s} seconds." if error.retry_after_s else "See docs_url."
     )
     body = {"error": {"message": error.message, "hint": hint, "docs_url": docs_url}}
-    return row_of(error).status, msgspec.json.encode(body)
+    # The path is there, and not for this method.
+    status = 405 if error.reason == "method" else row_of(error).status
+    return status, msgspec.json.encode(body)

@@ -95,7 +95,7 @@ async def list_inboxes(
     )
 
 
-@get("/v0/inboxes/search", operation_id="inboxes_search")
+@get(scope.paths("/inboxes/search", inbox=False), operation_id=scope.operation("inboxes_search"))
 async def search_inboxes(
     services: Services,
     principal: Principal,
@@ -107,7 +107,7 @@ async def search_inboxes(
     """Inboxes whose address or name has a text in it, newest first."""
     need(principal, "inbox_read")
     size, text = limit_of(limit), query_of(q).strip()
-    filters = {"of": "inbox search", "q": q}
+    filters = {"of": "inbox search", "in": where.pod_id, "q": q}
     after = read_page_token(page_token_, filters)
 
     async def unit(tx: Tx) -> list[Account]:

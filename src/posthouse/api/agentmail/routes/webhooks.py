@@ -19,6 +19,7 @@ from posthouse.api.kit import Position, Services, page_token, read_page_token
 from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound
 from posthouse.kit.ids import new_id
 from posthouse.kit.principal import Principal
+from posthouse.net.dialer import DialRefused
 from posthouse.store import accounts, webhooks
 from posthouse.store.database import Tx
 from posthouse.store.webhooks import WebhookEndpoint
@@ -34,7 +35,7 @@ async def create_webhook(
     """Have events posted to a URL, signed with the secret in the answer."""
     need(principal, "webhook_create")
     check_client_id(data.client_id)
-    services.dialer.check_url(shapes.check_url_length(data.url))
+    _check_url(services, data.url)
     types = _allowed_types(principal, shapes.check_event_types(data.event_types))
     headers = shapes.check_headers(data.headers)
     inbox_ids = shapes.check_filter(data.inbox_ids, "inbox_ids")
@@ -186,7 +187,7 @@ async def _update(
 ) -> shapes.Webhook:
     need(principal, "webhook_update")
     if data.url is not None:
-        services.dialer.check_url(shapes.check_url_length(data.url))
+        _check_url(services, data.url)
     types = _allowed_types(principal, shapes.check_event_types(data.event_types)) if data.event_types else None
     at = services.clock()
 
@@ -218,6 +219,13 @@ async def _update(
         return await shown(tx, changed)
 
     return await services.db.write(unit)
+
+
+def _check_url(services: Services, url: str) -> None:
+    try:
+        services.dialer.check_url(shapes.check_url_length(url))
+    except DialRefused as error:
+        raise Invalid(error.message, field="url") from error
 
 
 def _allowed_types(principal: Principal, types: list[str]) -> list[str]:

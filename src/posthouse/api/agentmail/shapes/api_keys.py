@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from posthouse.api.agentmail.shapes.common import KEY_PREFIX, time
@@ -14,6 +16,7 @@ _MAX_NAME = 256
 class ApiKey(msgspec.Struct, omit_defaults=True, kw_only=True):
     """A key, without what it opens with. Without `permissions` it may do everything in its scope."""
 
+    type: Literal["bearer"]
     api_key_id: str
     prefix: str
     name: str
@@ -58,6 +61,7 @@ class UpdateApiKey(msgspec.Struct):
 def key_of(key: StoredKey, inbox_id: str | None) -> ApiKey:
     """A key as AgentMail shows it."""
     return ApiKey(
+        type="bearer",
         api_key_id=KEY_PREFIX + key.id,
         prefix=key.prefix,
         name=key.name,

@@ -119,6 +119,10 @@ def filter_of(
     without.extend(keyword for keyword in (BLOCKED, UNAUTHENTICATED) if _FROM_KEYWORD[keyword] not in shown)
     if "blocked" in labels and JUNK in without_roles:
         without_roles.remove(JUNK)  # blocked mail lies there
+    unless = None
+    if "blocked" in shown and JUNK in without_roles:
+        without_roles.remove(JUNK)
+        unless = (JUNK, BLOCKED)
     states: list[str] = []
     for label in labels:
         if label == "read":
@@ -151,6 +155,7 @@ def filter_of(
         without_keywords=[keyword for keyword in without if keyword not in keywords],
         roles=roles,
         without_roles=without_roles,
+        without_role_unless=unless,
         directions=sorted(directions) if directions != {"in", "out"} else (),
         delivery_states=tuple(state for state, label in _DELIVERY.items() if label in states),
         after=after,

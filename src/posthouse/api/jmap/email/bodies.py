@@ -57,12 +57,19 @@ def read_wanted(call: Call) -> Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A message's headers and parts. `raw` is there when values are asked for."""
+    """A message's headers and parts.
+
+    Attributes:
+        raw: there when values are asked for.
+        offset: where the message begins in its blob; None when it lies there encoded, and its parts have no
+            place of their own.
+    """
 
     blob_hash: str
     headers: Headers
     root: Part
     raw: bytes | None = None
+    offset: int | None = 0
 
 
 def of_stored(blob_hash: str, body: MessageBody, raw: bytes | None) -> Content:
@@ -71,9 +78,9 @@ def of_stored(blob_hash: str, body: MessageBody, raw: bytes | None) -> Content:
     return Content(blob_hash, headers, replace(msgspec.convert(body.structure, Part), headers=headers), raw)
 
 
-def of_parsed(blob_hash: str, parsed: ParsedMessage, raw: bytes) -> Content:
+def of_parsed(blob_hash: str, parsed: ParsedMessage, raw: bytes, offset: int | None) -> Content:
     """The content of a message just read."""
-    return Content(blob_hash, parsed.headers, replace(parsed.structure, headers=parsed.headers), raw)
+    return Content(blob_hash, parsed.headers, replace(parsed.structure, headers=parsed.headers), raw, offset)
 
 
 def shape(content: Content, names: Sequence[str], wanted: Wanted) -> Json:
@@ -103,7 +110,8 @@ def _part(content: Content, part: Part, wanted: Wanted, *, deep: bool = False) -
             case "partId":
                 value = part.part_id if leaf else None
             case "blobId":
-                value = blobs.of_part(content.blob_hash, part) if leaf else None
+                here = leaf and content.offset is not None
+                value = blobs.of_part(content.blob_hash, part, content.offset or 0) if here else None
             case "size":
                 value = part.size_bytes
             case "headers":

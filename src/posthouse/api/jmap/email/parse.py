@@ -11,7 +11,6 @@ from posthouse.api.jmap.email.importing import is_message
 from posthouse.api.jmap.email.set import KIND
 from posthouse.api.jmap.errors import MethodError
 from posthouse.api.jmap.methods import check_properties
-from posthouse.store.blobs import digest
 from posthouse.wire.message import parse
 
 _DEFAULTS = [
@@ -61,9 +60,9 @@ def _shape(blob_id: str, raw: bytes, names: list[str], wanted: bodies.Wanted) ->
     if not is_message(message):
         return None
     span = blobs.read_id(blob_id)
-    # A part inside a part has no place of its own in the outer blob: its parts are named by its own bytes.
-    hash_ = span.hash if span is not None and span.end is None else digest(raw)
-    content = bodies.of_parsed(hash_, message, raw)
+    assert span is not None  # it has been loaded by it
+    offset = span.start if span.encoding == "binary" else None
+    content = bodies.of_parsed(span.hash, message, raw, offset)
     out: Json = with_headers(content, names) | bodies.shape(content, names, wanted)
     for name in names:
         if name == "blobId":

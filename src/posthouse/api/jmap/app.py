@@ -1,0 +1,329 @@
+"""JMAP's ASGI application: which path is answered by what. Each answer goes out whole, head and body together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import aclosing
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote
+
+import msgspec
+
+from posthouse.accounts.challenges import Challenges
+from posthouse.accounts.tokens import Tokens
+from posthouse.api.jmap import auth, blob, blobs, calls, errors, request, session, signup, streams, websocket
+from posthouse.api.jmap.calls import Caller, Json
+from posthouse.api.jmap.errors import RequestError
+from posthouse.api.jmap.registry import CAPABILITIES, METHODS
+from posthouse.api.kit import Services
+from posthouse.kit import log
+from posthouse.kit.errors import Malformed, NotFound, PosthouseError, TooLarge, TooMany
+
+_log = log.get("jmap")
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_JSON = "application/json"
+_REQUESTS_A_MINUTE = 3_000
+_SAFE = (
+    (b"x-content-type-options", b"nosniff"),
+    # Should a browser show it all the same: no scripts, no frames, no forms, no origin.
+    (b"content-security-policy", b"sandbox; default-src 'none'"),
+)
+
+
+class JmapApp:
+    """Answers `/.well-known/jmap`, `/jmap/**`, `/api/v1/*` and the key set."""
+
+    def __init__(self, services: Services, tokens: Tokens, challenges: Challenges) -> None:
+        self._services = services
+        self._tokens = tokens
+        self._challenges = challenges
+        self._streams = streams.Streams()
+        self._busy: dict[tuple[str, str], int] = {}
+        self._sessions: dict[tuple[str, str, str], Json] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection."""
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+            return
+        try:
+            await self._http(scope, receive, send)
+        except RequestError as error:
+            body = msgspec.json.encode(error.body)
+            await _answer(send, error.status, body, "application/problem+json")
+        except PosthouseError as error:
+            status, body = errors.e1(error)
+            extra = [(b"www-authenticate", b'Bearer realm="jmap"')] if status == 401 else []
+            if error.retry_after_s:
+                extra.append((b"retry-after", str(error.retry_after_s).encode()))
+            await _answer(send, status, body, _JSON, extra)
+        except _Gone:
+            return
+        except Exception:  # the connection is told, the log has the rest
+            _log.error("a request failed", path=scope["path"], exc_info=True)
+            body = msgspec.json.encode({"error": {"message": "something went wrong here", "hint": "Try again.",
+                                                  "docs_url": "/docs/errors"}})  # fmt: skip
+            await _answer(send, 500, body, _JSON)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method, path = scope["method"], scope["path"].rstrip("/") or "/"
+        steps = path.split("/")[1:]
+        if steps[:2] == ["api", "v1"]:
+            await self._sign(scope, receive, send, method, steps[2:])
+            return
+        if path == "/.well-known/jwks.json":
+            _only(method, "GET")
+            await _answer(send, 200, msgspec.json.encode(self._tokens.jwks()), _JSON)
+            return
+        if path == "/.well-known/jmap":
+            _only(method, "GET")
+            caller = await self._caller(scope)
+            await _answer(
+                send,
+                200,
+                msgspec.json.encode(self._session(caller)),
+                _JSON,
+                [(b"cache-control", b"no-cache, no-store, must-revalidate")],
+            )
+            return
+        if steps[0] != "jmap":
+            raise NotFound("there is nothing at this path")
+        match steps[1:]:
+            case []:
+                _only(method, "POST")
+                await self._api(scope, receive, send)
+            case ["upload", account]:
+                _only(method, "POST")
+                await self._upload(scope, receive, send, account)
+            case ["download", account, blob_id, *name] if name:
+                _only(method, "GET")
+                await self._download(scope, send, account, blob_id, unquote("/".join(name)))
+            case ["eventsource"]:
+                _only(method, "GET")
+                await self._events(scope, receive, send)
+            case _:
+                raise NotFound("there is nothing at this path")
+
+    # -- who asks
+
+    async def _caller(self, scope: Scope) -> Caller:
+        caller = await auth.caller_of(self._services, self._tokens, scope)
+        allowance = self._services.limiter.take(f"jmap:{caller.account_id}", _REQUESTS_A_MINUTE, 60)
+        if allowance.exceeded:
+            wait = max(1, allowance.reset_at_s - self._services.clock() // 1000)
+            raise TooMany("too many requests for this inbox", retry_after_s=wait)
+        return caller
+
+    def _session(self, caller: Caller) -> Json:
+        key = (caller.account_id, caller.address, caller.base_url)
+        known = self._sessions.get(key)
+        if known is None:
+            if len(self._sessions) >= 1_000:
+                self._sessions.clear()
+            known = self._sessions[key] = session.build(caller)
+        return known
+
+    def _enter(self, caller: Caller, what: str, most: int) -> tuple[str, str]:
+        """Count a request under way (RFC 8620 §2, `maxConcurrentRequests`, `maxConcurrentUpload`)."""
+        key = (caller.account_id, what)
+        if self._services.limiter.enabled and self._busy.get(key, 0) >= most:
+            raise RequestError("limit", "too many requests at once", status=429, limit=what)
+        self._busy[key] = self._busy.get(key, 0) + 1
+        return key
+
+    def _leave(self, key: tuple[str, str]) -> None:
+        self._busy[key] -= 1
+        if not self._busy[key]:
+            del self._busy[key]
+
+    # -- signing up and in
+
+    async def _sign(self, scope: Scope, receive: Receive, send: Send, method: str, steps: list[str]) -> None:
+        services = self._services
+        match steps:
+            case ["challenge"]:
+                _only(method, "POST")
+                await _body(scope, receive, 65_536)
+                reply = await signup.challenge(services, self._challenges, scope)
+            case ["session"]:
+                _only(method, "POST")
+                body = await _body(scope, receive, 65_536)
+                reply = await signup.session(services, self._challenges, self._tokens, scope, body)
+            case ["capability"]:
+                _only(method, "POST")
+                await _body(scope, receive, 65_536)
+                reply = await signup.capability(services, self._tokens, scope)
+            case _:
+                raise NotFound("there is nothing at this path")
+        extra = [(b"authorization", f"Bearer {reply.token}".encode()), (b"cache-control", b"no-store")]
+        await _answer(send, 200, msgspec.json.encode(reply.body), _JSON, extra)
+
+    # -- JMAP
+
+    async def _api(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller = await self._caller(scope)
+        key = self._enter(caller, "maxConcurrentRequests", calls.MAX_CONCURRENT_REQUESTS)
+        try:
+            content_type = _header(scope, b"content-type").partition(";")[0].strip().lower()
+            if content_type != _JSON:
+                raise RequestError("notJSON", "the request is application/json")
+            try:
+                body = await _body(scope, receive, calls.MAX_SIZE_REQUEST)
+            except TooLarge as error:
+                raise RequestError("limit", error.message, limit="maxSizeRequest") from error
+            answer = await self.respond(caller, request.decode(body))
+        finally:
+            self._leave(key)
+        await _answer(send, 200, msgspec.json.encode(answer), _JSON, [(b"cache-control", b"no-store")])
+
+    async def respond(self, caller: Caller, asked: Json) -> Json:
+        """The Response to a Request, wherever it came by."""
+        state = self._session(caller)["state"]
+        return await request.answer(self._services, caller, asked, METHODS, CAPABILITIES, state)
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send, account: str) -> None:
+        caller = await self._caller(scope)
+        account_id = _account(caller, account)
+        key = self._enter(caller, "maxConcurrentUpload", calls.MAX_CONCURRENT_UPLOAD)
+        try:
+            try:
+                data = await _body(scope, receive, calls.MAX_SIZE_UPLOAD)
+            except TooLarge as error:
+                raise RequestError("limit", error.message, status=413, limit="maxSizeUpload") from error
+            content_type = _header(scope, b"content-type") or "application/octet-stream"
+            made = await blob.store(self._services, account_id, data, content_type)
+        finally:
+            self._leave(key)
+        body = {"accountId": account_id, "blobId": made["id"], "type": made["type"], "size": made["size"]}
+        await _answer(send, 201, msgspec.json.encode(body), _JSON)
+
+    async def _download(self, scope: Scope, send: Send, account: str, blob_id: str, name: str) -> None:
+        caller = await self._caller(scope)
+        account_id = _account(caller, account)
+        found = await blobs.load_many(self._services.db, self._services.blobs, account_id, [blob_id])
+        if blob_id not in found:
+            raise NotFound("there is no such blob")
+        content_type = _query(scope).get("accept") or _query(scope).get("type") or "application/octet-stream"
+        if not content_type.isascii() or not content_type.isprintable() or len(content_type) > 255:
+            raise Malformed("accept is a media type")
+        shown = "".join(c if 32 <= ord(c) < 127 and c not in '"\\' else "_" for c in name)
+        disposition = f"attachment; filename=\"{shown}\"; filename*=UTF-8''{quote(name, safe='')}"  # RFC 6266 §4.3
+        extra = [
+            (b"content-disposition", disposition.encode("latin-1")),
+            # RFC 8620 §6.2: a blob never changes.
+            (b"cache-control", b"private, immutable, max-age=31536000"),
+            *_SAFE,
+        ]
+        await _answer(send, 200, found[blob_id], content_type, extra)
+
+    async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller = await self._caller(scope)
+        asked = streams.Asked(_query(scope), _header(scope, b"last-event-id") or None)
+        leave = self._streams.enter(caller.account_id)
+        gone = asyncio.create_task(_until_gone(receive))
+        try:
+            headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            async with aclosing(streams.events(self._services, caller, asked)) as pieces:
+                while True:
+                    following = asyncio.ensure_future(anext(pieces, None))
+                    await asyncio.wait({following, gone}, return_when=asyncio.FIRST_COMPLETED)
+                    if gone.done():
+                        following.cancel()
+                        await asyncio.gather(following, return_exceptions=True)
+                        return
+                    piece = following.result()
+                    if piece is None:
+                        break
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
+            leave()
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].rstrip("/") != "/jmap/ws":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        try:
+            caller = await self._caller(scope)
+            leave = self._streams.enter(caller.account_id)
+        except PosthouseError as error:
+            status, body = errors.e1(error)
+            await websocket.refuse(scope, send, status, body)
+            return
+        try:
+            await websocket.serve(self._services, caller, self.respond, scope, receive, send)
+        finally:
+            leave()
+
+
+class _Gone(Exception):
+    """The caller hung up."""
+
+
+def _only(method: str, wanted: str) -> None:
+    if method != wanted and not (wanted == "GET" and method == "HEAD"):
+        raise NotFound(f"this path takes {wanted}", reason="method")
+
+
+def _account(caller: Caller, named: str) -> str:
+    found = caller.find(unquote(named))
+    if found is None:
+        raise NotFound("there is no such account")
+    return found
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def _query(scope: Scope) -> dict[str, str]:
+    return dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+
+
+async def _body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        TooLarge: it is longer than `limit`; the rest is not read.
+    """
+    declared = _header(scope, b"content-length")
+    if declared.isdecimal() and int(declared) > limit:
+        raise TooLarge(f"a body has at most {limit} octets here")
+    pieces, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Gone
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size > limit:
+            raise TooLarge(f"a body has at most {limit} octets here")
+        pieces.append(piece)
+        if not message.get("more_body"):
+            return b"".join(pieces)
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _answer(
+    send: Send, status: int, body: bytes, content_type: str, extra: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    headers = [
+        (b"content-type", content_type.encode("latin-1")),
+        (b"content-length", str(len(body)).encode()),
+        *(extra or ()),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

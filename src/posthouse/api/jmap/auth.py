@@ -1,0 +1,128 @@
+"""A credential into a `Caller`: a capability token, a key bound to an inbox, or its address and key."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from posthouse.accounts.tokens import Tokens
+from posthouse.api.jmap.calls import Caller
+from posthouse.api.kit import Services, base_url, bearer
+from posthouse.kit.errors import Forbidden, Unauthenticated
+from posthouse.kit.principal import Principal
+from posthouse.store import accounts, keys
+from posthouse.store.accounts import Account
+from posthouse.store.database import Tx
+from posthouse.wire.address import normalize
+
+SURFACE = "atomicmail"
+SCOPE = "mail.read mail.send"
+# JMAP knows no rights by the piece: a key that other surfaces hold back from some of the mail, or from sending
+# or changing, does not get round that here.
+_ALL_RIGHTS: Mapping[str, frozenset[str]] = {
+    "agentmail": frozenset(
+        {"inbox_read", "message_read", "message_send", "message_update", "message_delete", "draft_read",
+         "draft_create", "draft_update", "draft_delete", "draft_send", "label_spam_read", "label_blocked_read",
+         "label_unauthenticated_read", "label_trash_read"}
+    ),
+    "commune": frozenset(
+        {"messages:read", "messages:write", "threads:read", "threads:write", "attachments:read", "attachments:write"}
+    ),
+}  # fmt: skip
+
+
+def origin(services: Services, scope: Mapping[str, Any]) -> str:
+    """The origin a request came by."""
+    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "localhost")
+    scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
+    return base_url(services.settings, scheme, host)
+
+
+def basic(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str] | None:
+    """The name and the password of HTTP Basic (RFC 7617); None without them."""
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, encoded = value.decode("latin-1").partition(" ")
+            if scheme.lower() == "basic":
+                try:
+                    user, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+                except (binascii.Error, ValueError):
+                    return None
+                return (user, password) if colon else None
+    return None
+
+
+async def caller_of(services: Services, tokens: Tokens, scope: Mapping[str, Any]) -> Caller:
+    """Who asks.
+
+    Raises:
+        Unauthenticated: no credential, one that is no good, or one that opens no single inbox.
+        Forbidden: a key that may not do all that JMAP can.
+    """
+    base = origin(services, scope)
+    named = basic(scope["headers"])
+    if named is not None:
+        account, principal = await _by_key(services, named[1])
+        own = await services.db.read(lambda tx: accounts.addresses(tx, account.id))
+        if normalize(named[0]) not in own and named[0] != account.id:
+            raise Unauthenticated("the API key is unknown or has expired", reason="unknown_key")
+        return Caller(principal, {account.id: account.main_address}, base, needs_account_id=True)
+    credential = bearer(scope["headers"])
+    if credential is None:
+        raise Unauthenticated("the request carries no credential", reason="missing_authorization")
+    if credential.count(".") == 2:
+        account, principal = await _by_token(services, tokens, credential)
+    else:
+        account, principal = await _by_key(services, credential)
+    return Caller(principal, {account.id: account.main_address}, base)
+
+
+async def _by_token(services: Services, tokens: Tokens, token: str) -> tuple[Account, Principal]:
+    claims = tokens.read(token, "capability", services.clock())
+    return await account_of(services, claims)
+
+
+async def account_of(services: Services, claims: Mapping[str, Any]) -> tuple[Account, Principal]:
+    """The account and the rights a session or capability token stands for, as they are now.
+
+    Raises:
+        Unauthenticated: the account or the key it was made with is gone.
+    """
+
+    async def unit(tx: Tx) -> tuple[Account | None, keys.ApiKey | None]:
+        account = await accounts.get(tx, str(claims.get("sub", "")))
+        key = await keys.get(tx, account.organization_id, str(claims.get("key", ""))) if account else None
+        return account, key
+
+    account, key = await services.db.read(unit)
+    if (
+        account is None
+        or key is None
+        or key.account_id != account.id
+        or (key.expires_at is not None and key.expires_at <= services.clock())
+    ):
+        raise Unauthenticated("the inbox or the key behind this token is gone", reason="unknown_key")
+    return account, Principal(
+        organization_id=account.organization_id,
+        pod_id=account.pod_id,
+        account_id=account.id,
+        key_id=key.id,
+        surface=SURFACE,
+        scopes=None if key.scopes is None else frozenset(key.scopes),
+        level=key.level,
+    )
+
+
+async def _by_key(services: Services, secret: str) -> tuple[Account, Principal]:
+    principal = await services.keys.check(secret, services.clock())
+    if principal.account_id is None:
+        raise Unauthenticated("this key is not bound to one inbox", reason="unknown_key")
+    if principal.scopes is not None and _ALL_RIGHTS.get(principal.surface, frozenset({"*"})) - principal.scopes:
+        raise Forbidden("this key may do only part of what JMAP can", reason="missing_permission")
+    account_id = principal.account_id
+    account = await services.db.read(lambda tx: accounts.get(tx, account_id))
+    if account is None:
+        raise Unauthenticated("the API key is unknown or has expired", reason="unknown_key")
+    return account, principal

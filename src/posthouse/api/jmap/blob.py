@@ -1,0 +1,237 @@
+"""Blob/upload, Blob/get, Blob/lookup (RFC 9404) and Blob/copy (RFC 8620 §6.3)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from typing import Any
+
+from posthouse.api.jmap import blobs, calls
+from posthouse.api.jmap.calls import Answer, Call, Json, invalid
+from posthouse.api.jmap.errors import MethodError, SetError
+from posthouse.api.kit import Services
+from posthouse.kit.clock import DAY
+from posthouse.kit.errors import NotFound, OverQuota, PosthouseError, TooLarge
+from posthouse.store import accounts, mailboxes, messages, uploads
+from posthouse.store.database import Tx
+
+MAX_DATA_SOURCES = 64
+LOOKUPS = ("Mailbox", "Thread", "Email")
+_DIGESTS = {"sha": "sha1", "sha-256": "sha256"}
+# RFC 8620 §6.1: at least an hour.
+_KEPT_MS = DAY
+
+
+async def store(services: Services, account_id: str, data: bytes, content_type: str) -> Json:
+    """Keep bytes for the account for a day, or for as long as a message names them.
+
+    Raises:
+        TooLarge: over `maxSizeUpload`.
+        OverQuota: with what the account has uploaded, it has more than it may.
+    """
+    if len(data) > calls.MAX_SIZE_UPLOAD:
+        raise TooLarge(f"an upload has at most {calls.MAX_SIZE_UPLOAD} octets")
+    blob = await services.blobs.prepare(data)
+    at = services.clock()
+
+    async def unit(tx: Tx) -> None:
+        account = await accounts.get(tx, account_id)
+        if account is None:
+            raise NotFound("there is no such account")
+        quota = account.quota_bytes if account.quota_bytes is not None else services.settings.quota_bytes
+        if account.used_bytes + await uploads.pending_bytes(tx, account_id) + len(data) > quota:
+            raise OverQuota("the account has no room for this upload")
+        await blob.store(tx, at)
+        await uploads.add(tx, account_id, blob.hash, content_type[:255], len(data), at + _KEPT_MS)
+
+    await services.db.write(unit)
+    return {"id": blobs.whole(blob.hash), "type": content_type, "size": len(data)}
+
+
+async def upload(call: Call) -> Answer:
+    """RFC 9404 §4.1."""
+    wanted = call.objects("create")
+    if len(wanted) > calls.MAX_OBJECTS_IN_SET:
+        raise MethodError("requestTooLarge")
+    created: dict[str, Json] = {}
+    refused: dict[str, Json] = {}
+    for creation_id, value in wanted.items():
+        try:
+            data = await _joined(call, value)
+            type_ = value.get("type")
+            if type_ is not None and not isinstance(type_, str):
+                raise SetError("invalidProperties", "type is a string", ["type"])
+            made = await store(call.services, call.account_id, data, type_ or "application/octet-stream")
+            created[creation_id] = made
+            call.created_ids[creation_id] = made["id"]
+        except SetError as error:
+            refused[creation_id] = error.body
+        except TooLarge as error:
+            refused[creation_id] = {"type": "tooLarge", "description": error.message, "maxSize": calls.MAX_SIZE_UPLOAD}
+        except PosthouseError as error:
+            refused[creation_id] = {"type": "overQuota", "description": error.message}
+    body = {"accountId": call.account_id, "created": created or None, "notCreated": refused or None}
+    return [(call.method, body)]
+
+
+async def _joined(call: Call, value: Json) -> bytes:
+    sources = value.get("data")
+    if not isinstance(sources, list) or not sources or not all(isinstance(each, dict) for each in sources):
+        raise SetError("invalidProperties", "data is a list of sources", ["data"])
+    if value.keys() - {"data", "type"}:
+        raise SetError("invalidProperties", "unknown properties", sorted(value.keys() - {"data", "type"}))
+    if len(sources) > MAX_DATA_SOURCES:
+        raise SetError("invalidProperties", f"at most {MAX_DATA_SOURCES} sources", ["data"])
+    pieces, size = [], 0
+    for source in sources:
+        piece = await _source(call, source)
+        size += len(piece)
+        if size > calls.MAX_SIZE_UPLOAD:
+            raise TooLarge(f"a blob has at most {calls.MAX_SIZE_UPLOAD} octets")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+async def _source(call: Call, source: Json) -> bytes:
+    bad = SetError("invalidProperties", "a source is data:asText, data:asBase64 or a blobId with a range", ["data"])
+    match source:
+        case {"data:asText": str(text)} if len(source) == 1:
+            return text.encode("utf-8", "replace")
+        case {"data:asBase64": str(text)} if len(source) == 1:
+            try:
+                return base64.b64decode(text, validate=True)
+            except (binascii.Error, ValueError) as error:
+                raise bad from error
+        case {"blobId": str(blob_id)} if not source.keys() - {"blobId", "offset", "length"}:
+            start, length = source.get("offset"), source.get("length")
+            for number in (start, length):
+                if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 0):
+                    raise bad
+            try:
+                data = await blobs.load(call, call.resolve(blob_id))
+            except NotFound as error:
+                raise SetError("blobNotFound", "there is no such blob", notFound=[blob_id]) from error
+            start = start or 0
+            end = len(data) if length is None else start + length
+            if start > len(data) or end > len(data):
+                raise SetError("invalidProperties", "the range lies outside the blob", ["data"])
+            return data[start:end]
+    raise bad
+
+
+_PROPERTIES = frozenset({"data", "data:asText", "data:asBase64", "size", "id"})
+
+
+async def get(call: Call) -> Answer:
+    """RFC 9404 §4.2."""
+    call.required("ids", list)
+    ids = call.strings("ids") or []
+    if len(ids) > calls.MAX_OBJECTS_IN_GET:
+        raise MethodError("requestTooLarge")
+    properties = call.strings("properties")
+    names = ["data", "size"] if properties is None else properties
+    for name in names:
+        if name not in _PROPERTIES and not (name.startswith("digest:") and name[7:] in _DIGESTS):
+            raise invalid("properties", f"a blob has no property {name!r}")
+    offset, length = call.uint("offset", 0) or 0, call.uint("length")
+    resolved = {each: call.resolve(each) for each in ids}
+    found = await blobs.load_many(call.services.db, call.services.blobs, call.account_id, list(set(resolved.values())))
+    shown = [
+        _shape(resolved[named], found[resolved[named]], names, offset, length)
+        for named in dict.fromkeys(ids)
+        if resolved[named] in found
+    ]
+    missing = [each for each in ids if resolved[each] not in found]
+    return [(call.method, {"accountId": call.account_id, "list": shown, "notFound": missing})]
+
+
+def _shape(blob_id: str, whole: bytes, names: list[str], offset: int, length: int | None) -> Json:
+    end = len(whole) if length is None else offset + length
+    data = whole[offset:end]
+    out: Json = {"id": blob_id}
+    if offset > len(whole) or end > len(whole):
+        out["isTruncated"] = True
+    text: str | None
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = None
+    for name in names:
+        if name == "size":
+            out[name] = len(whole)
+        elif name == "data:asBase64" or (name == "data" and text is None):
+            out["data:asBase64"] = base64.b64encode(data).decode("ascii")
+        elif name in ("data", "data:asText"):
+            out["data:asText"] = text
+        elif name.startswith("digest:"):
+            # RFC 9404 §4.2 asks for them by name; nothing here relies on SHA-1.
+            value = hashlib.new(_DIGESTS[name[7:]], data, usedforsecurity=False).digest()
+            out[name] = base64.b64encode(value).decode("ascii")
+    if text is None and {"data", "data:asText"} & set(names):
+        out["isEncodingProblem"] = True
+    return out
+
+
+async def lookup(call: Call) -> Answer:
+    """RFC 9404 §4.3: which emails, threads and mailboxes have these blobs in them."""
+    call.required("typeNames", list)
+    call.required("ids", list)
+    names, ids = call.strings("typeNames") or [], call.strings("ids") or []
+    unknown = [name for name in names if name not in LOOKUPS]
+    if unknown:
+        raise MethodError("unknownDataType", f"blobs are not looked up by {unknown[0]!r}")
+    spans = {each: blobs.read_id(call.resolve(each)) for each in ids}
+    hashes = sorted({span.hash for span in spans.values() if span is not None})
+
+    async def unit(tx: Tx) -> tuple[list[tuple[str, str, str]], dict[str, list[str]], set[str]]:
+        rows = await messages.by_blobs(tx, call.account_id, hashes) if hashes else []
+        places = await mailboxes.places(tx, call.account_id, [row[1] for row in rows])
+        reachable = await uploads.reachable(tx, call.account_id, hashes) if hashes else set()
+        return rows, {id_: [each.mailbox_id for each in found] for id_, found in places.items()}, reachable
+
+    rows, places, reachable = await call.services.db.read(unit)
+    shown: list[Json] = []
+    for named in dict.fromkeys(ids):
+        span = spans[named]
+        if span is None or span.hash not in reachable:
+            continue
+        own = [row for row in rows if row[0] == span.hash]
+        matched: dict[str, Any] = {
+            "Email": [row[1] for row in own],
+            "Thread": list(dict.fromkeys(row[2] for row in own)),
+            "Mailbox": list(dict.fromkeys(box for row in own for box in places[row[1]])),
+        }
+        shown.append({"id": call.resolve(named), "matchedIds": {name: matched[name] for name in names}})
+    found = {each["id"] for each in shown}
+    missing = [each for each in ids if call.resolve(each) not in found]
+    return [(call.method, {"accountId": call.account_id, "list": shown, "notFound": missing})]
+
+
+async def copy(call: Call) -> Answer:
+    """RFC 8620 §6.3."""
+    source = call.caller.find(call.required("fromAccountId", str))
+    if source is None:
+        raise MethodError("fromAccountNotFound")
+    call.required("blobIds", list)
+    wanted = call.strings("blobIds") or []
+    if len(wanted) > calls.MAX_OBJECTS_IN_SET:
+        raise MethodError("requestTooLarge")
+    copied: dict[str, str] = {}
+    refused: dict[str, Json] = {}
+    for blob_id in wanted:
+        try:
+            data = await blobs.load(call, call.resolve(blob_id), source)
+            made = await store(call.services, call.account_id, data, "application/octet-stream")
+            copied[blob_id] = made["id"]
+        except NotFound:
+            refused[blob_id] = {"type": "notFound"}
+        except PosthouseError as error:
+            refused[blob_id] = {"type": "overQuota", "description": error.message}
+    body = {
+        "fromAccountId": source,
+        "accountId": call.account_id,
+        "copied": copied or None,
+        "notCopied": refused or None,
+    }
+    return [(call.method, body)]

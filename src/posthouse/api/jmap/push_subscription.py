@@ -1,0 +1,182 @@
+"""PushSubscription (RFC 8620 §7.2): where to post changes to. It belongs to a credential and has no state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from posthouse.api.jmap.calls import Answer, Call, Fields, Json, invalid, is_id
+from posthouse.api.jmap.email.get import utc
+from posthouse.api.jmap.errors import MethodError, SetError
+from posthouse.kit.clock import DAY, parse_iso
+from posthouse.kit.errors import Invalid
+from posthouse.kit.ids import new_id, new_secret, same
+from posthouse.store import accounts, push
+from posthouse.store.database import Tx
+from posthouse.store.push import PushSubscription
+from posthouse.wire import web_push
+
+PROPERTIES = ("id", "deviceClientId", "verificationCode", "expires", "types")
+_PRIVATE = ("url", "keys")
+_MAX_SUBSCRIPTIONS = 20
+# RFC 8620 §7.2: a server may set an expiry; two days at least, and no endless one.
+_DEFAULT_MS = 7 * DAY
+_MAX_MS = 30 * DAY
+_MAX_URL_CHARS = 2_048
+
+
+def _shape(subscription: PushSubscription) -> Json:
+    return {
+        "id": subscription.id,
+        "deviceClientId": subscription.device_client_id,
+        "verificationCode": subscription.verification_code if subscription.is_verified else None,
+        "expires": utc(subscription.expires_at),
+        "types": subscription.types,
+    }
+
+
+async def _own(tx: Tx, call: Call) -> list[PushSubscription]:
+    found = await push.all_of(tx, call.caller.account_id, call.services.clock())
+    return [each for each in found if each.key_id == call.caller.principal.key_id]
+
+
+async def get(call: Call) -> Answer:
+    """RFC 8620 §7.2.1. URL and keys are never given back."""
+    ids, properties = call.strings("ids"), call.strings("properties")
+    for name in properties or ():
+        if name in _PRIVATE:
+            raise MethodError("forbidden", f"{name} is never given back")
+        if name not in PROPERTIES:
+            raise invalid("properties", f"there is no property {name!r}")
+    names = list(dict.fromkeys(["id", *(PROPERTIES if properties is None else properties)]))
+    found = {each.id: _shape(each) for each in await call.services.db.read(lambda tx: _own(tx, call))}
+    wanted = list(found) if ids is None else list(dict.fromkeys(call.resolve(each) for each in ids))
+    return [
+        (
+            call.method,
+            {
+                "list": [{name: found[id_][name] for name in names} for id_ in wanted if id_ in found],
+                "notFound": [id_ for id_ in wanted if id_ not in found],
+            },
+        )
+    ]
+
+
+def _types(fields: Fields) -> list[str] | None:
+    types = fields.get("types", list)
+    if types is not None and not all(isinstance(each, str) for each in types):
+        fields.fail("types")
+    return types  # type: ignore[no-any-return]
+
+
+def _expires(call: Call, fields: Fields) -> int:
+    at = call.services.clock()
+    text = fields.get("expires", str)
+    if text is None:
+        return at + _DEFAULT_MS
+    try:
+        return max(at, min(parse_iso(text), at + _MAX_MS))
+    except (ValueError, OverflowError):
+        fields.fail("expires")
+        return at
+
+
+def _new(call: Call, value: Json) -> PushSubscription:
+    fields = Fields(value, frozenset({"deviceClientId", "url", "keys", "verificationCode", "expires", "types"}))
+    device, url = fields.get("deviceClientId", str), fields.get("url", str)
+    if not device or len(device) > 255:
+        fields.fail("deviceClientId")
+    if not url or len(url) > _MAX_URL_CHARS or not url.startswith(("https://", "http://")):
+        fields.fail("url")
+    elif url.startswith("http://") and not call.services.settings.webhooks_allow_private:
+        fields.fail("url")  # RFC 8620 §7.2: https only; plain http is for tests beside the server
+    if value.get("verificationCode") is not None:
+        fields.fail("verificationCode")
+    keys = fields.get("keys", dict)
+    if keys is not None:
+        try:
+            web_push.check_keys(str(keys.get("p256dh", "")), str(keys.get("auth", "")))
+        except Invalid:
+            fields.fail("keys")
+    types, expires_at = _types(fields), _expires(call, fields)
+    fields.check()
+    at = call.services.clock()
+    return PushSubscription(
+        id=new_id(), account_id=call.caller.account_id, key_id=call.caller.principal.key_id,
+        device_client_id=str(device), url=str(url), p256dh=keys["p256dh"] if keys else None,
+        auth=keys["auth"] if keys else None, verification_code=new_secret("", 16), is_verified=False, types=types,
+        expires_at=expires_at, pushed_modseq=0, verify_due=True, leased=False, due_at=at, failures=0, created_at=at,
+    )  # fmt: skip
+
+
+async def set_(call: Call) -> Answer:
+    """RFC 8620 §7.2.2."""
+    create, update, destroy = call.objects("create"), call.objects("update"), call.strings("destroy") or []
+    created: dict[str, Json] = {}
+    updated: dict[str, Json | None] = {}
+    destroyed: list[str] = []
+    refused: dict[str, dict[str, Json]] = {"notCreated": {}, "notUpdated": {}, "notDestroyed": {}}
+    for creation_id, value in create.items():
+        try:
+            made = _new(call, value)
+            await call.services.db.write(lambda tx, made=made: _add(tx, call, made))  # type: ignore[misc]
+        except SetError as error:
+            refused["notCreated"][creation_id] = error.body
+            continue
+        created[creation_id] = {"id": made.id, "keys": None, "expires": utc(made.expires_at)}
+        if made.p256dh is not None:
+            del created[creation_id]["keys"]
+        if value.get("expires") == created[creation_id]["expires"]:
+            del created[creation_id]["expires"]
+        call.created_ids[creation_id] = made.id
+    for named, patch in update.items():
+        id_ = call.resolve(named)
+        try:
+            updated[id_] = await call.services.db.write(
+                lambda tx, id_=id_, patch=patch: _update(tx, call, id_, patch)  # type: ignore[misc]
+            )
+        except SetError as error:
+            refused["notUpdated"][named] = error.body
+    for named in destroy:
+        id_ = call.resolve(named)
+
+        async def unit(tx: Tx, id_: str = id_) -> bool:
+            own = {each.id for each in await _own(tx, call)}
+            return id_ in own and await push.delete(tx, call.caller.account_id, id_)
+
+        if await call.services.db.write(unit):
+            destroyed.append(id_)
+        else:
+            refused["notDestroyed"][named] = {"type": "notFound"}
+    body: Json = {"created": created or None, "updated": updated or None, "destroyed": destroyed or None}
+    return [(call.method, body | {name: value or None for name, value in refused.items()})]
+
+
+async def _add(tx: Tx, call: Call, subscription: PushSubscription) -> None:
+    if len(await _own(tx, call)) >= _MAX_SUBSCRIPTIONS:
+        raise SetError("overQuota", f"at most {_MAX_SUBSCRIPTIONS} subscriptions a credential")
+    await push.add(tx, subscription)
+
+
+async def _update(tx: Tx, call: Call, id_: str, patch: Json) -> Json | None:
+    before = next((each for each in await _own(tx, call) if each.id == id_), None) if is_id(id_) else None
+    if before is None:
+        raise SetError("notFound")
+    fields = Fields(patch, frozenset({"verificationCode", "expires", "types"}))
+    changed: Any = None
+    types = _types(fields) if "types" in patch else before.types
+    expires_at = before.expires_at
+    if "expires" in patch:
+        expires_at = _expires(call, fields)
+        if utc(expires_at) != patch["expires"]:
+            changed = {"expires": utc(expires_at)}
+    code = patch.get("verificationCode")
+    if "verificationCode" in patch and not (isinstance(code, str) and same(code, before.verification_code)):
+        fields.fail("verificationCode")
+    fields.check()
+    verified_at = None
+    if code is not None and not before.is_verified:
+        # What happened before nobody asked to be told of.
+        account = await accounts.get(tx, before.account_id)
+        verified_at = account.modseq if account is not None else 0
+    await push.update(tx, id_, types=types, expires_at=expires_at, verified_at_modseq=verified_at)
+    return changed  # type: ignore[no-any-return]

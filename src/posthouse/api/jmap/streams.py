@@ -1,0 +1,145 @@
+"""Telling open connections of changes: the event source (RFC 8620 §7.3), and what the WebSocket shares with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+import msgspec
+
+from posthouse.api.jmap import states
+from posthouse.api.jmap.calls import Caller
+from posthouse.api.kit import Services
+from posthouse.kit.errors import Invalid, TooMany
+from posthouse.store.database import Tx
+
+# RFC 8620 §7.3: a server may raise the interval; more often than this is only noise.
+_MIN_PING_S = 10
+_MAX_PING_S = 3_600
+# A wake-up can be lost: the log is looked at this often all the same.
+_LOOK_S = 30.0
+MAX_STREAMS = 5
+
+
+class Streams:
+    """Counts the open streams of each account, in this process."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, int] = {}
+
+    def enter(self, account_id: str) -> Callable[[], None]:
+        """Open one more; what is answered closes it.
+
+        Raises:
+            TooMany: the account has as many as it may.
+        """
+        if self._open.get(account_id, 0) >= MAX_STREAMS:
+            raise TooMany(f"an account has at most {MAX_STREAMS} open streams", retry_after_s=30)
+        self._open[account_id] = self._open.get(account_id, 0) + 1
+
+        def leave() -> None:
+            self._open[account_id] -= 1
+            if not self._open[account_id]:
+                del self._open[account_id]
+
+        return leave
+
+
+class Watch:
+    """Waits for changes of an account, from a change number on."""
+
+    def __init__(self, services: Services, account_id: str, types: frozenset[str] | None, since: int | None) -> None:
+        self._services = services
+        self._account_id = account_id
+        self._types = types
+        self._since = since
+        self._woken = asyncio.Event()
+        self._stop = services.db.listen(f"account:{account_id}", lambda _topic: self._woken.set())
+
+    async def start(self) -> None:
+        """From now on, unless a change number was given."""
+        if self._since is None:
+            self._since, _ = await self._look(2**62)
+
+    def close(self) -> None:
+        """Wait no more."""
+        self._stop()
+
+    async def _look(self, since: int) -> tuple[int, dict[str, str]]:
+        async def unit(tx: Tx) -> dict[str, int]:
+            return await states.all_current(tx, self._account_id)
+
+        found = await self._services.db.read(unit)
+        changed = {
+            kind: str(modseq)
+            for kind, modseq in found.items()
+            if modseq > since and (self._types is None or kind in self._types)
+        }
+        return max(found.values()), changed
+
+    async def changed(self, timeout_s: float | None) -> tuple[int, dict[str, str]] | None:
+        """The next changed states with the change number they lead to; None when the time is over."""
+        loop = asyncio.get_running_loop()
+        end = None if timeout_s is None else loop.time() + timeout_s
+        while True:
+            self._woken.clear()
+            assert self._since is not None
+            reached, found = await self._look(self._since)
+            self._since = max(self._since, reached)
+            if found:
+                return reached, found
+            wait_s = _LOOK_S if end is None else min(_LOOK_S, end - loop.time())
+            if wait_s <= 0:
+                return None
+            try:
+                await asyncio.wait_for(self._woken.wait(), wait_s)
+            except TimeoutError:
+                if end is not None and loop.time() >= end:
+                    return None
+
+
+def state_change(account_id: str, changed: dict[str, str]) -> dict[str, Any]:
+    """A `StateChange` object (RFC 8620 §7.1)."""
+    return {"@type": "StateChange", "changed": {account_id: changed}}
+
+
+class Asked:
+    """The query of an event source's URL."""
+
+    def __init__(self, query: dict[str, str], last_event_id: str | None) -> None:
+        """Raises `Invalid` when a parameter is not acceptable."""
+        types = query.get("types", "*")
+        self.types = None if types in ("", "*") else frozenset(types.split(","))
+        closes = query.get("closeafter", "no")
+        if closes not in ("state", "no"):
+            raise Invalid("closeafter is state or no", field="closeafter")
+        self.closes = closes == "state"
+        ping = query.get("ping", "0") or "0"
+        if not (ping.isascii() and ping.isdecimal()):
+            raise Invalid("ping is a number of seconds", field="ping")
+        seconds = min(int(ping[:9]), _MAX_PING_S)
+        self.ping_s = 0 if seconds == 0 else max(_MIN_PING_S, seconds)
+        self.since = (
+            int(last_event_id) if last_event_id and last_event_id.isascii() and last_event_id.isdecimal() else None
+        )
+
+
+async def events(services: Services, caller: Caller, asked: Asked) -> AsyncGenerator[bytes, None]:
+    """The event stream's text, piece by piece. The id of an event is the change number it leads to."""
+    watch = Watch(services, caller.account_id, asked.types, asked.since)
+    try:
+        await watch.start()
+        yield b": open\r\n\r\n"
+        while True:
+            found = await watch.changed(asked.ping_s or None)
+            if found is None:
+                yield b"event: ping\r\ndata: " + msgspec.json.encode({"interval": asked.ping_s}) + b"\r\n\r\n"
+                continue
+            reached, changed = found
+            data = msgspec.json.encode(state_change(caller.account_id, changed))
+            yield f"event: state\r\nid: {reached}\r\n".encode() + b"data: " + data + b"\r\n\r\n"
+            if asked.closes:
+                return
+    finally:
+        watch.close()

@@ -1,0 +1,517 @@
+"""EmailSubmission (RFC 8621 §7): sending what lies in the account, by the one send path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from posthouse.api.jmap import blobs, calls, identity, methods, states
+from posthouse.api.jmap.calls import Answer, Call, Fields, Json, invalid, is_id
+from posthouse.api.jmap.email import set as email_set
+from posthouse.api.jmap.email.get import utc
+from posthouse.api.jmap.errors import MethodError, SetError, set_error
+from posthouse.api.jmap.methods import Kind, Outcome, Work
+from posthouse.kit.clock import SECOND, parse_iso
+from posthouse.kit.errors import Forbidden, Invalid, NotFound, OverQuota, PosthouseError, TooLarge, TooMany
+from posthouse.mail import filing
+from posthouse.mail.journal import SUBMISSION
+from posthouse.outbound.submission import RecipientOptions, StoredMail
+from posthouse.store import changes, holds, messages, submissions
+from posthouse.store.database import Tx
+from posthouse.store.identities import Identity
+from posthouse.store.messages import Message
+from posthouse.store.submissions import Detail
+from posthouse.wire.address import normalize, parse_address
+from posthouse.wire.compose import reply_references
+
+PROPERTIES = (
+    "id", "identityId", "emailId", "threadId", "envelope", "sendAt", "undoStatus", "deliveryStatus", "dsnBlobIds",
+    "mdnBlobIds",
+)  # fmt: skip
+MAX_DELAYED_SEND_S = 30 * 86_400
+# What may be asked for in an envelope: RFC 3461 and RFC 4865.
+SUBMISSION_EXTENSIONS: dict[str, list[str]] = {"FUTURERELEASE": [], "DSN": [], "SIZE": []}
+
+
+# --- Showing
+
+
+def _delivery_status(detail: Detail) -> Json:
+    out: Json = {}
+    for delivery in detail.deliveries:
+        # What the next hop took may still come back: `yes` is only what arrived in a mailbox here.
+        arrived = delivery.remote_mta is None and delivery.diagnostic == "deposited"
+        delivered = {
+            "delivered": "yes" if arrived else "unknown",
+            "complained": "yes",
+            "bounced": "no",
+            "failed": "no",
+            "suppressed": "no",
+            "canceled": "no",
+        }.get(delivery.state, "queued")
+        status = delivery.status or ("5.7.1" if delivery.state in ("suppressed", "canceled") else "2.0.0")
+        code = {"2": "250", "4": "451", "5": "550"}.get(status[:1], "250")
+        text = delivery.diagnostic or delivery.state
+        out[delivery.recipient] = {
+            "smtpReply": text if text[:3].isdecimal() else f"{code} {status} {text}",
+            "delivered": delivered,
+            "displayed": "unknown",
+        }
+    return out
+
+
+def undo_status(detail: Detail, at: int) -> str:
+    """`pending` while it can be taken back: held, or not due yet."""
+    submission = detail.submission
+    if submission.state in ("canceled", "rejected"):
+        return "canceled"
+    if submission.state == "held":
+        return "pending"
+    later = detail.request is not None and detail.request.send_at > at
+    begun = any(delivery.attempts or delivery.leased for delivery in detail.deliveries)
+    return "pending" if later and not begun and submission.state == "queued" else "final"
+
+
+def _shape(detail: Detail, at: int, default_identity: str) -> Json:
+    submission, request = detail.submission, detail.request
+    envelope = request.envelope if request is not None else None
+    if envelope is None:
+        envelope = {
+            "mailFrom": {"email": submission.mail_from.replace(f"+b-{submission.id}", ""), "parameters": None},
+            "rcptTo": [{"email": delivery.recipient, "parameters": None} for delivery in detail.deliveries],
+        }
+    return {
+        "id": submission.id,
+        "identityId": request.identity_id if request is not None else default_identity,
+        "emailId": submission.message_id,
+        "threadId": submission.thread_id,
+        "envelope": envelope,
+        "sendAt": utc(request.send_at if request is not None else submission.created_at),
+        "undoStatus": undo_status(detail, at),
+        "deliveryStatus": _delivery_status(detail) or None,
+        "dsnBlobIds": [blobs.whole(hash_) for kind, hash_ in detail.reports if kind == "dsn"],
+        "mdnBlobIds": [blobs.whole(hash_) for kind, hash_ in detail.reports if kind != "dsn"],
+    }
+
+
+async def read(call: Call, ids: list[str] | None, properties: Sequence[str]) -> tuple[str, list[Json]]:
+    """The submissions with these ids."""
+
+    async def unit(tx: Tx) -> tuple[str, list[Detail]]:
+        return (
+            await states.current(tx, call.account_id, SUBMISSION),
+            await submissions.details(tx, call.account_id, ids),
+        )
+
+    state, found = await call.services.db.read(unit)
+    default = identity.default_id(call.account_id, call.address)
+    shown = [_shape(each, call.services.clock(), default) for each in found]
+    return state, [{name: each[name] for name in properties} for each in shown]
+
+
+# --- /set
+
+
+@dataclass(frozen=True, slots=True)
+class _Envelope:
+    mail_from: str
+    rcpt_to: tuple[tuple[str, RecipientOptions], ...]
+    envelope_id: str
+    dsn_return: str
+    send_at: int | None
+    shown: Json
+
+
+async def set_(call: Call) -> Answer:
+    """RFC 8621 §7.5: sends, takes back, and does to the emails what was asked for on success."""
+    create, update = call.objects("create"), call.objects("update")
+    destroy = call.strings("destroy") or []
+    on_update, on_destroy = call.objects("onSuccessUpdateEmail"), call.strings("onSuccessDestroyEmail") or []
+    if_in_state = call.get("ifInState", str)
+    if len(create) + len(update) + len(destroy) > calls.MAX_OBJECTS_IN_SET:
+        raise MethodError("requestTooLarge")
+    old_state = await call.services.db.read(lambda tx: states.current(tx, call.account_id, SUBMISSION))
+    if if_in_state is not None and if_in_state != old_state:
+        raise MethodError("stateMismatch")
+    # D6 is for those who do not say what is to become of the email.
+    files_itself = not on_update and not on_destroy
+    created: dict[str, Json] = {}
+    not_created: dict[str, Json] = {}
+    emails: dict[str, str] = {}
+    for creation_id, value in create.items():
+        try:
+            made, email_id = await _send(call, value, files_itself=files_itself)
+            created[creation_id] = made
+            call.created_ids[creation_id] = made["id"]
+            emails["#" + creation_id] = emails[made["id"]] = email_id
+        except SetError as error:
+            not_created[creation_id] = error.body
+    rest = await methods.apply(KIND, replace(call, args={"update": update, "destroy": destroy}))
+    outcome = Outcome(
+        old_state,
+        rest.new_state,
+        created,
+        rest.updated,
+        rest.destroyed,
+        not_created,
+        rest.not_updated,
+        rest.not_destroyed,
+    )
+    answer: Answer = [(call.method, outcome.body(call.account_id))]
+    emails |= await _emails_of(call, [*rest.updated, *rest.destroyed])
+    implied = _implied(call, on_update, on_destroy, emails)
+    if implied is not None:
+        try:
+            answer += await methods.set_(email_set.KIND, replace(call, method="Email/set", args=implied))
+        except MethodError as error:
+            answer.append(("error", error.body))
+    return answer
+
+
+async def _emails_of(call: Call, ids: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for id_ in ids:
+        stored = await call.services.db.read(lambda tx, id_=id_: submissions.get(tx, id_))  # type: ignore[misc]
+        if stored is not None and stored.account_id == call.account_id:
+            found[id_] = stored.message_id
+    return found
+
+
+def _implied(call: Call, on_update: dict[str, Json], on_destroy: list[str], emails: dict[str, str]) -> Json | None:
+    """The arguments of the Email/set that follows; None when nothing succeeded that it is for."""
+
+    def email_of(named: str) -> str | None:
+        return emails.get(named) or emails.get(call.resolve(named))
+
+    update = {email_id: patch for named, patch in on_update.items() if (email_id := email_of(named))}
+    destroy = [email_id for named in on_destroy if (email_id := email_of(named))]
+    return {"update": update, "destroy": destroy} if update or destroy else None
+
+
+async def _send(call: Call, value: Json, *, files_itself: bool) -> tuple[Json, str]:
+    fields = Fields(value, frozenset({"identityId", "emailId", "envelope"}))
+    email_id = fields.get("emailId", str)
+    identity_id = fields.get("identityId", str)
+    if email_id is None:
+        fields.fail("emailId")
+    fields.check()
+    email_id = call.resolve(email_id)
+    message, own, parent = await _look_up(call, email_id)
+    chosen = _identity(call, identity_id, own, message, value.get("envelope"))
+    envelope = _envelope(call, value.get("envelope"), chosen, message)
+    mail = StoredMail(
+        message_id=email_id,
+        mail_from=envelope.mail_from,
+        rcpt_to=envelope.rcpt_to,
+        envelope_id=envelope.envelope_id,
+        dsn_return=envelope.dsn_return,
+        send_at=envelope.send_at,
+        # D10: an answer names the whole conversation, though its writer named only its parent (RFC 5322 §3.6.4).
+        references=reply_references(parent.header_message_id, tuple(parent.refs)) if parent is not None else (),
+        files_itself=files_itself,
+    )
+    services = call.services
+    try:
+        done = await services.submitter.submit(call.caller.principal, call.account_id, mail)
+    except PosthouseError as error:
+        raise _refusal(error, call) from error
+    send_at = envelope.send_at if envelope.send_at is not None else services.clock()
+
+    async def note(tx: Tx) -> Detail:
+        request = submissions.Request(done.submission_id, chosen.id, envelope.shown, send_at)
+        await submissions.add_request(tx, request)
+        return (await submissions.details(tx, call.account_id, [done.submission_id]))[0]
+
+    detail = await services.db.write(note)
+    shown = _shape(detail, services.clock(), chosen.id)
+    names = ["id", "threadId", "sendAt", "undoStatus", "deliveryStatus", "dsnBlobIds", "mdnBlobIds"]
+    names += [name for name in ("identityId", "envelope") if value.get(name) is None]
+    return {name: shown[name] for name in names}, email_id
+
+
+async def _look_up(call: Call, email_id: str) -> tuple[Message, list[Identity], Message | None]:
+    async def unit(tx: Tx) -> tuple[Message | None, list[Identity], Message | None]:
+        message = await messages.get(tx, call.account_id, email_id) if is_id(email_id) else None
+        parent = None
+        if message is not None and message.in_reply_to and not message.refs:
+            parent = await messages.by_header_message_id(tx, call.account_id, message.in_reply_to[0])
+        return message, await identity.all_of(tx, call.account_id), parent
+
+    message, own, parent = await call.services.db.read(unit)
+    if message is None:
+        raise SetError("emailNotFound" if email_id.startswith("#") else "invalidProperties",
+                       "there is no such email", ["emailId"])  # fmt: skip
+    if filing.HELD in message.keywords:
+        raise SetError("forbiddenToSend", "the owner has not decided on this email yet")
+    return message, own, parent
+
+
+def _identity(call: Call, identity_id: str | None, own: list[Identity], message: Message, envelope: Any) -> Identity:
+    if identity_id is not None:
+        named = call.resolve(identity_id)
+        found = next((each for each in own if each.id == named), None)
+        if found is None:
+            raise SetError("invalidProperties", "there is no such identity", ["identityId"])
+        return found
+    # D5: without one, it is the identity of the message's From, else of the envelope's sender.
+    mail_from = envelope.get("mailFrom") if isinstance(envelope, dict) else None
+    wanted = [person.email for person in message.from_list]
+    if not wanted and isinstance(mail_from, dict) and isinstance(mail_from.get("email"), str):
+        wanted = [mail_from["email"]]
+    for email in wanted:
+        key = normalize(email)
+        local, _, domain = key.rpartition("@")
+        for candidate in (key, f"{local.partition('+')[0]}@{domain}"):
+            found = next((each for each in own if normalize(each.email) == candidate), None)
+            if found is not None:
+                return found
+    raise SetError("forbiddenFrom", "no identity of the account has the address of this email's From")
+
+
+def _envelope(call: Call, given: Any, chosen: Identity, message: Message) -> _Envelope:
+    if given is None:
+        people = [*message.to_list, *message.cc_list, *message.bcc_list]
+        emails = list({normalize(person.email): person.email for person in people if person.email}.values())
+        if not emails:
+            raise SetError("noRecipients")
+        shown = {
+            "mailFrom": {"email": chosen.email, "parameters": None},
+            "rcptTo": [{"email": email, "parameters": None} for email in emails],
+        }
+        _check_recipients(emails)
+        return _Envelope(chosen.email, tuple((email, RecipientOptions()) for email in emails), "", "", None, shown)
+    bad = SetError("invalidProperties", "an envelope has a mailFrom and rcptTo with emails", ["envelope"])
+    if not isinstance(given, dict) or not isinstance(given.get("rcptTo"), list):
+        raise bad
+    sender = given.get("mailFrom")
+    # D4: unknown members of an address, such as a name, are passed over.
+    if not isinstance(sender, dict) or not all(
+        isinstance(each, dict) and isinstance(each.get("email"), str) for each in (sender, *given["rcptTo"])
+    ):
+        raise bad
+    if not given["rcptTo"]:
+        raise SetError("noRecipients")
+    _check_recipients([each["email"] for each in given["rcptTo"]])
+    parameters = _parameters(sender)
+    rcpt_to = []
+    for each in given["rcptTo"]:
+        options = _parameters(each)
+        notify = ",".join(sorted(filter(None, (word.strip().upper() for word in options.get("NOTIFY", "").split(",")))))
+        if set(notify.split(",")) - {"", "NEVER", "SUCCESS", "FAILURE", "DELAY"}:
+            raise SetError("invalidProperties", "NOTIFY is not one of RFC 3461", ["envelope"])
+        rcpt_to.append((each["email"], RecipientOptions(notify, options.get("ORCPT", ""))))
+    shown = {
+        "mailFrom": {"email": sender["email"], "parameters": sender.get("parameters")},
+        "rcptTo": [{"email": each["email"], "parameters": each.get("parameters")} for each in given["rcptTo"]],
+    }
+    return _Envelope(
+        sender["email"] or chosen.email,
+        tuple(rcpt_to),
+        parameters.get("ENVID", "")[:100],
+        parameters.get("RET", "").upper(),
+        _send_at(call, parameters),
+        shown,
+    )
+
+
+def _parameters(address: Json) -> dict[str, str]:
+    given = address.get("parameters")
+    if given is None:
+        return {}
+    if not isinstance(given, dict) or not all(isinstance(value, str | None) for value in given.values()):
+        raise SetError("invalidProperties", "parameters is a map of strings", ["envelope"])
+    return {name.upper(): value or "" for name, value in given.items()}
+
+
+def _send_at(call: Call, parameters: dict[str, str]) -> int | None:
+    """When to send, by FUTURERELEASE (RFC 4865 §5)."""
+    at = call.services.clock()
+    bad = SetError("invalidProperties", "HOLDFOR is seconds, HOLDUNTIL a date, within maxDelayedSend", ["envelope"])
+    if "HOLDFOR" in parameters:
+        text = parameters["HOLDFOR"]
+        if not (text.isascii() and text.isdecimal() and len(text) < 10):
+            raise bad
+        send_at = at + int(text) * SECOND
+    elif "HOLDUNTIL" in parameters:
+        try:
+            send_at = parse_iso(parameters["HOLDUNTIL"])
+        except (ValueError, OverflowError) as error:
+            raise bad from error
+    else:
+        return None
+    if send_at > at + MAX_DELAYED_SEND_S * SECOND:
+        raise bad
+    return max(at, send_at)
+
+
+def _check_recipients(emails: Sequence[str]) -> None:
+    wrong = []
+    for email in emails:
+        try:
+            if "@" not in parse_address(email).email:
+                wrong.append(email)
+        except Invalid:
+            wrong.append(email)
+    if wrong:
+        raise SetError("invalidRecipients", "these are no addresses", invalidRecipients=wrong)
+
+
+def _refusal(error: PosthouseError, call: Call) -> SetError:
+    """Why the send path refuses, in the words of RFC 8621 §7.5."""
+    limits = call.services.submitter.limits
+    if isinstance(error, Forbidden):
+        if error.reason == "sender_not_allowed":
+            return SetError("forbiddenMailFrom" if error.field == "mail_from" else "forbiddenFrom", error.message)
+        return SetError("forbiddenToSend", error.message)
+    if isinstance(error, TooLarge):
+        return SetError("tooLarge", error.message, maxSize=limits.message_bytes)
+    if isinstance(error, TooMany):
+        return SetError("rateLimit", error.message)
+    if isinstance(error, OverQuota):
+        return SetError("overQuota", error.message)
+    if isinstance(error, NotFound):
+        return SetError("notFound", error.message)
+    if isinstance(error, Invalid):
+        if error.reason == "no_recipients":
+            return SetError("noRecipients", error.message)
+        if error.reason == "too_many_recipients":
+            return SetError("tooManyRecipients", error.message, maxRecipients=limits.recipients)
+        if error.field == "from":
+            return SetError("invalidEmail", error.message, ["from"])
+    return set_error(error)
+
+
+async def update(work: Work, id_: str, patch: Json) -> Json | None:
+    """Take a submission back, as long as nobody has begun to carry it."""
+    detail = next(iter(await submissions.details(work.tx, work.call.account_id, [id_])), None)
+    if detail is None:
+        raise SetError("notFound")
+    bad = [name for name in patch if name != "undoStatus"]
+    if bad:
+        raise SetError("invalidProperties", "only undoStatus can be changed", bad)
+    now = undo_status(detail, work.journal.at)
+    wanted = patch.get("undoStatus", now)
+    if wanted == now:
+        return None
+    if wanted != "canceled":
+        raise SetError("invalidProperties", "undoStatus can only become canceled", ["undoStatus"])
+    if now != "pending" or not await submissions.cancel(work.tx, id_, work.journal.at):
+        raise SetError("cannotUnsend", "it is on its way already")
+    await holds.withdraw(work.tx, id_, work.journal.at)
+    message = await messages.get(work.tx, work.call.account_id, detail.submission.message_id)
+    if message is not None:
+        await filing.set_delivery_state(work.tx, work.journal, message.id, "canceled")
+        await filing.set_keywords(work.tx, work.journal, message, set(message.keywords) - {filing.HELD})
+    work.journal.updated(SUBMISSION, id_)
+    return None
+
+
+async def destroy(work: Work, id_: str) -> None:
+    """Forget a submission; what is on its way goes on."""
+    if not await submissions.details(work.tx, work.call.account_id, [id_]):
+        raise SetError("notFound")
+    await submissions.destroy(work.tx, id_)
+    work.journal.destroyed(SUBMISSION, id_)
+
+
+KIND = Kind(
+    name=SUBMISSION,
+    properties=frozenset(PROPERTIES),
+    defaults=PROPERTIES,
+    read=read,
+    update=update,
+    destroy=destroy,
+)
+
+
+# --- /query
+
+_FILTERS: dict[str, str] = {"identityIds": "identityId", "emailIds": "emailId", "threadIds": "threadId"}
+_SORTS = frozenset({"emailId", "threadId", "sentAt", "sendAt"})
+
+
+def _matches(call: Call, filter_: Any, shown: Json) -> bool:
+    if not isinstance(filter_, dict):
+        raise invalid("filter", "expected an object")
+    if "operator" in filter_:
+        inner = filter_.get("conditions")
+        if not isinstance(inner, list) or filter_["operator"] not in ("AND", "OR", "NOT"):
+            raise invalid("filter", "an operator has a list of conditions")
+        results = [_matches(call, each, shown) for each in inner]
+        if filter_["operator"] == "AND":
+            return all(results)
+        return any(results) if filter_["operator"] == "OR" else not any(results)
+    matched = True
+    for name, value in filter_.items():
+        if name in _FILTERS:
+            if not isinstance(value, list):
+                raise invalid("filter", f"{name} is a list of ids")
+            matched &= shown[_FILTERS[name]] in [call.resolve(each) for each in value if isinstance(each, str)]
+        elif name == "undoStatus":
+            if value not in ("pending", "final", "canceled"):
+                raise invalid("filter", "undoStatus is pending, final or canceled")
+            matched &= shown[name] == value
+        elif name in ("before", "after"):
+            try:
+                bound = parse_iso(value)
+            except (ValueError, TypeError, AttributeError, OverflowError) as error:
+                raise invalid("filter", f"{name} is a date") from error
+            at = parse_iso(shown["sendAt"])
+            matched &= at < bound if name == "before" else at >= bound
+        else:
+            raise MethodError("unsupportedFilter", f"there is no condition {name!r}")
+    return matched
+
+
+async def _results(call: Call) -> tuple[str, list[str]]:
+    state, shown = await read(call, None, PROPERTIES)
+    sort = methods.read_sort(call)
+    for comparator in sort:
+        if comparator["property"] not in _SORTS:
+            raise MethodError("unsupportedSort")
+    filter_ = call.args.get("filter")
+    _matches(call, filter_ or {}, dict.fromkeys(PROPERTIES, "1970-01-01T00:00:00Z"))
+    found = [each for each in shown if filter_ is None or _matches(call, filter_, each)]
+    found.sort(key=lambda each: (each["sendAt"], each["id"]), reverse=True)
+    for comparator in reversed(sort):
+        name = "sendAt" if comparator["property"] == "sentAt" else comparator["property"]
+        found.sort(key=lambda each, name=name: str(each[name]), reverse=not comparator.get("isAscending", True))  # type: ignore[misc]
+    return state, [each["id"] for each in found]
+
+
+async def query(call: Call) -> Answer:
+    """RFC 8621 §7.3."""
+    window = methods.read_window(call)
+    state, ids = await _results(call)
+    position, shown = methods.slice_of(ids, window)
+    body: Json = {
+        "accountId": call.account_id,
+        "queryState": state,
+        "canCalculateChanges": True,
+        "position": position,
+        "ids": shown,
+    }
+    if call.get("calculateTotal", bool, False):
+        body["total"] = len(ids)
+    return [(call.method, body)]
+
+
+async def query_changes(call: Call) -> Answer:
+    """RFC 8621 §7.4."""
+    since = methods.read_since(call, "sinceQueryState")
+    page = await call.services.db.read(lambda tx: changes.page(tx, call.account_id, SUBMISSION, since, None))
+    _, ids = await _results(call)
+    if page is None:
+        raise MethodError("cannotCalculateChanges")
+    body = methods.query_changes_body(
+        call,
+        new_state=states.write(page.position),
+        ids=ids,
+        gone=set(page.destroyed),
+        changed=set(page.updated),
+        created=set(page.created),
+        up_to=False,
+        total=len(ids),
+    )
+    return [(call.method, body)]

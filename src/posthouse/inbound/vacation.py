@@ -1,0 +1,148 @@
+"""Answering for somebody who is away (RFC 3834, RFC 8621 §8).
+
+Whether a mail is answered is decided, and noted, in the unit that files it; the answer itself is sent by a job,
+through the one send path, with the account's own rights.
+"""
+
+from __future__ import annotations
+
+import re
+
+from posthouse.kit import log
+from posthouse.kit.clock import DAY, MINUTE, Clock
+from posthouse.kit.errors import NotFound, PosthouseError
+from posthouse.kit.principal import Principal
+from posthouse.mail import filing
+from posthouse.outbound.submission import Composition, Submitter
+from posthouse.store import accounts, jobs, messages, vacations
+from posthouse.store.accounts import Account
+from posthouse.store.database import Database, Tx
+from posthouse.store.messages import Message
+from posthouse.store.vacations import Vacation
+from posthouse.wire.address import Address, normalize, split
+from posthouse.wire.compose import Outgoing, reply_references
+from posthouse.wire.message import ParsedMessage
+
+_log = log.get("vacation")
+
+JOB = "vacation"
+# RFC 5230 §4.2: seven days between answers to the same sender is what people expect.
+INTERVAL_MS = 7 * DAY
+_LEASE_MS = 5 * MINUTE
+_TRIES = 5
+_BATCH = 20
+# RFC 3834 §2: lists and programs, recognised by their addresses.
+_ROBOTS = re.compile(
+    r"^(?:owner-.*|.*-(?:request|owner|relay|bounces?|admin)|mailer-daemon|postmaster|listserv|majordomo|"
+    r"no-?reply|do-?not-?reply|root|daemon|bounces?)(?:[+=].*)?$"
+)
+
+
+async def consider(tx: Tx, account: Account, message: Message, parsed: ParsedMessage, mail_from: str, at: int) -> None:
+    """Ask for an answer to a mail that has just been filed, if it is to have one."""
+    vacation = await vacations.get(tx, account.id)
+    if not is_away(vacation, at):
+        return
+    own = await accounts.addresses(tx, account.id)
+    sender = untagged(mail_from)
+    if not may_answer(parsed, sender, own) or filing.BLOCKED in message.keywords:
+        return
+    if await vacations.claim_answer(tx, account.id, normalize(sender), at - INTERVAL_MS, at):
+        await jobs.add(
+            tx,
+            JOB,
+            account_id=account.id,
+            payload={"message_id": message.id, "to": sender},
+            due_at=at,
+            at=at,
+        )
+
+
+def is_away(vacation: Vacation, at: int) -> bool:
+    """Whether the response is enabled and its time is now."""
+    return (
+        vacation.is_enabled
+        and (vacation.from_at is None or vacation.from_at <= at)
+        and (vacation.to_at is None or at < vacation.to_at)
+    )
+
+
+def untagged(mail_from: str) -> str:
+    """The reverse-path without the token our own submissions put into it."""
+    local, domain = split(mail_from)
+    return f"{local.partition('+b-')[0]}@{domain}" if domain else ""
+
+
+def may_answer(parsed: ParsedMessage, sender: str, own: list[str]) -> bool:
+    """Whether a mail may be answered by a machine: not one from a machine, a list or nobody, and one to us by name.
+
+    Source: RFC 3834 §2, RFC 5230 §4.5–4.6.
+    """
+    if not sender or parsed.is_auto_submitted:
+        return False
+    key = normalize(sender)
+    if key in own or _ROBOTS.match(split(key)[0]):
+        return False
+    named = {normalize(address.email) for address in (*parsed.to, *parsed.cc, *parsed.bcc)}
+    named |= {f"{split(key)[0].partition('+')[0]}@{split(key)[1]}" for key in named}
+    return bool(named & set(own))
+
+
+class VacationResponder:
+    """Sends the answers that were asked for; `run_once` is a worker's round."""
+
+    def __init__(self, db: Database, submitter: Submitter, clock: Clock) -> None:
+        self._db = db
+        self._submitter = submitter
+        self._clock = clock
+
+    async def run_once(self) -> int:
+        """Send what is due; answers how many jobs were taken up."""
+        now = self._clock()
+        claimed = await self._db.write(lambda tx: jobs.claim(tx, JOB, now, now + _LEASE_MS, _BATCH))
+        for job in claimed:
+            try:
+                await self._answer(str(job.account_id), job.payload["message_id"], job.payload["to"])
+            except Exception as error:  # a worker's outer loop: log with the ids and go on
+                temporary = not isinstance(error, PosthouseError) or error.temporary
+                _log.error("a vacation response failed", job_id=job.id, error=str(error), exc_info=temporary)
+                if temporary and job.attempts < _TRIES:
+                    due_at, reason = self._clock() + job.attempts * MINUTE, str(error)[:500]
+                    await self._db.write(lambda tx, job=job, d=due_at, r=reason: jobs.retry(tx, job.id, d, r))  # type: ignore[misc]
+                    continue
+            await self._db.write(lambda tx, job=job: jobs.done(tx, [job.id]))  # type: ignore[misc]
+        return len(claimed)
+
+    async def _answer(self, account_id: str, message_id: str, to: str) -> None:
+        async def look(tx: Tx) -> tuple[Account, Message, Vacation]:
+            account = await accounts.get(tx, account_id)
+            message = await messages.get(tx, account_id, message_id)
+            if account is None or message is None:
+                raise NotFound("the mail to answer is gone")
+            return account, message, await vacations.get(tx, account_id)
+
+        account, message, vacation = await self._db.read(look)
+        if not is_away(vacation, self._clock()):
+            return
+        subject = vacation.subject or (f"Auto: {message.subject}" if message.subject else "Automatic reply")
+        # RFC 3834 §3.1: an answer to Auto-Submitted mail is never made, and this is one.
+        outgoing = Outgoing(
+            from_=Address(account.main_address, account.display_name or ""),
+            to=(Address(to),),
+            cc=(),
+            bcc=(),
+            reply_to=(),
+            subject=" ".join(subject.split()),
+            text=vacation.text_body if vacation.text_body or vacation.html_body else "I am away at the moment.",
+            html=vacation.html_body,
+            attachments=(),
+            in_reply_to=message.header_message_id,
+            references=reply_references(message.header_message_id, tuple(message.refs)),
+            headers=(("Auto-Submitted", "auto-replied"), ("Precedence", "bulk")),
+            message_id=None,
+            sent_at=self._clock(),
+        )
+        principal = Principal(account.organization_id, account.pod_id, account.id, surface="vacation")
+        await self._submitter.submit(
+            principal, account.id, Composition(outgoing, thread_id=message.thread_id, is_automatic=True)
+        )
