@@ -6,6 +6,7 @@ import argparse
 import importlib
 import os
 import platform
+import signal
 import sys
 import time
 
@@ -23,6 +24,8 @@ def main() -> int:
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         parser.error(f"{unknown[0]} is not one of {', '.join(NAMES)}")
+    # As with Ctrl-C: leaving by an exception stops the servers and clears the folder on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rows: list[Row] = []
     broken = False
     for name in names:

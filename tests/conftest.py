@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -18,7 +19,7 @@ ENGINES = ("sqlite", "postgres")
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """The address of a PostgreSQL server's `postgres` database; `TEST_POSTGRES_URL` names one already there."""
     given = os.environ.get("TEST_POSTGRES_URL")
     if given:
@@ -28,8 +29,9 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         warnings.simplefilter("ignore")
         import pgserver
 
-        # A short path: the socket lies in it, and socket paths end at 107 octets.
-        server = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+        # A short path, since the socket lies in it and socket paths end at 107 octets; and not below pytest's
+        # own folder, which each new session closes to others: as root the server runs as another user.
+        server = pgserver.get_server(tempfile.mkdtemp(prefix="pg-"), cleanup_mode="delete")
     yield server.get_uri()
     server.cleanup()
 

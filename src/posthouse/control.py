@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,27 @@ from posthouse import admin
 from posthouse.app import House
 from posthouse.kit import errors, log
 from posthouse.kit.errors import PosthouseError
+from posthouse.kit.ids import secret_digest
 
 _log = log.get("control")
 _MAX_LINE = 1 << 20
+# sun_path has 108 octets on Linux, 104 elsewhere, the last one NUL.
+_MAX_PATH = 103
 _KINDS: tuple[type[PosthouseError], ...] = (*errors.ALL, admin.NotBuilt)
 _ERRORS = {kind.code: kind for kind in _KINDS}
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Where the socket of a data folder lies."""
-    return data_dir / "control.sock"
+    """Where the socket of a data folder lies: in it, unless its path is longer than a socket's may be."""
+    path = data_dir.resolve() / "control.sock"
+    if len(os.fsencode(path)) <= _MAX_PATH:
+        return path
+    folder = Path(tempfile.gettempdir()) / f"posthouse-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.stat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise errors.Unavailable(f"{folder} belongs to somebody else: use a data folder with a shorter path")
+    return folder / f"{secret_digest(str(path))[:32]}.sock"
 
 
 class ControlServer:

@@ -17,7 +17,7 @@ from posthouse.store.webhooks import WebhookDelivery, WebhookEndpoint
 
 _log = log.get("webhooks")
 
-_LEASE_MS = 2 * MINUTE
+_LEASE_MS = MINUTE
 _BATCH = 200
 _RESPONSE_BYTES = 4_096
 # The circuit breaker: after so many failures in a row an endpoint is left alone for a while.

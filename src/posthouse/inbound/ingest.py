@@ -32,7 +32,8 @@ from posthouse.wire.mime import Limits
 
 _log = log.get("ingest")
 
-_LEASE_MS = 5 * MINUTE
+# Longer than a mail takes whose look-ups hang.
+_LEASE_MS = MINUTE
 _BATCH = 64
 _TRIES = 3
 _RETRY_MS = (5 * SECOND, MINUTE, 5 * MINUTE)

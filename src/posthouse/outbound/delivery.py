@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from posthouse.events import outbox
 from posthouse.kit import log
@@ -31,8 +32,9 @@ from posthouse.wire.compose import needs_utf8
 
 _log = log.get("delivery")
 
-# Longer than any courier takes for one parcel.
-_LEASE_MS = 20 * MINUTE
+# Short, so that what a process had in hand when it died is soon taken up by another; renewed while it lives.
+_LEASE_MS = MINUTE
+_RENEW_S = 20.0
 _ATTEMPT_S = 15 * 60
 _BATCH = 200
 # When a mail is late by this, its sender is told, once.
@@ -76,13 +78,20 @@ class DeliveryWorker:
         self._schedule = tuple(schedule_ms)
         self._room = asyncio.Semaphore(in_flight)
         self._running: set[asyncio.Task[None]] = set()
+        self._in_hand: set[str] = set()
+        self._renewing: asyncio.Task[None] | None = None
 
     async def run_once(self) -> int:
         """Claim what is due and start it; answers how many deliveries. Waits while too many are under way."""
         async with self._room:
             now = self._clock()
             claimed = await self._db.write(lambda tx: submissions.claim(tx, now, now + _LEASE_MS, _BATCH))
+        self._in_hand.update(delivery.id for delivery in claimed)
+        if claimed and self._renewing is None:
+            self._renewing = asyncio.create_task(self._renew(), name="posthouse-renew-leases")
         groups = await self._db.read(lambda tx: _group(tx, claimed))
+        grouped = {delivery.id for group in groups for delivery in group.deliveries}
+        self._in_hand -= {delivery.id for delivery in claimed} - grouped
         for group in groups:
             await self._room.acquire()
             task = asyncio.create_task(self._carry(group))
@@ -98,8 +107,29 @@ class DeliveryWorker:
         """Wait for the attempts under way; what is not done in time is tried again when its lease ends."""
         if self._running:
             await asyncio.wait(self._running, timeout=timeout_s)
+        if self._renewing is not None and not self._running:
+            self._renewing.cancel()
+
+    async def _renew(self) -> None:
+        """Keep the leases of what is in hand, until nothing is."""
+        try:
+            while self._in_hand:
+                await asyncio.sleep(_RENEW_S)
+                ids, until = sorted(self._in_hand), self._clock() + _LEASE_MS
+                try:
+                    await self._db.write(partial(submissions.extend, delivery_ids=ids, lease_until=until))
+                except PosthouseError as error:
+                    _log.warning("leases could not be renewed", error=str(error))
+        finally:
+            self._renewing = None
 
     async def _carry(self, group: _Group) -> None:
+        try:
+            await self._carry_one(group)
+        finally:
+            self._in_hand.difference_update(delivery.id for delivery in group.deliveries)
+
+    async def _carry_one(self, group: _Group) -> None:
         try:
             outcome, raw = await asyncio.wait_for(self._attempt(group), _ATTEMPT_S)
             await self._db.write(lambda tx: self._settle(tx, group, outcome, raw))

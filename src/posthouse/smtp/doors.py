@@ -53,6 +53,13 @@ class InboundDoor:
         self._quota = quota_bytes
         self._pace = pace or Pace()
         self._known: dict[str, tuple[float, recipients.Recipient]] = {}
+        db.listen("account:*", self._forget)
+
+    def _forget(self, topic: str) -> None:
+        """An account changed: it may be full now, or gone."""
+        account_id = topic.removeprefix("account:")
+        for address in [address for address, (_, found) in self._known.items() if found.account.id == account_id]:
+            del self._known[address]
 
     async def connection_opened(self, peer: Peer) -> Reply | None:
         """Everybody is welcome; the server's own limits hold."""

@@ -154,6 +154,14 @@ async def claim(tx: Tx, now: int, lease_until: int, limit: int) -> list[Delivery
     return [load(Delivery, row, flags=("delay_noticed", "leased")) for row in rows]
 
 
+async def extend(tx: Tx, delivery_ids: Sequence[str], lease_until: int) -> None:
+    """Keep deliveries whose attempt is still under way."""
+    await tx.run(
+        "UPDATE delivery SET due_at = :lease_until WHERE leased AND id IN (:ids...)",
+        ids=list(delivery_ids), lease_until=lease_until,
+    )  # fmt: skip
+
+
 async def deliveries(tx: Tx, submission_id: str) -> list[Delivery]:
     """All deliveries of a submission."""
     rows = await tx.all(

@@ -56,7 +56,9 @@ async def test_an_attachment_can_be_taken_off_and_put_on(whole: Whole) -> None:
             "add_attachments": [FILE | {"filename": "b.txt"}]}  # fmt: skip
     _, changed = await whole.api.call("PATCH", one, body)
     assert [each["filename"] for each in changed["attachments"]] == ["b.txt"]
-    link = await whole.api.get(f"/v0/drafts/{made['draft_id']}/attachments/{changed['attachments'][0]['attachment_id']}")
+    link = await whole.api.get(
+        f"/v0/drafts/{made['draft_id']}/attachments/{changed['attachments'][0]['attachment_id']}"
+    )
     async with whole.api.session.get(link["download_url"], headers={"Authorization": ""}) as answer:
         assert await answer.read() == b"the plan"
     status, _ = await whole.api.call("PATCH", one, {"remove_attachments": ["att_nowhere.1"]})

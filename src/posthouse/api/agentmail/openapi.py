@@ -65,6 +65,16 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
             ]
             operation["parameters"] = parameters
             kept = {status: each for status, each in operation["responses"].items() if status.startswith("2")}
+            for each in kept.values():
+                for content in each.get("content", {}).values():
+                    _name_the_one(content)
             operation["responses"] = kept | answers
     document.setdefault("components", {}).setdefault("schemas", {})["Error"] = _ERROR
     return document
+
+
+def _name_the_one(content: dict[str, Any]) -> None:
+    """Where an answer is one of ours or bytes for an old client, the description is ours."""
+    named = [each for each in content.get("schema", {}).get("oneOf", ()) if each]
+    if len(named) == 1 and {} in content["schema"]["oneOf"]:
+        content["schema"] = named[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from posthouse.api.jmap.calls import Answer, Call, Fields, Json, invalid, is_id
@@ -22,6 +23,7 @@ _MAX_SUBSCRIPTIONS = 20
 _DEFAULT_MS = 7 * DAY
 _MAX_MS = 30 * DAY
 _MAX_URL_CHARS = 2_048
+_PLAIN_BESIDE_US = re.compile(r"http://(?:127\.0\.0\.1|localhost|\[::1\])[:/]")
 
 
 def _shape(subscription: PushSubscription) -> Json:
@@ -85,10 +87,12 @@ def _new(call: Call, value: Json) -> PushSubscription:
     device, url = fields.get("deviceClientId", str), fields.get("url", str)
     if not device or len(device) > 255:
         fields.fail("deviceClientId")
-    if not url or len(url) > _MAX_URL_CHARS or not url.startswith(("https://", "http://")):
+    if not url or len(url) > _MAX_URL_CHARS or not url.isascii():
         fields.fail("url")
-    elif url.startswith("http://") and not call.services.settings.webhooks_allow_private:
-        fields.fail("url")  # RFC 8620 §7.2: https only; plain http is for tests beside the server
+    elif not url.startswith("https://") and not (
+        call.services.settings.webhooks_allow_private and _PLAIN_BESIDE_US.match(url)
+    ):
+        fields.fail("url")  # RFC 8620 §7.2; plain http is for tests beside the server
     if value.get("verificationCode") is not None:
         fields.fail("verificationCode")
     keys = fields.get("keys", dict)

@@ -74,7 +74,7 @@ async def query_usage(
 
     async def unit(tx: Tx) -> dict[str, list[shapes.UsagePoint]]:
         within = await scope.reach(tx, principal, where)
-        found = {}
+        found: dict[str, list[shapes.UsagePoint]] = {}
         for kind in kinds:
             before, added = await usage.growth(
                 tx, kind, within.organization_id, pod_id=within.pod_id, account_id=within.account_id,

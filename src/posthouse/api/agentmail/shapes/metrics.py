@@ -65,7 +65,7 @@ def window_of(start: int | None, end: int | None, period_s: int | None, now: int
     Raises:
         Invalid: the end is not after the start; more than 1,000 periods (reason `query_range_too_wide`).
     """
-    end_at = now if end is None else end
+    end_at = now + 1 if end is None else end  # what happens at this instant is counted
     start_at = end_at - DAY if start is None else start
     if end_at <= start_at:
         raise Invalid("the end lies after the start", field="end")

@@ -1,0 +1,205 @@
+"""Sign-up, domains, metrics, and who a key is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from api.agentmail.conftest import Whole
+from flows.server import Api, unique
+from flows.sinks import webhook_receiver
+from posthouse.kit.clock import iso
+from posthouse.wire.resolver import NameNotFound
+
+
+async def code_for(whole: Whole, inbox: str) -> str:
+    """The code as the human read it; outside mail stays with the operator here."""
+    await whole.inside.settle()
+    path = f"/v0/inboxes/catch@{whole.inside.domain}/messages"
+    found = (await whole.api.get(path, subject=inbox))["messages"]
+    message = await whole.api.get(f"{path}/{found[0]['message_id']}")
+    return str(message["text"]).split("The code is ")[1][:6]
+
+
+async def sign_up(whole: Whole, **body: Any) -> dict[str, Any]:
+    fields = {"human_email": f"{unique('human')}@far.example", "username": unique("agent")} | body
+    async with whole.api_with("") as nobody:
+        made: dict[str, Any] = await nobody.post("/v0/agent/sign-up", fields)
+        return made | {"human_email": fields["human_email"]}
+
+
+async def test_an_agent_that_registers_writes_to_its_human_only_until_the_code_is_entered(whole: Whole) -> None:
+    made = await sign_up(whole)
+    async with whole.api_with(made["api_key"]) as api:
+        path = f"/v0/inboxes/{made['inbox_id']}/messages"
+        assert (await api.get("/v0/organizations"))["organization_id"] == made["organization_id"]
+        await api.post(path, {"to": made["human_email"], "subject": "Hello"})
+        status, error = await api.call("POST", path, {"to": [made["human_email"], "bob@far.example"]})
+        assert (status, error["code"]) == (403, "message_rejected")
+        wrong = await api.call("POST", "/v0/agent/verify", {"otp_code": "x"})
+        assert (wrong[0], wrong[1]["code"]) == (401, "unauthorized")
+        code = await code_for(whole, made["inbox_id"])
+        assert await api.post("/v0/agent/verify", {"otp_code": code}) == {"verified": True}
+        await api.post(path, {"to": "bob@far.example"})
+        assert (await whole.api.call("GET", f"/v0/inboxes/{made['inbox_id']}"))[0] == 404, "a stranger to all others"
+
+
+async def test_registering_again_changes_the_key_until_somebody_has_vouched(whole: Whole) -> None:
+    first = await sign_up(whole)
+    second = await sign_up(whole, human_email=first["human_email"])
+    assert (second["organization_id"], second["inbox_id"]) == (first["organization_id"], first["inbox_id"])
+    async with whole.api_with(first["api_key"]) as api:
+        assert (await api.call("GET", "/v0/auth/me"))[0] == 401
+    async with whole.api_with(second["api_key"]) as api:
+        assert await api.post("/v0/agent/verify", {"otp_code": await code_for(whole, first["inbox_id"])})
+        body = {"human_email": first["human_email"], "username": unique("x")}
+        status, error = await api.call("POST", "/v0/agent/sign-up", body)
+        assert (status, error["code"]) == (403, "already_exists"), "knowing the address gives nobody a key"
+
+
+async def test_a_code_is_good_for_ten_tries_and_a_day(whole: Whole) -> None:
+    made = await sign_up(whole)
+    code = await code_for(whole, made["inbox_id"])
+    async with whole.api_with(made["api_key"]) as api:
+        for _ in range(10):
+            assert (await api.call("POST", "/v0/agent/verify", {"otp_code": "none"}))[0] == 401
+        assert (await api.call("POST", "/v0/agent/verify", {"otp_code": code}))[0] == 403
+    late = await sign_up(whole)
+    code = await code_for(whole, late["inbox_id"])
+    whole.inside.clock.forward(hours=25)
+    async with whole.api_with(late["api_key"]) as api:
+        assert (await api.call("POST", "/v0/agent/verify", {"otp_code": code}))[0] == 403
+    assert (await whole.api.call("POST", "/v0/agent/verify", {"otp_code": "1"}))[0] == 403, "nothing to verify"
+
+
+class Records:
+    """DNS as a domain's owner filled it in."""
+
+    def __init__(self) -> None:
+        self.txts: dict[str, list[bytes]] = {}
+        self.mxs: dict[str, list[tuple[int, str]]] = {}
+
+    async def txt(self, name: str) -> list[bytes]:
+        if name not in self.txts:
+            raise NameNotFound(name)
+        return self.txts[name]
+
+    async def mx(self, name: str) -> list[tuple[int, str]]:
+        if name not in self.mxs:
+            raise NameNotFound(name)
+        return self.mxs[name]
+
+    async def addresses(self, name: str) -> list[str]:
+        raise NameNotFound(name)
+
+    async def ptr(self, address: str) -> list[str]:
+        raise NameNotFound(address)
+
+
+async def test_a_domain_is_proved_by_its_records_and_then_takes_inboxes(whole: Whole) -> None:
+    dns = Records()
+    whole.inside.house.verifier._resolver = dns
+    name = f"{unique('own')}.example"
+    made = await whole.api.post("/v0/domains", {"domain": name.upper()})
+    assert (made["domain_id"], made["status"]) == (name, "NOT_STARTED")
+    assert {each["status"] for each in made["records"]} == {"MISSING"}
+    status, error = await whole.api.call("POST", "/v0/inboxes", {"domain": name})
+    assert (status, error["code"]) == (422, "unprocessable")
+    assert (await whole.api.call("POST", f"/v0/domains/{name}/verify"))[0] == 204
+    assert (await whole.api.get(f"/v0/domains/{name}"))["status"] == "VERIFYING"
+    await whole.inside.settle()
+    assert (await whole.api.get(f"/v0/domains/{name}"))["status"] == "PENDING"
+
+    for record in made["records"]:
+        if record["type"] == "MX":
+            dns.mxs[record["name"]] = [(record["priority"], record["value"])]
+        else:
+            dns.txts[record["name"]] = [record["value"].encode()]
+    dkim = next(each for each in made["records"] if each["name"].startswith("ph-rsa."))
+    dns.txts[dkim["name"]] = [b"v=DKIM1; p=other"]
+    await whole.api.call("POST", f"/v0/domains/{name}/verify")
+    await whole.inside.settle()
+    assert (await whole.api.get(f"/v0/domains/{name}"))["status"] == "INVALID", "another's key proves nothing"
+    dns.txts[dkim["name"]] = [dkim["value"].encode()]
+    async with webhook_receiver() as sink:
+        await whole.api.post("/v0/webhooks", {"url": sink.url, "event_types": ["domain.verified"]})
+        for _ in range(2):
+            await whole.api.call("POST", f"/v0/domains/{name}/verify")
+            await whole.inside.settle()
+        (call,) = sink.calls
+    told = json.loads(call.body)
+    assert (told["event_type"], told["domain"]["domain_id"]) == ("domain.verified", name)
+    verified = await whole.api.get(f"/v0/domains/{name}")
+    assert (verified["status"], {each["status"] for each in verified["records"]}) == ("VERIFIED", {"VALID"})
+
+    inbox = await whole.inbox(username="ann", domain=name)
+    assert inbox == f"ann@{name}"
+    status, error = await whole.api.call("DELETE", f"/v0/domains/{name}")
+    assert (status, error["code"]) == (403, "cannot_delete")
+    await whole.api.call("DELETE", f"/v0/inboxes/{inbox}")
+    assert (await whole.api.call("DELETE", f"/v0/domains/{name}"))[0] == 204
+
+
+async def test_a_zone_file_holds_the_records_and_a_domain_is_added_once(whole: Whole) -> None:
+    name = f"{unique('own')}.example"
+    made = await whole.api.post("/v0/domains", {"domain": name, "client_id": unique("d"), "subdomains_enabled": True})
+    assert await whole.api.post("/v0/domains", {"domain": "x.example", "client_id": made["client_id"]}) == made
+    status, error = await whole.api.call("POST", "/v0/domains", {"domain": name})
+    assert (status, error["code"]) == (403, "already_exists")
+    status, zone = await whole.api.call("GET", f"/v0/domains/{name}/zone-file")
+    text = zone.decode()
+    assert status == 200
+    assert f"{name}. IN MX 10 {whole.inside.domain}." in text
+    assert f'_dmarc.{name}. IN TXT "v=DMARC1; p=quarantine"' in text
+    assert all(len(part) <= 255 for line in text.splitlines() for part in line.split('"')[1::2])
+    status, changed = await whole.api.call("PATCH", f"/v0/domains/{name}", {"feedback_enabled": False})
+    assert (status, changed["feedback_enabled"], changed["subdomains_enabled"]) == (200, False, True)
+    assert (await whole.api.call("PATCH", f"/v0/domains/{name}", {}))[0] == 400
+    for wrong in ("", "no spaces here", "-a.example", "a" * 300):
+        assert (await whole.api.call("POST", "/v0/domains", {"domain": wrong}))[0] == 400
+
+
+async def counts(api: Api, path: str, **query: str) -> dict[str, int]:
+    found = await api.get(path, **query)
+    return {name: sum(each["count"] for each in buckets) for name, buckets in found.items()}
+
+
+async def test_events_are_counted_by_kind_and_period_within_a_scope(whole: Whole) -> None:
+    mine, theirs = await whole.inbox(), await whole.inbox()
+    start = whole.inside.clock.at
+    await whole.api.post(f"/v0/inboxes/{mine}/messages", {"to": theirs})
+    await whole.inside.settle()
+    whole.inside.clock.forward(hours=2)
+    await whole.mail(mine)
+    span = {"start": iso(start), "end": iso(whole.inside.clock.at + 1)}
+    found = await whole.api.get("/v0/metrics/events", event_types="message.received", period="3600", **span)
+    assert [each["count"] for each in found["message.received"]] == [1, 0, 1]
+    first = await whole.api.get("/v0/metrics/events", period="3600", descending="true", limit="1", **span)
+    assert [each["count"] for each in first["message.received"]] == [1]
+    own = await counts(whole.api, f"/v0/inboxes/{theirs}/metrics/events", **span)
+    assert (own["message.received"], own["message.sent"]) == (1, 0)
+    assert (await counts(whole.api, "/v0/metrics/events", **span))["message.sent"] == 1
+    used = await whole.api.get("/v0/metrics/usage", usage_types="message_count,inbox_count", period="3600", **span)
+    assert [each["value"] for each in used["message_count"]] == [2, 2, 3]
+    assert used["inbox_count"][0]["value"] == 3, "the operator's is one of them"
+    legacy = await whole.api.get("/v0/metrics", start_timestamp=span["start"], end_timestamp=span["end"])
+    assert (len(legacy["message"]["received"]), len(legacy["message"]["sent"])) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ({"period": "1"}, 422, "query_range_too_wide"),
+        ({"period": "0"}, 400, "validation_error"),
+        ({"event_types": "message.imagined"}, 400, "validation_error"),
+        ({"start": "2026-02-01", "end": "2026-01-01"}, 400, "validation_error"),
+        ({"start": "yesterday"}, 400, "validation_error"),
+    ],
+)
+async def test_a_range_that_cannot_be_counted_is_refused(
+    whole: Whole, query: dict[str, str], status: int, code: str
+) -> None:
+    given, error = await whole.api.call("GET", "/v0/metrics/events", params=query)
+    assert (given, error["code"]) == (status, code)

@@ -1,0 +1,226 @@
+"""Submissions, identities, vacation responses (RFC 8621 §6–§8, RFC 3834)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from api.jmap.conftest import Agent, Clock, mail
+from posthouse import admin
+from posthouse.app import House
+
+Maker = Callable[..., Awaitable[Agent]]
+
+
+async def send(agent: Agent, email_id: str, **more: Any) -> list[tuple[str, dict[str, Any], str]]:
+    """Submit a stored email; `envelope` and other properties of the submission go into `s`."""
+    submission = {"emailId": email_id, **more.pop("submission", {})}
+    return await agent.batch(("EmailSubmission/set", {"create": {"s": submission}, **more}))
+
+
+async def test_a_sent_draft_arrives_without_its_blind_copies_and_is_filed_once(ann: Agent, make_agent: Maker) -> None:
+    eve, hid = await make_agent("eve"), await make_agent("hid")
+    made = await ann.draft(to=[{"email": eve.address}], bcc=[{"email": hid.address}])
+    answer = await send(
+        ann,
+        made["id"],
+        onSuccessUpdateEmail={
+            "#s": {"keywords/$draft": None, "keywords/$sent": True, "mailboxIds": {ann.boxes["sent"]: True}}
+        },
+    )
+    assert [each[0] for each in answer] == ["EmailSubmission/set", "Email/set"]
+    await ann.house.settle()
+    mine = await ann.call(
+        "Email/get", ids=(await ann.call("Email/query"))["ids"], properties=["mailboxIds", "keywords", "bcc"]
+    )
+    assert [list(each["mailboxIds"]) for each in mine["list"]] == [[ann.boxes["sent"]]]
+    assert mine["list"][0]["keywords"] == {"$seen": True, "$sent": True}
+    assert mine["list"][0]["bcc"] == [{"name": None, "email": hid.address}]
+    for reader in (eve, hid):
+        got = await reader.call(
+            "Email/get", ids=(await reader.call("Email/query"))["ids"], properties=["bcc", "header:bcc", "subject"]
+        )
+        assert [(each["subject"], each["bcc"], each["header:bcc"]) for each in got["list"]] == [("Hello", None, None)]
+    shown = (await ann.call("EmailSubmission/get"))["list"][0]
+    assert {name: status["delivered"] for name, status in shown["deliveryStatus"].items()} == {
+        eve.address: "yes",
+        hid.address: "yes",
+    }
+    assert shown["undoStatus"] == "final"
+    assert shown["emailId"] == made["id"]
+
+
+async def test_an_answer_is_given_the_references_its_writer_left_out(ann: Agent, make_agent: Maker) -> None:
+    eve = await make_agent("eve")
+    await ann.receive(mail("plan", extra="Message-ID: <b@x>\r\nReferences: <a@x>"))
+    made = await ann.draft(to=[{"email": eve.address}], inReplyTo=["b@x"], subject="Re: plan")
+    await send(ann, made["id"])
+    await ann.house.settle()
+    got = await eve.call(
+        "Email/get", ids=(await eve.call("Email/query"))["ids"], properties=["references", "inReplyTo"]
+    )
+    assert (got["list"][0]["references"], got["list"][0]["inReplyTo"]) == (["a@x", "b@x"], ["b@x"])  # D10
+
+
+@pytest.mark.parametrize(
+    ("draft", "submission", "kind"),
+    [
+        ({"from": [{"email": "stranger@example.org"}]}, {}, "forbiddenFrom"),
+        ({}, {"envelope": {"mailFrom": {"email": "x@example.org"}, "rcptTo": [{"email": "b@example.org"}]}}, "forbiddenMailFrom"),
+        ({"to": None}, {}, "noRecipients"),
+        ({}, {"envelope": {"mailFrom": {"email": "ann@agents.test"}, "rcptTo": []}}, "noRecipients"),
+        ({}, {"envelope": {"mailFrom": {"email": "ann@agents.test"}, "rcptTo": [{"email": "no address"}]}}, "invalidRecipients"),
+        ({}, {"envelope": {"mailFrom": {"email": "ann@agents.test"},
+                           "rcptTo": [{"email": f"b{n}@example.org"} for n in range(51)]}}, "tooManyRecipients"),
+        ({}, {"identityId": "nobody"}, "invalidProperties"),
+        ({}, {"emailId": "nothing"}, "invalidProperties"),
+    ],
+)  # fmt: skip
+async def test_what_may_not_be_sent_is_refused_in_the_standards_words(
+    ann: Agent, draft: dict[str, Any], submission: dict[str, Any], kind: str
+) -> None:
+    made = await ann.draft(**draft)
+    answer = await send(ann, made["id"], submission=submission)
+    assert answer[0][1]["created"] is None
+    assert answer[0][1]["notCreated"]["s"]["type"] == kind
+    assert (await ann.call("EmailSubmission/query"))["ids"] == []
+    shown = (await ann.call("Email/get", ids=[made["id"]], properties=["keywords"]))["list"][0]
+    assert "$draft" in shown["keywords"]
+
+
+async def test_a_delayed_submission_waits_and_can_be_taken_back(ann: Agent, make_agent: Maker, clock: Clock) -> None:
+    eve = await make_agent("eve")
+
+    def envelope(seconds: str) -> dict[str, Any]:
+        sender = {"email": ann.address, "parameters": {"HOLDFOR": seconds}}
+        return {"envelope": {"mailFrom": sender, "rcptTo": [{"email": eve.address, "name": "Eve"}]}}
+
+    first, second = await ann.draft(), await ann.draft()
+    taken_back = (await send(ann, first["id"], submission=envelope("600")))[0][1]["created"]["s"]
+    goes = (await send(ann, second["id"], submission=envelope("600")))[0][1]["created"]["s"]
+    assert taken_back["undoStatus"] == "pending"
+    await ann.house.settle()
+    assert (await eve.call("Email/query"))["ids"] == []
+    done = await ann.call("EmailSubmission/set", update={taken_back["id"]: {"undoStatus": "canceled"}})
+    assert taken_back["id"] in done["updated"]
+    clock.at += 601_000
+    await ann.house.settle()
+    assert len((await eve.call("Email/query"))["ids"]) == 1
+    late = await ann.call("EmailSubmission/set", update={goes["id"]: {"undoStatus": "canceled"}})
+    assert late["notUpdated"][goes["id"]]["type"] == "cannotUnsend"
+    states = {each["id"]: each["undoStatus"] for each in (await ann.call("EmailSubmission/get"))["list"]}
+    assert states == {taken_back["id"]: "canceled", goes["id"]: "final"}
+    found = await ann.call("EmailSubmission/query", filter={"undoStatus": "canceled"})
+    assert found["ids"] == [taken_back["id"]]
+    too_late = await send(ann, (await ann.draft())["id"], submission=envelope("99999999"))
+    assert too_late[0][1]["notCreated"]["s"]["type"] == "invalidProperties"
+
+
+async def test_a_held_submission_is_pending_until_the_owner_decides(
+    ann: Agent, make_agent: Maker, house: House
+) -> None:
+    eve = await make_agent("eve")
+    await admin.level_set(house, level="gated", inbox=ann.address)
+    made = await ann.draft(to=[{"email": eve.address}])
+    answer = await send(ann, made["id"])
+    held = answer[0][1]["created"]["s"]
+    assert held["undoStatus"] == "pending"
+    again = await send(ann, made["id"])
+    assert again[0][1]["notCreated"]["s"]["type"] == "forbiddenToSend"
+    waiting = (await admin.pending(house))["pending"]
+    await admin.approve(house, id=waiting[0]["id"])
+    await house.settle()
+    assert (await ann.call("EmailSubmission/get", ids=[held["id"]]))["list"][0]["undoStatus"] == "final"
+    assert len((await eve.call("Email/query"))["ids"]) == 1
+    shown = (await ann.call("Email/get", ids=[made["id"]], properties=["mailboxIds", "keywords"]))["list"][0]
+    assert (list(shown["mailboxIds"]), shown["keywords"]) == ([ann.boxes["sent"]], {"$seen": True})
+    other = (await send(ann, (await ann.draft(to=[{"email": eve.address}]))["id"]))[0][1]["created"]["s"]
+    await ann.call("EmailSubmission/set", update={other["id"]: {"undoStatus": "canceled"}})
+    assert (await admin.pending(house))["pending"] == []
+
+
+async def test_a_bounce_is_no_delivery_and_names_its_report(ann: Agent, house: House) -> None:
+    state = (await ann.call("EmailSubmission/get", ids=[]))["state"]
+    made = await ann.draft(to=[{"email": "nobody@agents.test"}])
+    sent = (await send(ann, made["id"]))[0][1]["created"]["s"]
+    await house.settle()
+    shown = (await ann.call("EmailSubmission/get", ids=[sent["id"]]))["list"][0]
+    status = shown["deliveryStatus"]["nobody@agents.test"]
+    assert status["delivered"] == "no"
+    assert status["smtpReply"].startswith("550 5.1.1")
+    assert len(shown["dsnBlobIds"]) == 1
+    report = await ann.call("Email/parse", blobIds=shown["dsnBlobIds"], properties=["from", "bodyStructure"])
+    assert report["parsed"][shown["dsnBlobIds"][0]]["bodyStructure"]["type"] == "multipart/report"
+    told = await ann.call("EmailSubmission/changes", sinceState=state)
+    assert told["created"] == [sent["id"]]
+
+
+async def test_identities_are_those_of_the_accounts_addresses(ann: Agent) -> None:
+    first = (await ann.call("Identity/get"))["list"]
+    assert [(each["email"], each["mayDelete"]) for each in first] == [(ann.address, False)]
+    made = await ann.call(
+        "Identity/set",
+        create={"a": {"email": "ann+sales@agents.test", "name": "Sales"}, "b": {"email": "x@example.org"}},
+        update={first[0]["id"]: {"textSignature": "-- Ann"}},
+        destroy=[first[0]["id"]],
+    )
+    assert made["notCreated"]["b"]["type"] == "forbiddenFrom"
+    assert made["notDestroyed"][first[0]["id"]]["type"] == "forbidden" or made["notUpdated"]
+    shown = {each["email"]: each for each in (await ann.call("Identity/get"))["list"]}
+    assert shown["ann+sales@agents.test"]["name"] == "Sales"
+
+
+async def test_a_vacation_response_answers_each_sender_once_a_week(ann: Agent, make_agent: Maker, clock: Clock) -> None:
+    eve = await make_agent("eve")
+    done = await ann.call(
+        "VacationResponse/set", update={"singleton": {"isEnabled": True, "subject": "Away", "textBody": "Till Monday."}}
+    )
+    assert done["updated"] == {"singleton": None}
+
+    async def write() -> list[dict[str, Any]]:
+        made = await eve.draft(to=[{"email": ann.address}])
+        await send(eve, made["id"])
+        await eve.house.settle()
+        ids = (await eve.call("Email/query", filter={"inMailbox": eve.boxes["inbox"]}))["ids"]
+        names = ["subject", "from", "inReplyTo", "header:Auto-Submitted:asText", "header:Return-Path:asText"]
+        return (await eve.call("Email/get", ids=ids, properties=names))["list"]
+
+    answers = await write()
+    assert [(each["subject"], each["from"][0]["email"]) for each in answers] == [("Away", ann.address)]
+    assert answers[0]["header:Auto-Submitted:asText"] == "auto-replied"
+    assert answers[0]["header:Return-Path:asText"] == "<>"
+    assert len(await write()) == 1
+    clock.at += 8 * 86_400_000
+    assert len(await write()) == 2
+
+
+@pytest.mark.parametrize(
+    ("mail_from", "values"),
+    [
+        ("", {}),
+        ("owner-list@example.org", {}),
+        ("mailer-daemon@example.org", {}),
+        ("bob@example.org", {"extra": "Auto-Submitted: auto-generated"}),
+        ("bob@example.org", {"extra": "List-Id: <l.example.org>"}),
+        ("bob@example.org", {"extra": "Precedence: bulk"}),
+        ("bob@example.org", {"to": "all@example.org"}),
+        ("ann@agents.test", {}),
+    ],
+)
+async def test_machines_lists_and_nobody_get_no_vacation_response(
+    ann: Agent, mail_from: str, values: dict[str, str]
+) -> None:
+    await ann.call("VacationResponse/set", update={"singleton": {"isEnabled": True}})
+    await ann.receive(mail("hi", **values), mail_from)
+    assert len((await ann.call("Email/query", filter={"inMailbox": ann.boxes["inbox"]}))["ids"]) == 1
+    assert (await ann.call("EmailSubmission/query"))["ids"] == []
+
+
+async def test_a_vacation_response_keeps_to_its_dates_and_is_one(ann: Agent) -> None:
+    await ann.call("VacationResponse/set", update={"singleton": {"isEnabled": True, "toDate": "2020-01-01T00:00:00Z"}})
+    await ann.receive(mail("hi"))
+    assert (await ann.call("EmailSubmission/query"))["ids"] == []
+    refused = await ann.call("VacationResponse/set", create={"a": {}}, destroy=["singleton"])
+    assert refused["notCreated"]["a"]["type"] == refused["notDestroyed"]["singleton"]["type"] == "singleton"
