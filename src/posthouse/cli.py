@@ -8,6 +8,7 @@ Exit codes: 0 done, 1 refused, 2 usage (also: not part of this version), 3 not a
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import signal
 import sys
@@ -51,6 +52,8 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last 
 
 def main() -> None:
     """Run the command line; an error of ours becomes a sentence and an exit code."""
+    # Nothing made while modules are loaded is garbage: looking for it costs a tenth of the start.
+    gc.disable()
     from posthouse.kit.errors import PosthouseError
 
     try:
@@ -191,6 +194,9 @@ def _serve(data_dir: Path | None, role: str, *, quickstart: bool) -> None:
                 _say_initialized(settings, made)
             if quickstart:
                 await _say_hello(house)
+            # What is there now stays: the collector need not look at it again.
+            gc.freeze()
+            gc.enable()
             _say_listening(house)
             await _until_signal()
         finally:

@@ -14,6 +14,8 @@ from tests.clients.environments import python_environment
 from tests.conformance.house import made, running
 from tests.flows.server import Server
 
+from posthouse.kit.config import POW_SALT
+
 Found = Iterator[tuple[str, bool, str]]
 
 
@@ -98,6 +100,4 @@ def _at(script: str, server: Server) -> str:
 
 
 def _salt() -> str:
-    from posthouse.kit.config import Settings
-
-    return str(Settings.model_fields["pow_salt"].default)
+    return POW_SALT

@@ -91,7 +91,7 @@ def test_the_first_mail_works_with_the_published_client(tmp_path: Path, client_p
 def test_settings_shown_as_a_file_are_accepted(path: Path) -> None:
     for block in documents.blocks(path.read_text("utf-8")):
         if block.language == "toml" and "[" not in block.text.splitlines()[0]:
-            Settings(**{key.lower(): value for key, value in tomllib.loads(block.text).items()})
+            Settings.of(**{key.lower(): value for key, value in tomllib.loads(block.text).items()})
 
 
 @pytest.mark.parametrize("path", documents.paths(), ids=documents.name)

@@ -70,7 +70,7 @@ async def indoors(database_url: str = "", **settings: Any) -> AsyncIterator[Indo
         "smtp_port": 0, "submission_port": 0, "rate_limits": "off", "webhooks_allow_private": True,
     }  # fmt: skip
     clock = Clock()
-    house = await House.open(Settings(**(values | settings)), clock=clock)
+    house = await House.open(Settings.of(**(values | settings)), clock=clock)
     try:
         await admin.init(house)
         await house.start_smtp()

@@ -103,7 +103,7 @@ async def _all(agent: Agent, **query: str) -> list[dict[str, str]]:
 
 async def _work_off(server: Server) -> None:
     """Do all that is due, leases that died with their process included: by a house whose clock is ahead."""
-    settings = Settings(**{
+    settings = Settings.of(**{
         name: value for name, value in server.settings.items() if name not in ("http_port", "smtp_port")
     })  # fmt: skip
     clock = Clock()

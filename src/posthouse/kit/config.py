@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import msgspec
 
 from posthouse.kit.clock import DAY, HOUR, MINUTE, SECOND
 from posthouse.kit.errors import Invalid
@@ -34,37 +34,58 @@ IGNORED = tuple(
     for word in ("HOST", "PORT", "USER", "PASS", "PASSWORD", "SECURE")
 )
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d)")
+_DURATIONS = re.compile(r"\s*\d+\s*[smhd]\s*(?:,\s*\d+\s*[smhd]\s*)*")
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 _SIZE = re.compile(r"(\d+)\s*([KMG]?)i?B?", re.IGNORECASE)
 _FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+# What a text has to look like, and what it is called in the sentence that refuses another.
+_FORMS: dict[str, tuple[re.Pattern[str], str]] = {
+    "domain": (re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"), "a domain name"),
+    "public_base_url": (
+        re.compile(r"|https?://[^/?#\s]+"),
+        "an origin such as https://mail.example.org, without a path",
+    ),
+    "outbound": (re.compile(r"catch|mx|smtps?://\S+"), "catch, mx or smtp://[user:password@]host:port"),
+    "retry_schedule": (_DURATIONS, "a list of durations such as 1m,5m,1h"),
+    "max_message_size": (_SIZE, "a size such as 25MB"),
+    "quota": (_SIZE, "a size such as 25MB"),
+}
+# What is taken off before.
+_TIDY: dict[str, Callable[[Any], Any]] = {
+    "domain": lambda value: str(value).strip().rstrip(".").lower(),
+    "public_base_url": lambda value: str(value).rstrip("/"),
+    "max_message_size": lambda value: str(value).strip(),
+    "quota": lambda value: str(value).strip(),
+}
 
 
-class Settings(BaseSettings):
-    """All settings. A name in capitals with `POSTHOUSE_` before it is the variable."""
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings. A name in capitals with `POSTHOUSE_` before it is the variable. Made by `load` or `of`."""
 
     data_dir: Path = Path("posthouse-data")
     database_url: str = ""
     http_host: str = "127.0.0.1"
-    http_port: int = Field(8025, ge=0, le=65535)
-    https_port: int | None = Field(None, ge=0, le=65535)
+    http_port: Port = 8025
+    https_port: Port | None = None
     smtp_host: str = "127.0.0.1"
-    smtp_port: int = Field(2525, ge=0, le=65535)
-    submission_port: int = Field(2587, ge=0, le=65535)
+    smtp_port: Port = 2525
+    submission_port: Port = 2587
     tls_cert: Path | None = None
     tls_key: Path | None = None
     domain: str = "agents.localhost"
     public_base_url: str = ""
     trusted_proxies: str = ""
     outbound: str = "catch"
-    master_key: str = Field("", repr=False)
+    master_key: str = ""
     owner_email: str = ""
-    inbound_secret: str = Field("", repr=False)
+    inbound_secret: str = ""
     signup: Literal["loopback", "open", "off"] = "loopback"
     rate_limits: Literal["on", "off"] = "on"
     pow_salt: str = POW_SALT
-    pow_difficulty: int = Field(4, ge=0, le=64)
+    pow_difficulty: Annotated[int, msgspec.Meta(ge=0, le=64)] = 4
     webhooks_allow_private: bool = False
     retry_schedule: str = "1m,5m,15m,30m,1h,2h,4h,8h"
     max_message_size: str = "25MB"
@@ -72,41 +93,32 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
 
-    @field_validator("domain")
     @classmethod
-    def _domain(cls, value: str) -> str:
-        value = value.strip().rstrip(".").lower()
-        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", value):
-            raise ValueError("is not a domain name")
-        return value
+    def of(cls, **values: Any) -> Settings:
+        """Settings out of texts or values, checked.
 
-    @field_validator("public_base_url")
-    @classmethod
-    def _base_url(cls, value: str) -> str:
-        if value and not re.fullmatch(r"https?://[^/?#\s]+", value.rstrip("/")):
-            raise ValueError("is an origin such as https://mail.example.org, without a path")
-        return value.rstrip("/")
+        Raises:
+            Invalid: a name is unknown or a value not acceptable; the field says which.
+        """
+        for name in values:
+            if name not in cls.__struct_fields__:
+                raise Invalid(f"{PREFIX}{name.upper()} is not a setting of this version", field=name)
+        tidied = {name: _TIDY[name](value) if name in _TIDY else value for name, value in values.items()}
+        try:
+            settings = msgspec.convert(tidied, cls, strict=False, dec_hook=_path)
+        except msgspec.ValidationError as error:
+            reason, _, place = str(error).partition(" - at `$.")
+            name = place.rstrip("`")
+            raise Invalid(f"{PREFIX}{name.upper()}: {reason[:1].lower()}{reason[1:]}", field=name) from error
+        for name, (pattern, wanted) in _FORMS.items():
+            if not pattern.fullmatch(getattr(settings, name)):
+                raise Invalid(f"{PREFIX}{name.upper()}: is not {wanted}", field=name)
+        return settings
 
-    @field_validator("outbound")
-    @classmethod
-    def _outbound(cls, value: str) -> str:
-        if value not in ("catch", "mx") and not re.fullmatch(r"smtps?://\S+", value):
-            raise ValueError("is catch, mx or smtp://[user:password@]host:port")
-        return value
-
-    @field_validator("retry_schedule")
-    @classmethod
-    def _schedule(cls, value: str) -> str:
-        if not all(_DURATION.fullmatch(step.strip()) for step in value.split(",")):
-            raise ValueError("is a list of durations such as 1m,5m,1h")
-        return value
-
-    @field_validator("max_message_size", "quota")
-    @classmethod
-    def _size(cls, value: str) -> str:
-        if not _SIZE.fullmatch(value.strip()):
-            raise ValueError("is a size such as 25MB")
-        return value
+    def __repr__(self) -> str:
+        hidden = {"master_key", "inbound_secret", "database_url", "outbound"}
+        shown = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name not in hidden)
+        return f"Settings({', '.join(shown)})"
 
     @property
     def retry_schedule_ms(self) -> tuple[int, ...]:
@@ -135,6 +147,12 @@ class Settings(BaseSettings):
         return self.data_dir / "posthouse.db"
 
 
+def _path(kind: type, value: Any) -> Any:
+    if kind is Path and isinstance(value, str | Path):
+        return Path(value)
+    raise NotImplementedError
+
+
 def _bytes(value: str) -> int:
     match = _SIZE.fullmatch(value.strip())
     assert match is not None
@@ -151,7 +169,7 @@ def load(flags: dict[str, Any] | None = None) -> Settings:
         Invalid: a value is not acceptable or a name is unknown; says which and what was expected.
     """
     given = {name: value for name, value in (flags or {}).items() if value is not None}
-    default_dir = Settings.model_fields["data_dir"].default
+    default_dir = Settings().data_dir
     data_dir = Path(given.get("data_dir") or os.environ.get(PREFIX + "DATA_DIR") or default_dir)
     values: dict[str, Any] = {}
     for variable, name in _ALIASES.items():
@@ -168,15 +186,9 @@ def load(flags: dict[str, Any] | None = None) -> Settings:
     for variable, value in os.environ.items():
         name = variable.removeprefix(PREFIX).lower()
         if variable.startswith(PREFIX):
-            if name not in Settings.model_fields:
+            if name not in Settings.__struct_fields__:
                 raise Invalid(f"{variable} is not a setting of this version; see docs/operate/settings.md")
             values[name] = value
     values |= given
     values["data_dir"] = data_dir
-    try:
-        return Settings(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "a setting"
-        reason = str(first["msg"]).removeprefix("Value error, ")
-        raise Invalid(f"{PREFIX}{name.upper()}: {reason}", field=name) from error
+    return Settings.of(**values)

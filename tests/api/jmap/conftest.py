@@ -120,7 +120,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def house(tmp_path: Path, database_url: str, clock: Clock) -> AsyncIterator[House]:
     """An initialised house that keeps outside mail here; nothing works beside the test."""
-    settings = Settings(
+    settings = Settings.of(
         data_dir=tmp_path, database_url=database_url, domain=DOMAIN, rate_limits="off", pow_difficulty=2,
         webhooks_allow_private=True, tls_cert=tmp_path / "none.pem",
     )  # fmt: skip

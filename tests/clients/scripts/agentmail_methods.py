@@ -83,13 +83,13 @@ def try_every_absent():
                 arguments[key] = {"size": 1, "attendees": []}.get(key, "none")
             elif key in ("start", "end") and "calendar" in path:
                 arguments[key] = "2026-01-01T00:00:00Z"
+        status = None
         try:
             found(**arguments)
         except ApiError as error:
-            assert error.status_code in (404, 405), (path, error)
-            table[path] = f"absent ({error.status_code})"
-        else:
-            raise AssertionError(f"{path} was answered")
+            status = error.status_code
+        assert status in (404, 405), (path, status)
+        table[path] = f"absent ({status})"
 
 
 # Who we are

@@ -15,6 +15,7 @@ class DraftItem(msgspec.Struct, omit_defaults=True, kw_only=True):
     """A draft in a list. `send_status` is scheduled, sending or failed."""
 
     inbox_id: str
+    thread_id: str
     draft_id: str
     labels: list[str]
     created_at: str
@@ -35,7 +36,6 @@ class DraftItem(msgspec.Struct, omit_defaults=True, kw_only=True):
 class Draft(DraftItem, omit_defaults=True, kw_only=True):
     """A whole draft."""
 
-    thread_id: str
     reply_to: list[str] | None = None
     text: str | None = None
     html: str | None = None
@@ -103,6 +103,7 @@ def item_of(written: Written, inbox_id: str) -> DraftItem:
         labels.add("scheduled")
     return DraftItem(
         inbox_id=inbox_id,
+        thread_id=THREAD_PREFIX + written.message.thread_id,
         draft_id=DRAFT_PREFIX + draft.id,
         labels=sorted(labels),
         created_at=time(draft.created_at),
@@ -126,7 +127,6 @@ def draft_of(written: Written, inbox_id: str, known: dict[str, str]) -> Draft:
     item = item_of(written, inbox_id)
     return Draft(
         **{field: getattr(item, field) for field in item.__struct_fields__},
-        thread_id=THREAD_PREFIX + written.message.thread_id,
         reply_to=people(written.message.reply_to_list) or None,
         text=written.body.text_body or None,
         html=written.body.html_body,
