@@ -8,6 +8,7 @@ import ssl
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class HttpServer:
@@ -17,8 +18,9 @@ class HttpServer:
         self._config = uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=_OneWrite,
             ws="websockets-sansio",
+            ws_ping_interval=30,
             lifespan="off",
             access_log=False,
             log_config=None,
@@ -58,6 +60,42 @@ class HttpServer:
         self._server.should_exit = True
         if self._task is not None:
             await self._task
+
+
+class _OneWrite(HttpToolsProtocol):
+    """Sends what is written in one turn of the loop together: an answer's head and body in one packet."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A connection was opened."""
+        super().connection_made(_Joined(transport, self.loop))  # type: ignore[arg-type]
+
+
+class _Joined:
+    """A transport that joins writes; everything else is the transport's own."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._pieces: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send with the next turn."""
+        if not self._pieces:
+            self._loop.call_soon(self._flush)
+        self._pieces.append(data)
+
+    def _flush(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        if pieces and not self._transport.is_closing():
+            self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def close(self) -> None:
+        """Send what was written, and close."""
+        self._flush()
+        self._transport.close()
 
 
 class _Embedded(uvicorn.Server):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from api.agentmail.conftest import Whole
@@ -48,6 +49,7 @@ async def test_an_agent_that_registers_writes_to_its_human_only_until_the_code_i
 
 async def test_registering_again_changes_the_key_until_somebody_has_vouched(whole: Whole) -> None:
     first = await sign_up(whole)
+    whole.inside.clock.forward(seconds=1)
     second = await sign_up(whole, human_email=first["human_email"])
     assert (second["organization_id"], second["inbox_id"]) == (first["organization_id"], first["inbox_id"])
     async with whole.api_with(first["api_key"]) as api:
@@ -72,6 +74,21 @@ async def test_a_code_is_good_for_ten_tries_and_a_day(whole: Whole) -> None:
     async with whole.api_with(late["api_key"]) as api:
         assert (await api.call("POST", "/v0/agent/verify", {"otp_code": code}))[0] == 403
     assert (await whole.api.call("POST", "/v0/agent/verify", {"otp_code": "1"}))[0] == 403, "nothing to verify"
+
+
+async def test_the_setting_says_who_may_register(whole: Whole) -> None:
+    house = whole.inside.house
+    assert house.services is not None
+    settings = house.services.settings
+    body = {"human_email": "h@far.example", "username": unique("agent")}
+    for setting, headers, status in (
+        ("off", {}, 403),
+        ("loopback", {"X-Forwarded-For": "203.0.113.9"}, 403),
+        ("loopback", {}, 200),
+    ):
+        object.__setattr__(house.services, "settings", msgspec.structs.replace(settings, signup=setting))
+        async with whole.api_with("") as nobody:
+            assert (await nobody.call("POST", "/v0/agent/sign-up", body, headers=headers))[0] == status, setting
 
 
 class Records:

@@ -112,5 +112,7 @@ async def test_several_authors_are_not_judged_by_dmarc() -> None:
 def test_results_forged_under_our_name_are_taken_out_when_the_mail_is_taken_in() -> None:
     forged = b"Authentication-Results: agents.test; dmarc=pass\r\nReturn-Path: <boss@bank.example>\r\n"
     other = b"Authentication-Results: elsewhere.example; spf=pass\r\n"
-    incoming = Incoming("x@y.example", {"a1": ["a@agents.test"]}, forged + other + MAIL, HandedIn("smtp"), "agents.test")
+    incoming = Incoming(
+        "x@y.example", {"a1": ["a@agents.test"]}, forged + other + MAIL, HandedIn("smtp"), "agents.test"
+    )
     assert cleaned(incoming) == other + MAIL

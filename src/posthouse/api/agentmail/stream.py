@@ -108,7 +108,11 @@ async def serve(
             asyncio.create_task(_watch(session, send)),
         ]
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                # A caller that went away while it was told something is no fault of ours.
+                if task.exception() is not None and not isinstance(task.exception(), OSError):
+                    _log.error("a stream ended by itself", exc_info=task.exception())
         finally:
             for task in tasks:
                 task.cancel()

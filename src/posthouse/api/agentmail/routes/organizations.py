@@ -47,7 +47,7 @@ async def get_identity(services: Services, principal: Principal) -> shapes.Ident
 async def sign_up(request: Request[Any, Any, Any], services: Services, data: shapes.SignUp) -> shapes.SignedUp:
     """Register: an organisation, an inbox and its key at once. A code is mailed to the human."""
     client = request.client.host if request.client else ""
-    _check_door(services, client)
+    _check_door(services, client, came_through_a_proxy=_is_forwarded(request))
     for name in ("source", "referrer"):
         if len(getattr(data, name) or "") > _MAX_NOTE:
             raise Invalid(f"at most {_MAX_NOTE} characters", field=name)
@@ -68,13 +68,19 @@ async def verify(services: Services, principal: Principal, data: shapes.Verify) 
     return shapes.Verified(verified=True)
 
 
-def _check_door(services: Services, client: str) -> None:
+def _is_forwarded(request: Request[Any, Any, Any]) -> bool:
+    return "forwarded" in request.headers or "x-forwarded-for" in request.headers
+
+
+def _check_door(services: Services, client: str, *, came_through_a_proxy: bool) -> None:
     """Whether this caller may register, as the setting SIGNUP says."""
     setting = services.settings.signup
     try:
         is_loopback = ipaddress.ip_address(client).is_loopback
     except ValueError:
         is_loopback = False
+    if came_through_a_proxy and not services.settings.trusted_proxies:
+        is_loopback = False  # the proxy is on this machine; who is behind it nobody vouches for
     if setting == "off" or (setting == "loopback" and not is_loopback):
         raise Forbidden("this server lets nobody register without a key from where you are", reason="signup_closed")
     allowance = services.limiter.take(f"signup:{client}", _SIGNUPS_AN_HOUR, 3_600)
