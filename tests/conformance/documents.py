@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.clients.environments import python_environment
+from tests.clients.conftest import python_with
 from tests.conformance.house import made, running
 from tests.flows.server import Server
 
@@ -57,7 +57,7 @@ def agentmail_sample(root: Path) -> Found:
     )
     with running() as server:
         key = made(server, "key", "create", "--surface", "agentmail")["key"]
-        python = python_environment("agentmail==0.1.18")
+        python = python_with("agentmail==0.1.8")
         passed, seen = _run([str(python)], script, ".py", {"AGENTMAIL_API_KEY": key, "BASE": server.url})
         yield "AgentMail's Python sample", passed, seen
 
@@ -70,7 +70,7 @@ def atomicmail_python(root: Path) -> Found:
     script = _block(text, "import base64\n", "\nNode.js: send email with JMAP")
     with running() as server:
         script = _at(script, server).replace('"<pow_scrypt_salt_hex>"', f'"{_salt()}"')
-        python = python_environment("requests")
+        python = python_with("requests")
         passed, seen = _run([str(python)], script, ".py", {})
         yield "Atomic Mail's Python sample", passed, seen
 

@@ -40,6 +40,9 @@ _GROUP = 256
 # What may run on the event loop: a statement of so many virtual machine steps (about 2 ms), a unit of so many
 # seconds, an `executemany` of so many rows, and a group of so many seconds before its commit.
 _INLINE_STEPS = 40_000
+# How often the engine asks whether to go on. It counts the steps of all runs of a cached statement together, so
+# one question says nothing: so many within one unit do.
+_STEPS_A_QUESTION = 4_000
 _INLINE_S = 0.01
 _INLINE_ROWS = 500
 _GROUP_S = 0.02
@@ -291,7 +294,7 @@ class SqliteDatabase:
         connection = self._inline_connection
         if connection.in_transaction:  # never nested: a unit awaits nothing, so this cannot be; be safe
             return await self._loop.run_in_executor(self._readers, self._read_on_thread, unit)
-        connection.set_progress_handler(_stop, _INLINE_STEPS)
+        connection.set_progress_handler(_Budget(), _STEPS_A_QUESTION)
         self._inline.deadline = perf_counter() + _INLINE_S
         try:
             return _read(connection, self._inline, unit)
@@ -339,8 +342,17 @@ class SqliteDatabase:
             connection.close(True)
 
 
-def _stop() -> bool:
-    return True
+class _Budget:
+    """Answers the engine's question whether to stop: yes, when it has been asked too often within one unit."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = _INLINE_STEPS // _STEPS_A_QUESTION
+
+    def __call__(self) -> bool:
+        self._left -= 1
+        return self._left < 0
 
 
 def _run_in_savepoint(connection: apsw.Connection, tx: _Tx, item: _Write, *, inline: bool) -> bool:
@@ -355,7 +367,7 @@ def _run_in_savepoint(connection: apsw.Connection, tx: _Tx, item: _Write, *, inl
     finished = True
     # Set for the unit alone: opening and closing a savepoint may write out what the text index has gathered.
     if inline:
-        connection.set_progress_handler(_stop, _INLINE_STEPS)
+        connection.set_progress_handler(_Budget(), _STEPS_A_QUESTION)
         tx.deadline = perf_counter() + _INLINE_S
     try:
         item.result = _step(cast("Coroutine[Any, Any, Any]", item.unit(tx)))
