@@ -1,4 +1,4 @@
-"""Run what lies below a folder: `python -m tests.conformance PATH`.
+"""Run what lies below a folder: `python -m conformance PATH`.
 
 Each check answers (name, passed, what was seen). Nothing here is part of the project's own suite, which has
 to pass without any of it.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.conformance import documents, jmap_suite
+from conformance import documents, jmap_suite
 
 
 class Result(NamedTuple):

@@ -10,10 +10,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.clients.conftest import python_with
-from tests.conformance.house import made, running
-from tests.flows.server import Server
-
+from clients.conftest import python_with
+from conformance.house import made, running
+from flows.server import Server
 from posthouse.kit.config import POW_SALT
 
 Found = Iterator[tuple[str, bool, str]]

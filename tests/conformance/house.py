@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.flows.server import Server
+from flows.server import Server
 
 
 @contextmanager

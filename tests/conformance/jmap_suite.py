@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.conformance.house import made, running
+from conformance.house import made, running
 
 # What the surface's deviations forbid, with the reason; anything else has to pass.
 EXPECTED_FAILURES: dict[str, str] = {}
