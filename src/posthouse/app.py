@@ -92,6 +92,9 @@ ROLES = ("http", "smtp", "worker")
 # How long change logs reach back before `cannotCalculateChanges` (at least 30 days), and events with them.
 _HISTORY_MS = 30 * DAY
 _INDEX_LEASE_MS = 60 * SECOND
+# Mails being filed at once that make a burst, and how often (a fifth of a second each) the index waits for it.
+_BURST = 16
+_INDEX_WAITS = 25
 _SWEEP_S = 3_600.0
 _STOP_GRACE_S = 20.0
 
@@ -236,6 +239,11 @@ class House:
         return await self.verifier.run_once(self.clock())
 
     async def _index_once(self) -> int:
+        # A search catches up by itself: the index can wait for a burst to be filed, though not for ever.
+        for _ in range(_INDEX_WAITS):
+            if self.ingester.under_way <= _BURST:
+                break
+            await asyncio.sleep(0.2)
         at = self.clock()
         claimed = await self.db.write(lambda tx: jobs.claim(tx, INDEX_JOB, at, at + _INDEX_LEASE_MS, 20))
         for job in claimed:

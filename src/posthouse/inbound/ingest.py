@@ -80,6 +80,11 @@ class Ingester:
             task.add_done_callback(self._finished)
         return len(rows)
 
+    @property
+    def under_way(self) -> int:
+        """How many mails are being filed just now."""
+        return len(self._running)
+
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._room.release()
