@@ -188,7 +188,7 @@ async def test_work_asked_for_while_it_is_being_done_is_done_once_more(db: Datab
     [second] = await _claimed(db)
     assert second.payload == {"name": "2"}
     await db.write(lambda tx: jobs.retry(tx, first.id, AT + 5, "again"))
-    await db.write(lambda tx: jobs.done(tx, second.id))
+    await db.write(lambda tx: jobs.done(tx, [second.id]))
     [again] = await _claimed(db, AT + 5)
     assert (again.id, again.attempts, again.last_error) == (first.id, 2, "again")
 

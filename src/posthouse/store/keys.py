@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from posthouse.store import pages
 from posthouse.store.database import Row, Tx
 from posthouse.store.records import dump, load
 
@@ -64,22 +65,8 @@ async def page(
     limit: int = 1_000,
 ) -> list[ApiKey]:
     """Keys in the order of creation, after a keyset position (created_at, id)."""
-    where = ["organization_id = :organization_id"]
-    values: dict[str, Any] = {"organization_id": organization_id, "limit": limit}
-    if pod_id is not None:
-        where.append("pod_id = :pod_id")
-        values["pod_id"] = pod_id
-    if account_id is not None:
-        where.append("account_id = :account_id")
-        values["account_id"] = account_id
-    if after is not None:
-        where.append(f"(created_at, id) {'>' if ascending else '<'} (:after_at, :after_id)")
-        values["after_at"], values["after_id"] = after
-    order = "ASC" if ascending else "DESC"
-    rows = await tx.all(
-        f"SELECT * FROM api_key WHERE {' AND '.join(where)} ORDER BY created_at {order}, id {order} LIMIT :limit",
-        **values,
-    )
+    scope = {"organization_id": organization_id, "pod_id": pod_id, "account_id": account_id}
+    rows = await pages.in_order_of_creation(tx, "api_key", scope, after=after, ascending=ascending, limit=limit)
     return [_key(row) for row in rows]
 
 
