@@ -49,6 +49,7 @@ async def test_an_agent_that_registers_writes_to_its_human_only_until_the_code_i
 
 async def test_registering_again_changes_the_key_until_somebody_has_vouched(whole: Whole) -> None:
     first = await sign_up(whole)
+    await whole.inside.settle()
     whole.inside.clock.forward(seconds=1)
     second = await sign_up(whole, human_email=first["human_email"])
     assert (second["organization_id"], second["inbox_id"]) == (first["organization_id"], first["inbox_id"])
