@@ -22,11 +22,6 @@ import pytest
 
 from posthouse.wire.smtp import SmtpMachine
 from posthouse.wire.smtp_events import (
-    AUTHENTICATED,
-    MESSAGE_OK,
-    RECIPIENT_OK,
-    SENDER_OK,
-    WRONG_CREDENTIAL,
     Authenticate,
     CheckRecipient,
     CheckSender,
@@ -35,7 +30,7 @@ from posthouse.wire.smtp_events import (
     MessageReceived,
     SmtpConfig,
 )
-from posthouse.wire.smtp_syntax import Reply
+from posthouse.wire.smtp_replies import AUTHENTICATED, MESSAGE_OK, RECIPIENT_OK, SENDER_OK, WRONG_CREDENTIAL, Reply
 
 FILES = sorted(Path(__file__).parent.glob("*.smtp"))
 _ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|([rn0\\]))")

@@ -152,7 +152,7 @@ def trace(incoming: Incoming, spool_id: str, at: int) -> bytes:
 
 def _token(helo: str) -> str:
     """The client's name for itself, fit for a header: it is a stranger's word."""
-    return "".join(c for c in helo if c.isalnum() or c in ".-_:[]")[:255]
+    return "".join(c for c in helo if (c.isascii() and c.isalnum()) or c in ".-_:[]")[:255]
 
 
 def cleaned(incoming: Incoming) -> bytes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 Outcome = Literal["delivered", "deferred", "failed"]
@@ -18,7 +18,11 @@ class Parcel:
         recipients: the forward-paths, at least one.
         raw: the message as it goes over the wire, CRLF line ends, signed.
         domain: the recipients' domain, lower-case A-label form.
-        envelope_id: ENVID for DSN (RFC 3461 §4.4), "" for none.
+        envelope_id: ENVID for DSN (RFC 3461 §4.4), decoded, "" for none.
+        dsn_return: RET (RFC 3461 §4.3): `FULL` or `HDRS`, "" for not said.
+        notify: NOTIFY by recipient (RFC 3461 §4.1): `NEVER`, or words of `SUCCESS`, `FAILURE`, `DELAY` joined by
+            commas; a recipient who is not there, or has "", has none.
+        original_recipients: ORCPT by recipient (RFC 3461 §4.2): `type;address`, decoded.
         requires_8bit: some octet has its high bit set.
         requires_utf8: an address or a header is not ASCII (RFC 6531).
         sender_account_id: the account that submitted it; None for the house's own reports.
@@ -30,6 +34,9 @@ class Parcel:
     raw: bytes
     domain: str
     envelope_id: str = ""
+    dsn_return: str = ""
+    notify: Mapping[str, str] = field(default_factory=dict)
+    original_recipients: Mapping[str, str] = field(default_factory=dict)
     requires_8bit: bool = False
     requires_utf8: bool = False
     sender_account_id: str | None = None
@@ -48,6 +55,8 @@ class DeliveryResult:
         diagnostic: the remote's own words or ours, one line.
         remote_mta: host name or address of the next hop that answered, if one did.
         smtp_code: its basic reply code, if one came.
+        reports_success: the next hop was told what the sender wants to hear of, and sends the report of success
+            itself (RFC 3461 §5.2.1).
     """
 
     recipient: str
@@ -56,6 +65,7 @@ class DeliveryResult:
     diagnostic: str
     remote_mta: str | None = None
     smtp_code: int | None = None
+    reports_success: bool = False
 
 
 class Courier(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from posthouse.events import outbox
@@ -166,6 +166,9 @@ class DeliveryWorker:
             raw=raw,
             domain=group.domain,
             envelope_id=submission.envelope_id,
+            dsn_return=submission.dsn_return,
+            notify={delivery.recipient: delivery.notify for delivery in group.deliveries},
+            original_recipients={delivery.recipient: delivery.original_recipient for delivery in group.deliveries},
             requires_8bit=not raw.isascii(),
             requires_utf8=needs_utf8(raw) or not all(d.recipient.isascii() for d in group.deliveries),
             sender_account_id=submission.account_id,
@@ -176,7 +179,7 @@ class DeliveryWorker:
             return await self._router.local.prepare(parcel, caught=caught), raw
         assert self._router.outside is not None
         signed = await self._signer.sign(raw)
-        return await self._router.outside.deliver(_with_bytes(parcel, signed)), raw
+        return await self._router.outside.deliver(replace(parcel, raw=signed)), raw
 
     async def _settle(self, tx: Tx, group: _Group, outcome: Deposit | Sequence[DeliveryResult], raw: bytes) -> None:
         at = self._clock()
@@ -213,7 +216,8 @@ class DeliveryWorker:
                 )  # fmt: skip
                 if result.outcome == "delivered":
                     delivered.append(delivery.recipient)
-                    if "SUCCESS" in delivery.notify.split(","):
+                    # RFC 3461 §5.2.1: one report of success, from the last who understands the wish.
+                    if "SUCCESS" in delivery.notify.split(",") and not result.reports_success:
                         told_success.append((delivery, result))
                 elif result.outcome == "failed":
                     bounced.append((delivery, result))
@@ -245,14 +249,6 @@ class DeliveryWorker:
         step = self._schedule[min(max(delivery.attempts, 1), len(self._schedule)) - 1]
         # A tenth of jitter: what failed together is not tried together again.
         return max(SECOND, int(step * random.uniform(0.95, 1.05)))
-
-
-def _with_bytes(parcel: Parcel, raw: bytes) -> Parcel:
-    return Parcel(
-        mail_from=parcel.mail_from, recipients=parcel.recipients, raw=raw, domain=parcel.domain,
-        envelope_id=parcel.envelope_id, requires_8bit=parcel.requires_8bit, requires_utf8=parcel.requires_utf8,
-        sender_account_id=parcel.sender_account_id, sender_organization_id=parcel.sender_organization_id,
-    )  # fmt: skip
 
 
 async def _group(tx: Tx, claimed: Sequence[Delivery]) -> list[_Group]:

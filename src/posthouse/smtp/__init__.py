@@ -1,4 +1,5 @@
 """SMTP on sockets: the server for mail from outside and for submission, and the client that delivers.
 
-The dialogue itself is `wire/smtp.py`; rules of mail are in `inbound` and `outbound`. Open `server.py` first.
+What is said is `wire/smtp*.py` without sockets; rules of mail are in `inbound` and `outbound`. The server: open
+`server.py` first, then `connection.py`; `doors.py` decides. The client: `client.py`, then `transaction.py`.
 """

@@ -1,7 +1,8 @@
 """Mail out of the house: couriers that speak SMTP to the next hop.
 
 `MxCourier` finds the next hop in DNS (RFC 5321 §5), `SmarthostCourier` is told it. Both keep connections for
-the next parcel and answer for each recipient by itself. The transaction is in `transaction.py`.
+the next parcel (`pool.py`) and answer for each recipient by itself. What is said is in `dialogue.py` and, for a
+message, in `transaction.py`.
 """
 
 from __future__ import annotations
@@ -14,26 +15,36 @@ import random
 import re
 import socket
 import ssl
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote, urlsplit
-
-import aiosmtplib
 
 from posthouse.kit.errors import Invalid
 from posthouse.net.dialer import is_public
 from posthouse.net.dns import literal, to_ascii
 from posthouse.net.tls import client_context
 from posthouse.outbound.courier import DeliveryResult, Parcel
-from posthouse.smtp.transaction import Hop, Session, Setback, Timeouts, lost, outcome_of, refused_by, reply_line
+from posthouse.smtp.channel import Channel
+from posthouse.smtp.dialogue import (
+    Dialogue,
+    Hop,
+    Refused,
+    Setback,
+    Timeouts,
+    lost,
+    outcome_of,
+    refused_by,
+    reply_line,
+)
+from posthouse.smtp.pool import Pool
+from posthouse.smtp.transaction import send
 from posthouse.wire.resolver import NameNotFound, Resolver, ResolverFailure
 
 __all__ = ("MxCourier", "SmarthostCourier", "Timeouts")
 
 MAX_HOSTS = 10  # names looked up for one parcel; a domain with more is playing with us
 MAX_ADDRESSES = 8  # addresses tried for one parcel; the next attempt shuffles anew
-MAX_IDLE = 100  # connections kept open over all destinations
 
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_][a-z0-9_-]{0,62}(\.[a-z0-9_][a-z0-9_-]{0,62})*", re.ASCII)
 
@@ -56,68 +67,7 @@ class _Security:
 
 
 class _NoTls(Exception):
-    """The handshake after STARTTLS failed; the connection is gone, the host may still take plain text."""
-
-
-class _Pool:
-    """Idle connections by destination, and how many parcels may be under way to each."""
-
-    def __init__(self, per_destination: int, idle_s: float) -> None:
-        self._per_destination = per_destination
-        self._idle_s = idle_s
-        self._slots: dict[str, tuple[asyncio.Semaphore, int]] = {}
-        self._idle: OrderedDict[Session, str] = OrderedDict()  # oldest first
-        self._partings: set[asyncio.Task[None]] = set()
-
-    @contextlib.asynccontextmanager
-    async def slot(self, destination: str) -> AsyncIterator[None]:
-        """Wait for a place; a destination nobody waits for is forgotten."""
-        semaphore, users = self._slots.get(destination) or (asyncio.Semaphore(self._per_destination), 0)
-        self._slots[destination] = semaphore, users + 1
-        try:
-            async with semaphore:
-                yield
-        finally:
-            semaphore, users = self._slots.pop(destination)
-            if users > 1:
-                self._slots[destination] = semaphore, users - 1
-
-    def take(self, destination: str) -> Session | None:
-        """The connection used last, which is the least likely to have been closed by the other side."""
-        for session in reversed([kept for kept, key in self._idle.items() if key == destination]):
-            self._remove(session)
-            if session.usable:
-                return session
-        return None
-
-    def keep(self, destination: str, session: Session) -> None:
-        self._idle[session] = destination
-        session.idle_since = asyncio.get_running_loop().time()
-        session.expiry = asyncio.get_running_loop().call_later(self._idle_s, self._retire, session)
-        if len(self._idle) > MAX_IDLE:
-            self._retire(next(iter(self._idle)))
-
-    def part(self, session: Session) -> None:
-        """QUIT in the background: nobody waits for a goodbye."""
-        if session.usable:
-            task = asyncio.create_task(session.quit(), name=f"smtp quit {session.hop.host}")
-            self._partings.add(task)
-            task.add_done_callback(self._partings.discard)
-
-    def _retire(self, session: Session) -> None:
-        self._remove(session)
-        self.part(session)
-
-    def _remove(self, session: Session) -> None:
-        del self._idle[session]
-        if session.expiry is not None:
-            session.expiry.cancel()
-            session.expiry = None
-
-    async def aclose(self) -> None:
-        for session in list(self._idle):
-            self._retire(session)
-        await asyncio.gather(*self._partings, return_exceptions=True)
+    """STARTTLS led nowhere; the connection is of no more use, the host may still take plain text."""
 
 
 class _SmtpCourier:
@@ -135,15 +85,15 @@ class _SmtpCourier:
         self._hostname = to_ascii(hostname) if literal(hostname.strip("[]")) is None else hostname
         self._timeouts = timeouts
         self._max_messages = max_messages
-        self._pool = _Pool(per_destination, idle_s)
+        self._pool = Pool(per_destination, idle_s)
 
     async def deliver(self, parcel: Parcel) -> Sequence[DeliveryResult]:
         """Try once, for all recipients; one result for each, in the parcel's order."""
         destination = self._destination(parcel)
         async with self._pool.slot(destination):
-            while (session := self._pool.take(destination)) is not None:
+            while (dialogue := self._pool.take(destination)) is not None:
                 try:
-                    return await self._use(session, destination, parcel)
+                    return await self._use(dialogue, destination, parcel)
                 except Setback:
                     continue  # it had gone stale; nothing was handed over on it
             setbacks: list[Setback] = []
@@ -151,8 +101,8 @@ class _SmtpCourier:
                 async with contextlib.aclosing(self._hops(parcel)) as hops:
                     async for hop in hops:
                         try:
-                            session = await self._open(hop)
-                            return await self._use(session, destination, parcel)
+                            dialogue = await self._open(hop)
+                            return await self._use(dialogue, destination, parcel)
                         except Setback as setback:
                             setbacks.append(setback)
                         if len(setbacks) >= MAX_ADDRESSES:
@@ -179,22 +129,22 @@ class _SmtpCourier:
         """What a refusal before MAIL means."""
         raise NotImplementedError
 
-    def _met(self, session: Session) -> None:
+    def _met(self, dialogue: Dialogue) -> None:
         """Look at who answered; raise `Setback` to go away again."""
 
-    async def _use(self, session: Session, destination: str, parcel: Parcel) -> list[DeliveryResult]:
+    async def _use(self, dialogue: Dialogue, destination: str, parcel: Parcel) -> list[DeliveryResult]:
         try:
-            results = await session.send(parcel)
+            results = await send(dialogue, parcel)
         except BaseException:
-            session.close()
+            dialogue.close()
             raise
-        if session.usable and session.sent < self._max_messages:
-            self._pool.keep(destination, session)
+        if dialogue.usable and dialogue.sent < self._max_messages:
+            self._pool.keep(destination, dialogue)
         else:
-            self._pool.part(session)
+            self._pool.part(dialogue)
         return results
 
-    async def _open(self, hop: Hop) -> Session:
+    async def _open(self, hop: Hop) -> Dialogue:
         """Connect, EHLO, TLS and AUTH as far as offered and wanted."""
         security = self._security()
         try:
@@ -206,46 +156,52 @@ class _SmtpCourier:
         # RFC 7435 §3: encryption was a bonus; without it the message goes as it always went.
         return await self._greet(hop, security, start_tls=False)
 
-    async def _greet(self, hop: Hop, security: _Security, *, start_tls: bool) -> Session:
-        smtp = aiosmtplib.SMTP(
-            hostname=hop.host,
-            sock=await self._connect(hop),
-            local_hostname=self._hostname,
-            timeout=self._timeouts.command_s,
-            use_tls=security.implicit,
-            start_tls=False,
-            tls_context=security.context,
-        )
-        session = Session(smtp, hop, self._timeouts)
+    async def _greet(self, hop: Hop, security: _Security, *, start_tls: bool) -> Dialogue:
+        channel = await self._connect(hop, security)
+        dialogue = Dialogue(channel, hop, self._timeouts)
         try:
-            await smtp.connect(timeout=self._timeouts.greeting_s)
-            await self._hello(smtp)
-            self._met(session)
+            await dialogue.greet(self._hostname)
+            self._met(dialogue)
             if start_tls:
-                await self._start_tls(smtp, hop, security)
-            if security.credentials is not None:
-                await self._authenticate(smtp, hop, security)
-        except aiosmtplib.SMTPResponseException as exc:
-            smtp.close()
-            if not 200 <= exc.code < 600:  # aiosmtplib's code for a line that is no reply
-                raise lost(exc, "the session was open", hop) from exc
-            raise self._refusal_at_the_door(hop, exc.code, exc.message) from exc
-        except (aiosmtplib.SMTPException, OSError) as exc:
-            smtp.close()
-            raise lost(exc, "the session was open", hop) from exc
+                await self._start_tls(dialogue, security)
+            if security.credentials is not None and not await dialogue.authenticate(*security.credentials):
+                raise Setback("4.7.0", f"{hop.host} offers no AUTH that is known here", host=hop.host)
+        except Refused as refused:
+            dialogue.close()
+            answer = refused.answer
+            raise self._refusal_at_the_door(hop, answer.code, answer.text) from refused
         except BaseException:
-            smtp.close()
+            dialogue.close()
             raise
-        return session
+        return dialogue
 
-    async def _connect(self, hop: Hop) -> socket.socket:
-        """A socket to exactly this address: names were looked up and judged before."""
+    async def _start_tls(self, dialogue: Dialogue, security: _Security) -> None:
+        if not dialogue.offers("starttls"):
+            if security.required:
+                host = dialogue.hop.host
+                raise Setback("4.7.11", f"{host} offers no TLS, which AUTH needs", host=host)
+            return
+        try:
+            await dialogue.start_tls(security.context)
+        except Refused as refused:
+            # RFC 3207 §4.2: 454 leaves the session as it was.
+            if security.required or not dialogue.usable:
+                raise _NoTls(str(refused)) from refused
+            return
+        except OSError as error:
+            trusted = not isinstance(error, ssl.SSLCertVerificationError)
+            raise _NoTls("no handshake" if trusted else "certificate not trusted") from error
+        await dialogue.hello(self._hostname)
+
+    async def _connect(self, hop: Hop, security: _Security) -> Channel:
+        """A connection to exactly this address: names were looked up and judged before."""
         connection = socket.socket(socket.AF_INET6 if ":" in hop.address else socket.AF_INET)
+        loop = asyncio.get_running_loop()
         try:
             connection.setblocking(False)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             async with asyncio.timeout(self._timeouts.connect_s):
-                await asyncio.get_running_loop().sock_connect(connection, (hop.address, hop.port))
+                await loop.sock_connect(connection, (hop.address, hop.port))
         except OSError as exc:  # TimeoutError is one
             connection.close()
             words = "no connection in time" if isinstance(exc, TimeoutError) else _connection_words(exc)
@@ -253,48 +209,19 @@ class _SmtpCourier:
         except BaseException:
             connection.close()
             raise
-        return connection
-
-    async def _hello(self, smtp: aiosmtplib.SMTP) -> None:
+        tls: dict[str, Any] = {}
+        if security.implicit:
+            tls = {
+                "ssl": security.context,
+                "server_hostname": hop.host,
+                "ssl_handshake_timeout": self._timeouts.greeting_s,
+            }
         try:
-            await smtp.ehlo()
-        except aiosmtplib.SMTPHeloError as exc:
-            if not 500 <= exc.code < 600 or not smtp.is_connected:
-                raise
-            await smtp.helo()  # RFC 5321 §3.2: servers older than extensions
-
-    async def _start_tls(self, smtp: aiosmtplib.SMTP, hop: Hop, security: _Security) -> None:
-        if not smtp.supports_extension("starttls"):
-            if security.required:
-                raise Setback("4.7.11", f"{hop.host} offers no TLS, which AUTH needs", host=hop.host)
-            return
-        try:
-            await smtp.starttls(
-                tls_context=security.context, server_hostname=hop.host, timeout=self._timeouts.greeting_s
-            )
-        except aiosmtplib.SMTPResponseException as exc:
-            # RFC 3207 §4.2: 454 leaves the session as it was.
-            if security.required or not smtp.is_connected:
-                raise _NoTls(reply_line(exc.code, exc.message)) from exc
-            return
-        except (aiosmtplib.SMTPException, OSError) as exc:
-            smtp.close()
-            words = "certificate not trusted" if isinstance(exc, ssl.SSLCertVerificationError) else "no handshake"
-            raise _NoTls(words) from exc
-        await self._hello(smtp)  # RFC 3207 §4.2: what was offered in plain text is forgotten
-
-    async def _authenticate(self, smtp: aiosmtplib.SMTP, hop: Hop, security: _Security) -> None:
-        assert security.credentials is not None
-        methods = {
-            "plain": smtp.auth_plain,
-            "login": smtp.auth_login,
-            "cram-md5": smtp.auth_crammd5,
-        }
-        offered = [method for name, method in methods.items() if name in smtp.server_auth_methods]
-        if not offered:
-            raise Setback("4.7.0", f"{hop.host} offers no AUTH that is known here", host=hop.host)
-        # One try only: a wrong password said three ways locks accounts.
-        await offered[0](*security.credentials, timeout=self._timeouts.command_s)
+            _, channel = await loop.create_connection(Channel, sock=connection, **tls)
+        except OSError as exc:
+            connection.close()
+            raise lost(exc, "the session was open", hop) from exc
+        return channel
 
 
 class MxCourier(_SmtpCourier):
@@ -356,11 +283,9 @@ class MxCourier(_SmtpCourier):
     def _refusal_at_the_door(self, hop: Hop, code: int, text: str) -> Setback:
         return refused_by(hop, code, text)
 
-    def _met(self, session: Session) -> None:
-        hello = session.smtp.last_ehlo_response
-        if hello is not None and hello.message.partition("\n")[0].partition(" ")[0].lower() in self._own:
-            session.close()
-            raise _loop(session.hop.host)
+    def _met(self, dialogue: Dialogue) -> None:
+        if dialogue.name in self._own:
+            raise _loop(dialogue.hop.host)
 
     async def _hops(self, parcel: Parcel) -> AsyncGenerator[Hop, None]:
         domain = parcel.domain

@@ -13,15 +13,16 @@ from posthouse.kit.ids import secret_digest
 from posthouse.kit.pace import Pace
 from posthouse.kit.principal import Principal
 from posthouse.outbound.submission import Idempotency, RawMail, RecipientOptions, Submitter
-from posthouse.smtp.server import Peer, Session
+from posthouse.smtp.session import Peer, Session
 from posthouse.store import accounts
 from posthouse.store.blobfiles import Blobs
 from posthouse.store.blobs import digest
 from posthouse.store.database import Database
 from posthouse.wire.address import normalize
 from posthouse.wire.message import parse_headers_only
-from posthouse.wire.smtp_events import RECIPIENT_OK, SENDER_OK, Envelope
-from posthouse.wire.smtp_syntax import MailParameters, RecipientParameters, Reply
+from posthouse.wire.smtp_events import Envelope
+from posthouse.wire.smtp_parameters import MailParameters, RecipientParameters
+from posthouse.wire.smtp_replies import RECIPIENT_OK, SENDER_OK, Reply
 
 # Wrong credentials from one network address in this span, after which it waits.
 _FAILURES = 20

@@ -19,7 +19,7 @@ from posthouse.kit.errors import (
     Unauthenticated,
     Unavailable,
 )
-from posthouse.wire.smtp_syntax import Reply
+from posthouse.wire.smtp_replies import Reply
 
 Stage = Literal["connection", "sender", "recipient", "authentication", "message"]
 

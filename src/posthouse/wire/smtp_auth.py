@@ -1,4 +1,4 @@
-"""The exchange of AUTH: SASL PLAIN and LOGIN, line by line.
+"""AUTH on the server's side: who may use it and when, and the exchange of SASL PLAIN and LOGIN, line by line.
 
 Both carry the secret itself, so both are for encrypted connections; what is better would need the secret
 stored in a form it can be read from. LOGIN is not a standard, and is what many clients try first.
@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 from dataclasses import dataclass, field
 from typing import Final
 
 from posthouse.kit.errors import Malformed, Unauthenticated
+from posthouse.wire import smtp_replies as replies
+from posthouse.wire.smtp_events import Authenticate, SmtpConfig
+from posthouse.wire.smtp_replies import Misstep, Reply
 
 MECHANISMS: Final = ("PLAIN", "LOGIN")
 _USER_NAME: Final = b"VXNlcm5hbWU6"  # "Username:"
@@ -26,6 +30,88 @@ class Credential:
 
     identity: str
     secret: str = field(repr=False)
+
+
+class Authentication:
+    """AUTH within one session.
+
+    Attributes:
+        identity: who authenticated, as given to AUTH; None for nobody.
+    """
+
+    def __init__(self, config: SmtpConfig, client_address: str) -> None:
+        self.identity: str | None = None
+        self._config = config
+        self._client_address = client_address
+        self._exchange = SaslExchange("PLAIN")
+        self._failures = 0
+
+    def may_begin(self, *, encrypted: bool) -> bool:
+        """Whether AUTH is to be offered, and may be used, on such a connection."""
+        if self.identity is not None:
+            return False
+        if encrypted or not self._config.auth_needs_tls:
+            return True
+        return self._config.trusts_loopback and _is_loopback(self._client_address)
+
+    def begin(self, argument: bytes) -> Authenticate | Reply:
+        """Read what follows AUTH, maybe with an initial response.
+
+        Returns:
+            The question, a refusal, or a challenge (334): the next line is then for `respond`.
+
+        Raises:
+            Misstep: no mechanism, one not known here, or a response that is none.
+        """
+        word, _, initial = argument.partition(b" ")
+        mechanism = word.decode("ascii", "replace").upper()
+        if not mechanism:
+            raise Misstep(replies.NEEDS_MECHANISM)
+        if mechanism not in MECHANISMS:
+            raise Misstep(Reply(504, "5.5.4", f"Mechanisms are {' and '.join(MECHANISMS)}"))
+        self._exchange = SaslExchange(mechanism)
+        if initial := initial.strip(b" "):
+            return self._take(initial)
+        return self._challenge()
+
+    def respond(self, line: bytes | None) -> Authenticate | Reply:
+        """Take the client's next line, None for one that was too long; returns and raises as `begin`."""
+        if line is None:
+            raise Misstep(replies.RESPONSE_TOO_LONG)
+        if line == b"*":
+            raise Misstep(replies.CANCELLED)
+        return self._take(line)
+
+    def _take(self, line: bytes) -> Authenticate | Reply:
+        try:
+            credential = self._exchange.respond(line)
+        except Malformed as error:
+            raise Misstep(Reply(501, "5.5.2", f"Bad response: {error.message}")) from error
+        except Unauthenticated:
+            return self.settle(None, replies.WRONG_CREDENTIAL)
+        if credential is None:
+            return self._challenge()
+        return Authenticate(self._exchange.mechanism, credential.identity, credential.secret)
+
+    def _challenge(self) -> Reply:
+        return Reply(334, "", self._exchange.challenge().decode("ascii"))
+
+    def settle(self, identity: str | None, reply: Reply) -> Reply:
+        """Note the outcome; what to say of it, which is 421 after one failure too many."""
+        if identity is not None and reply.code == 235:
+            self.identity = identity
+        elif reply.code >= 500:
+            self._failures += 1
+            if self._failures >= self._config.max_auth_failures:
+                return replies.TOO_MANY_GUESSES
+        return reply
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 class SaslExchange:

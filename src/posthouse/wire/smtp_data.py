@@ -125,4 +125,5 @@ class DotReader:
         self._started, self._scanned, self._dropped = False, 0, 0
         if is_too_big:
             return Content(b"", True, False)
-        return Content(raw, False, is_smuggling(stuffed) or is_smuggling(raw))
+        # Without a dot taken away both are the same, and one look is enough.
+        return Content(raw, False, is_smuggling(stuffed) or (raw is not stuffed and is_smuggling(raw)))

@@ -1,19 +1,10 @@
-"""What the SMTP machine is told and what it asks: settings, envelope, events, and the usual answers."""
+"""What the SMTP machine is told and what it asks: settings, envelope and events."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
 
-from posthouse.wire.smtp_syntax import MailParameters, RecipientParameters, Reply
-
-SENDER_OK: Final = Reply(250, "2.1.0", "Sender ok")
-RECIPIENT_OK: Final = Reply(250, "2.1.5", "Recipient ok")
-MESSAGE_OK: Final = Reply(250, "2.0.0", "Message accepted")
-AUTHENTICATED: Final = Reply(235, "2.7.0", "Authentication succeeded")
-WRONG_CREDENTIAL: Final = Reply(535, "5.7.8", "Credential not accepted")  # RFC 4954 §6
-SHUTTING_DOWN: Final = Reply(421, "4.3.2", "Shutting down, try again later")
-TIMED_OUT: Final = Reply(421, "4.4.2", "Nothing came for too long")
+from posthouse.wire.smtp_parameters import MailParameters, RecipientParameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +21,7 @@ class SmtpConfig:
         max_commands: commands of any kind in one session.
         max_auth_failures: wrong credentials in one session.
         tls_available: offer STARTTLS.
-        submission: for our own users: AUTH is offered and needed before MAIL (RFC 6409 §4.3).
+        submission: for our own users: AUTH is offered and needed before MAIL (RFC 6409 §4.3), and DSN is offered.
         auth_needs_tls: no AUTH in the clear (RFC 4954 §4).
         trusts_loopback: a peer on this machine may use AUTH in the clear: nobody listens in between.
     """
@@ -89,6 +80,18 @@ class Envelope:
     client_address: str
     tls: Tls | None
     identity: str | None
+
+
+def protocol_name(*, extended: bool, encrypted: bool, authenticated: bool, utf8: bool) -> str:
+    """The name of the dialogue a message came by (RFC 3848; with SMTPUTF8, RFC 6531 §4.3).
+
+    Args:
+        extended: EHLO was said, not HELO.
+    """
+    suffix = ("S" if encrypted else "") + ("A" if authenticated else "")
+    if utf8:
+        return "UTF8SMTP" + suffix
+    return "ESMTP" + suffix if extended or suffix else "SMTP"
 
 
 @dataclass(frozen=True, slots=True)

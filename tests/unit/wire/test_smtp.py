@@ -13,12 +13,6 @@ from hypothesis import strategies as st
 
 from posthouse.wire.smtp import SmtpMachine
 from posthouse.wire.smtp_events import (
-    AUTHENTICATED,
-    MESSAGE_OK,
-    RECIPIENT_OK,
-    SENDER_OK,
-    SHUTTING_DOWN,
-    WRONG_CREDENTIAL,
     Authenticate,
     CheckRecipient,
     CheckSender,
@@ -29,7 +23,15 @@ from posthouse.wire.smtp_events import (
     StartTls,
     Tls,
 )
-from posthouse.wire.smtp_syntax import Reply
+from posthouse.wire.smtp_replies import (
+    AUTHENTICATED,
+    MESSAGE_OK,
+    RECIPIENT_OK,
+    SENDER_OK,
+    SHUTTING_DOWN,
+    WRONG_CREDENTIAL,
+    Reply,
+)
 
 CONFIG = SmtpConfig("mx.example", max_size_bytes=100_000)
 TLS = Tls("TLSv1.3", "TLS_AES_256_GCM_SHA384")
@@ -145,7 +147,8 @@ def test_ehlo_offers_what_there_is() -> None:
         return {line[4:] for line in output.split(b"\r\n")[2:-1]}
 
     always = {b"PIPELINING", b"SIZE 100000", b"8BITMIME", b"SMTPUTF8", b"ENHANCEDSTATUSCODES", b"CHUNKING"}
-    assert offers(CONFIG) == always | {b"DSN"}
+    assert offers(CONFIG) == always
+    assert offers(replace(CONFIG, submission=True)) == always | {b"DSN"}
     assert b"STARTTLS" in offers(replace(CONFIG, tls_available=True))
     assert b"STARTTLS" not in offers(replace(CONFIG, tls_available=True), tls=TLS)
     submission = replace(CONFIG, submission=True)
