@@ -76,6 +76,7 @@ async def publish_for_organization(
 
 async def _tell(tx: Tx, event: events.Event) -> None:
     await events.add(tx, event)
+    listening = await webhooks.enabled(tx, event.organization_id, pod_id=event.pod_id, account_id=event.account_id)
     wanted = [
         WebhookDelivery(
             id=new_id(),
@@ -94,7 +95,7 @@ async def _tell(tx: Tx, event: events.Event) -> None:
             created_at=event.at,
             updated_at=event.at,
         )
-        for endpoint in await webhooks.enabled(tx, event.organization_id)
+        for endpoint in listening
         if wants(endpoint, event)
     ]
     await webhooks.add_deliveries(tx, wanted)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from posthouse.store import pages
 from posthouse.store.database import Row, Tx
 from posthouse.store.records import dump, load
 
@@ -59,6 +60,29 @@ class WebhookDelivery:
     last_error: str | None
     created_at: int
     updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one attempt at a telling came to, and what follows.
+
+    Attributes:
+        attempt: which one it was, from 1.
+        state: of the telling from now on.
+        due_at: of the next attempt; None for no other.
+        status: the answer's HTTP status; None when there was no answer.
+        error: None when it was heard.
+        elapsed_ms: how long it took; 0 when nothing was sent.
+    """
+
+    delivery_id: str
+    attempt: int
+    state: str
+    due_at: int | None
+    status: int | None
+    error: str | None
+    elapsed_ms: int
+    at: int
 
 
 _JSON = ("event_types", "account_ids", "pod_ids", "headers", "hidden_labels")
@@ -135,33 +159,36 @@ async def page(
     limit: int,
 ) -> list[WebhookEndpoint]:
     """Endpoints made in a scope, in the order of creation, after a keyset position (created_at, id)."""
-    where = ["organization_id = :organization_id", "surface = :surface"]
-    values: dict[str, Any] = {"organization_id": organization_id, "surface": surface, "limit": limit}
-    if pod_id is not None:
-        where.append("pod_id = :pod_id")
-        values["pod_id"] = pod_id
-    if account_id is not None:
-        where.append("account_id = :account_id")
-        values["account_id"] = account_id
-    if after is not None:
-        where.append(f"(created_at, id) {'>' if ascending else '<'} (:after_at, :after_id)")
-        values["after_at"], values["after_id"] = after
-    order = "ASC" if ascending else "DESC"
-    rows = await tx.all(
-        f"SELECT * FROM webhook_endpoint WHERE {' AND '.join(where)} "
-        f"ORDER BY created_at {order}, id {order} LIMIT :limit",
-        **values,
+    scope = {"organization_id": organization_id, "surface": surface, "pod_id": pod_id, "account_id": account_id}
+    rows = await pages.in_order_of_creation(
+        tx, "webhook_endpoint", scope, after=after, ascending=ascending, limit=limit
     )
     return [_endpoint(row) for row in rows]
 
 
-async def enabled(tx: Tx, organization_id: str) -> list[WebhookEndpoint]:
-    """The endpoints of an organisation that want to hear."""
+async def enabled(
+    tx: Tx, organization_id: str, *, pod_id: str | None = None, account_id: str | None = None
+) -> list[WebhookEndpoint]:
+    """The endpoints that want to hear and were made where they may: for what happens in a pod and an account.
+
+    Without them: for what happens to the organisation itself. Each endpoint's own filters are not looked at.
+    """
     rows = await tx.all(
-        "SELECT * FROM webhook_endpoint WHERE organization_id = :organization_id AND is_enabled ORDER BY id",
-        organization_id=organization_id,
-    )
+        """SELECT * FROM webhook_endpoint WHERE organization_id = :organization_id AND is_enabled
+             AND (pod_id IS NULL OR pod_id = :pod_id) AND (account_id IS NULL OR account_id = :account_id)
+           ORDER BY id""",
+        organization_id=organization_id, pod_id=pod_id, account_id=account_id,
+    )  # fmt: skip
     return [_endpoint(row) for row in rows]
+
+
+async def get_many(tx: Tx, organization_id: str, endpoint_ids: Iterable[str]) -> dict[str, WebhookEndpoint]:
+    """An organisation's endpoints by id; those that are gone are left out."""
+    rows = await tx.all(
+        "SELECT * FROM webhook_endpoint WHERE organization_id = :organization_id AND id IN (:ids...)",
+        organization_id=organization_id, ids=list(endpoint_ids),
+    )  # fmt: skip
+    return {row["id"]: _endpoint(row) for row in rows}
 
 
 async def delete(tx: Tx, organization_id: str, endpoint_id: str) -> bool:
@@ -194,21 +221,42 @@ async def add_deliveries(tx: Tx, deliveries: Sequence[WebhookDelivery]) -> None:
         tx.wake("webhooks")
 
 
-async def claim(tx: Tx, now: int, lease_until: int, limit: int) -> list[WebhookDelivery]:
-    """Take up to `limit` deliveries that are due; nobody else gets them before `lease_until`."""
+async def due(tx: Tx, now: int, limit: int) -> list[tuple[str, str]]:
+    """(id, endpoint's id) of deliveries that are due, the longest waiting first; locked until the unit ends."""
     rows = await tx.all(
-        f"""WITH due AS MATERIALIZED (
-              SELECT id FROM webhook_delivery WHERE due_at <= :now ORDER BY due_at, id LIMIT :limit {tx.lock})
-            UPDATE webhook_delivery SET due_at = :lease_until, leased = TRUE, attempts = attempts + 1
-            WHERE id IN (SELECT id FROM due) RETURNING *""",
-        now=now, lease_until=lease_until, limit=limit,
+        f"""SELECT id, endpoint_id FROM webhook_delivery WHERE due_at <= :now
+            ORDER BY due_at, id LIMIT :limit {tx.lock}""",
+        now=now, limit=limit,
+    )  # fmt: skip
+    return [(row["id"], row["endpoint_id"]) for row in rows]
+
+
+async def take(tx: Tx, delivery_ids: Sequence[str], lease_until: int) -> list[WebhookDelivery]:
+    """Begin an attempt at each of these, found `due` in the same unit; nobody else gets them before `lease_until`."""
+    rows = await tx.all(
+        """UPDATE webhook_delivery SET due_at = :lease_until, leased = TRUE, attempts = attempts + 1
+           WHERE id IN (:ids...) RETURNING *""",
+        lease_until=lease_until, ids=list(delivery_ids),
     )  # fmt: skip
     return [load(WebhookDelivery, row, flags=("leased",)) for row in rows]
 
 
+async def claim(tx: Tx, now: int, lease_until: int, limit: int) -> list[WebhookDelivery]:
+    """Take up to `limit` deliveries that are due, whomever they are for."""
+    return await take(tx, [delivery_id for delivery_id, _ in await due(tx, now, limit)], lease_until)
+
+
 async def set_body(tx: Tx, delivery_id: str, body: bytes) -> None:
     """Keep the rendered body: every attempt sends the same bytes."""
-    await tx.run("UPDATE webhook_delivery SET body = :body WHERE id = :id", id=delivery_id, body=body)
+    await set_bodies(tx, {delivery_id: body})
+
+
+async def set_bodies(tx: Tx, bodies: Mapping[str, bytes]) -> None:
+    """Keep rendered bodies by delivery."""
+    await tx.many(
+        "UPDATE webhook_delivery SET body = :body WHERE id = :id",
+        [{"id": delivery_id, "body": body} for delivery_id, body in bodies.items()],
+    )
 
 
 async def settle(
@@ -223,18 +271,36 @@ async def settle(
     at: int,
 ) -> None:
     """Write down an attempt and what follows from it."""
-    await tx.run(
+    await settle_all(
+        tx, [Outcome(delivery.id, delivery.attempts, state, due_at, status, error, elapsed_ms, at)]
+    )  # fmt: skip
+
+
+async def settle_all(tx: Tx, outcomes: Sequence[Outcome]) -> None:
+    """Write down attempts, each of another telling, and what follows from them."""
+    # In one order, whoever writes: two units never wait for each other's rows.
+    ordered = sorted(outcomes, key=lambda outcome: outcome.delivery_id)
+    values = [
+        {
+            "id": each.delivery_id, "attempt": each.attempt, "state": each.state, "due_at": each.due_at,
+            "status": each.status, "error": each.error, "elapsed_ms": each.elapsed_ms, "at": each.at,
+        }
+        for each in ordered
+    ]  # fmt: skip
+    await tx.many(
         """UPDATE webhook_delivery SET state = :state, due_at = :due_at, leased = FALSE, last_status = :status,
              last_error = :error, updated_at = :at WHERE id = :id""",
-        id=delivery.id, state=state, due_at=due_at, status=status, error=error, at=at,
-    )  # fmt: skip
-    await tx.run(
+        values,
+    )
+    await tx.many(
         """INSERT INTO webhook_attempt (delivery_id, attempt, status, error, elapsed_ms, at)
            SELECT :id, :attempt, :status, :error, :elapsed_ms, :at
            WHERE EXISTS (SELECT 1 FROM webhook_delivery WHERE id = :id)
            ON CONFLICT (delivery_id, attempt) DO NOTHING""",
-        id=delivery.id, attempt=delivery.attempts, status=status, error=error, elapsed_ms=elapsed_ms, at=at,
-    )  # fmt: skip
+        values,
+    )
+    if any(each.due_at is not None for each in ordered):
+        tx.wake("webhooks")  # who went to sleep meanwhile knows nothing of the new time
 
 
 async def next_due(tx: Tx) -> int | None:
@@ -257,12 +323,24 @@ async def set_headers(tx: Tx, organization_id: str, endpoint_id: str, headers: d
     )  # fmt: skip
 
 
-async def postpone(tx: Tx, delivery_id: str, due_at: int) -> None:
-    """Put a claimed delivery back without an attempt: its endpoint is being left alone."""
+async def postpone(tx: Tx, due_at: Mapping[str, int]) -> None:
+    """Leave deliveries that nobody has claimed alone until an instant each."""
+    await tx.many(
+        "UPDATE webhook_delivery SET due_at = :due_at WHERE id = :id",
+        [{"id": delivery_id, "due_at": instant} for delivery_id, instant in due_at.items()],
+    )
+    if due_at:
+        tx.wake("webhooks")
+
+
+async def give_back(tx: Tx, delivery_id: str, attempt: int, due_at: int) -> None:
+    """Put a delivery claimed for this attempt back without it; nothing happens when somebody else has it by now."""
     await tx.run(
-        "UPDATE webhook_delivery SET due_at = :due_at, leased = FALSE, attempts = attempts - 1 WHERE id = :id",
-        id=delivery_id, due_at=due_at,
+        """UPDATE webhook_delivery SET due_at = :due_at, leased = FALSE, attempts = attempts - 1
+           WHERE id = :id AND leased AND attempts = :attempt""",
+        id=delivery_id, attempt=attempt, due_at=due_at,
     )  # fmt: skip
+    tx.wake("webhooks")
 
 
 async def replay(tx: Tx, delivery_id: str, at: int) -> None:
@@ -295,16 +373,8 @@ async def deliveries(
     tx: Tx, endpoint_id: str, *, after: tuple[int, str] | None, ascending: bool = False, limit: int
 ) -> list[WebhookDelivery]:
     """A page of an endpoint's tellings, newest first, after a keyset position (created_at, id)."""
-    values: dict[str, Any] = {"endpoint_id": endpoint_id, "limit": limit}
-    keyset = ""
-    if after is not None:
-        keyset = f"AND (created_at, id) {'>' if ascending else '<'} (:after_at, :after_id)"
-        values["after_at"], values["after_id"] = after
-    order = "ASC" if ascending else "DESC"
-    rows = await tx.all(
-        f"""SELECT * FROM webhook_delivery WHERE endpoint_id = :endpoint_id {keyset}
-            ORDER BY created_at {order}, id {order} LIMIT :limit""",
-        **values,
+    rows = await pages.in_order_of_creation(
+        tx, "webhook_delivery", {"endpoint_id": endpoint_id}, after=after, ascending=ascending, limit=limit
     )
     return [load(WebhookDelivery, row, flags=("leased",)) for row in rows]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,6 +12,9 @@ import aiohttp
 import pytest
 
 from api.agentmail.conftest import Whole
+from posthouse.store import accounts, events
+from posthouse.store.database import Tx
+from posthouse.store.events import Event
 
 
 @asynccontextmanager
@@ -86,3 +91,25 @@ async def test_an_inbox_made_after_the_stream_began_is_heard(whole: Whole) -> No
     async with socket_with(whole) as socket:
         await whole.mail(await whole.inbox(), subject="new here")
         assert (await socket.receive_json(timeout=10))["message"]["subject"] == "new here"
+
+
+async def test_every_socket_hears_an_inbox_s_events_in_the_order_of_its_mailbox(whole: Whole) -> None:
+    inbox = await whole.inbox()
+    async with (
+        socket_with(whole, inbox_ids=[inbox], event_types=["message.sent"]) as one,
+        socket_with(whole, inbox_ids=[inbox], event_types=["message.sent"]) as two,
+    ):
+        path = f"/v0/inboxes/{inbox}/messages"
+        sends = (whole.api.post(path, {"to": "bob@far.example", "text": str(number)}) for number in range(20))
+        await asyncio.gather(*sends)
+        heard = [[await socket.receive_str(timeout=10) for _ in range(20)] for socket in (one, two)]
+    assert heard[0] == heard[1]
+
+    async def logged(tx: Tx) -> list[Event]:
+        account = await accounts.by_address(tx, inbox)
+        assert account is not None
+        return await events.of_account(tx, account.id, (0, ""), 100)
+
+    found = await whole.inside.house.db.read(logged)
+    in_order = [event.message_id for event in found if event.type == "message.sent"]
+    assert [json.loads(text)["send"]["message_id"] for text in heard[0]] == [f"msg_{each}" for each in in_order]

@@ -151,4 +151,4 @@ def _headers(endpoint: WebhookEndpoint, delivery: WebhookDelivery, at: int, body
     }
 
 
-DIALECT = Dialect(render=_render, headers=_headers)
+DIALECT = Dialect(render=_render, headers=_headers, audience=lambda endpoint: tuple(endpoint.hidden_labels))

@@ -158,7 +158,7 @@ async def _listen(
         except Exception as error:
             _log.error("a frame could not be followed", exc_info=error)
             answer = Refused("InternalServerError", "something went wrong here")
-        await _send(session, send, msgspec.json.encode(answer))
+        await _send(session, send, msgspec.json.encode(answer).decode())
 
 
 async def _subscribe(session: _Session, message: Message) -> Subscribed:
@@ -203,7 +203,7 @@ async def _tell(
         if principal.pod_id not in (None, event.pod_id) or principal.account_id not in (None, event.account_id):
             continue
         try:
-            made: tuple[dict[str, Any], bytes] | None = await told.once("agentmail", _making(session.services))
+            made: tuple[dict[str, Any], str] | None = await told.once("agentmail", _making(session.services))
         except Unavailable as error:
             _log.error("an event could not be told", event_id=event.id, error=str(error))
             await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER, "reason": "try again later"})
@@ -212,10 +212,10 @@ async def _tell(
             await _send(session, send, made[1])
 
 
-def _making(services: Services) -> Callable[[Event], Awaitable[tuple[dict[str, Any], bytes] | None]]:
-    async def make(event: Event) -> tuple[dict[str, Any], bytes] | None:
+def _making(services: Services) -> Callable[[Event], Awaitable[tuple[dict[str, Any], str] | None]]:
+    async def make(event: Event) -> tuple[dict[str, Any], str] | None:
         body = await services.db.read(lambda tx: events.body_of(tx, event))
-        return None if body is None else (body, msgspec.json.encode(body))
+        return None if body is None else (body, msgspec.json.encode(body).decode())
 
     return make
 
@@ -231,6 +231,6 @@ async def _watch(session: _Session, send: Callable[[Message], Awaitable[None]]) 
     await asyncio.Event().wait()
 
 
-async def _send(session: _Session, send: Callable[[Message], Awaitable[None]], data: bytes) -> None:
+async def _send(session: _Session, send: Callable[[Message], Awaitable[None]], text: str) -> None:
     async with session.sending:
-        await send({"type": "websocket.send", "text": data.decode()})
+        await send({"type": "websocket.send", "text": text})
