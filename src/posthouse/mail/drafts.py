@@ -16,7 +16,7 @@ from posthouse.mail.filing import DRAFT, SEEN, NewMessage
 from posthouse.mail.journal import changing
 from posthouse.mail.mailboxes import DRAFTS
 from posthouse.mail.reading import Placed
-from posthouse.store import draft_plans, drafts, messages
+from posthouse.store import draft_plans, drafts, mailboxes
 from posthouse.store.accounts import Account
 from posthouse.store.blobfiles import Blob, Blobs
 from posthouse.store.database import Tx
@@ -132,21 +132,27 @@ async def written(tx: Tx, draft: Draft) -> Written:
 async def rewrite(
     tx: Tx, account: Account, before: Written, text: Composed | None, labels: Collection[str], at: int
 ) -> Draft:
-    """Give a draft another text, other labels, or both; with `text` None the text stays.
+    """Give a draft another text, other labels, or both; with `text` None the text stays. So do places and keywords.
 
     Raises:
         Conflict: it is being sent (reason `sending`), or was changed since it was read (`changed_meanwhile`).
     """
     current = await _unlocked(tx, before)
     added = text.blob.size_bytes if text is not None else 0
+    kept = {keyword for keyword in before.message.keywords if keyword.startswith("$")}
     async with changing(tx, account.id, at, added_bytes=added) as journal:
         if text is None:
-            kept = {keyword for keyword in before.message.keywords if keyword.startswith("$")}
             await filing.set_keywords(tx, journal, before.message, {*kept, *labels})
             message_id = before.message.id
         else:
             # The new text first: a thread whose last message went would be gone.
-            message = await filing.file(tx, journal, _new(text, labels, before.message.thread_id, at))
+            places = (await mailboxes.places(tx, account.id, [before.message.id]))[before.message.id]
+            new = replace(
+                _new(text, labels, before.message.thread_id, at),
+                mailbox_roles=(),
+                mailbox_ids=[place.mailbox_id for place in places],
+            )
+            message = await filing.file(tx, journal, replace(new, keywords={*new.keywords, *kept}))
             message_id = message.id
         await drafts.replace_message(tx, account.id, current.id, message_id, at)
         if text is not None:
@@ -196,12 +202,6 @@ async def outgoing(tx: Tx, before: Written, raw: bytes, sender: Address, at: int
         raw: the bytes of its message, which hold the attachments.
     """
     message, body = before.message, before.body
-    parent = (
-        await messages.get(tx, message.account_id, before.draft.parent_message_id)
-        if before.draft.parent_message_id
-        else None
-    )
-    answers = parent is not None and before.draft.kind != "forward"
     return Outgoing(
         from_=sender,
         to=people(message.to_list),
@@ -212,8 +212,8 @@ async def outgoing(tx: Tx, before: Written, raw: bytes, sender: Address, at: int
         text=body.text_body,
         html=body.html_body,
         attachments=tuple(attachment(raw, part) for part in message.attachments),
-        in_reply_to=(message.in_reply_to[0] if message.in_reply_to else None) if answers else None,
-        references=tuple(message.refs) if answers else (),
+        in_reply_to=message.in_reply_to[0] if message.in_reply_to else None,
+        references=tuple(message.refs),
         headers=(),
         message_id=None,
         sent_at=at,

@@ -45,8 +45,11 @@ class Journal:
         self._entries.setdefault((kind, object_id), "updated")
 
     def destroyed(self, kind: str, object_id: str) -> None:
-        """An object is no more."""
-        self._entries[kind, object_id] = "destroyed"
+        """An object is no more. One made in this very unit has never been, to anybody else (RFC 8620 §5.2)."""
+        if self._entries.get((kind, object_id)) == "created":
+            del self._entries[kind, object_id]
+        else:
+            self._entries[kind, object_id] = "destroyed"
 
     def recount(self, thread_id: str) -> None:
         """A message of this thread was read, moved, filed or destroyed: mailboxes count their threads anew."""

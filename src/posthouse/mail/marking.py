@@ -20,7 +20,8 @@ class Patch:
     Attributes:
         add, remove: keywords; what is in both is removed.
         move_to: the mailbox it goes to, with all others left; None leaves it where it is.
-        take_from: leave trash or junk for where it came from, if it lies there.
+        take_from: of trash and junk, what it leaves if it lies there; from its last place it goes back to where
+            it came from.
     """
 
     add: Collection[str] = ()
@@ -41,4 +42,4 @@ async def apply(tx: Tx, journal: Journal, placed: Placed, patch: Patch) -> None:
     if patch.move_to is not None:
         await filing.move_to_role(tx, journal, message, {"trash": TRASH, "junk": JUNK}[patch.move_to])
     elif placed.roles & set(patch.take_from):
-        await filing.restore(tx, journal, message)
+        await filing.restore(tx, journal, message, patch.take_from)

@@ -48,6 +48,32 @@ async def test_a_draft_is_written_changed_and_sent_as_it_then_is(whole: Whole) -
     assert (got["subject"], got["cc"]) == ("Plans", ["cy@far.example"])
 
 
+async def test_a_draft_stays_in_its_thread_when_it_is_changed_and_sent(whole: Whole) -> None:
+    mine, theirs = await whole.inbox(), await whole.inbox()
+    made = await draft(whole, mine, to=theirs, subject="Plan", text="One")
+    one = f"/v0/inboxes/{mine}/drafts/{made['draft_id']}"
+    _, changed = await whole.api.call("PATCH", one, {"text": "Two"})
+    sent = await whole.api.post(one + "/send", {})
+    assert made["thread_id"] == changed["thread_id"] == sent["thread_id"]
+
+
+async def test_an_answer_stays_one_when_what_it_answers_is_deleted(whole: Whole) -> None:
+    mine, theirs = await whole.inbox(), await whole.inbox()
+    await whole.api.post(f"/v0/inboxes/{theirs}/messages", {"to": mine, "subject": "Plan?", "text": "When?"})
+    await whole.inside.settle()
+    (asked,) = await labels(whole, mine, "received")
+    made = await draft(whole, mine, in_reply_to=asked["message_id"], text="Soon")
+    one = f"/v0/inboxes/{mine}/drafts/{made['draft_id']}"
+    assert (await whole.api.call("DELETE", f"/v0/inboxes/{mine}/messages/{asked['message_id']}"))[0] == 204
+    await whole.api.call("PATCH", one, {"text": "Tomorrow"})
+    await whole.api.post(one + "/send", {})
+    await whole.inside.settle()
+    (got,) = await labels(whole, theirs, "received")
+    (sent,) = await labels(whole, theirs, "sent")
+    assert got["in_reply_to"] == sent["message_id"]
+    assert got["thread_id"] == sent["thread_id"]
+
+
 async def test_an_attachment_can_be_taken_off_and_put_on(whole: Whole) -> None:
     mine = await whole.inbox()
     made = await draft(whole, mine, subject="x", attachments=[FILE])

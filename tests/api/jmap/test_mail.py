@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from api.jmap.conftest import Agent, Clock, mail
+from posthouse import admin
 from posthouse.api.jmap.calls import Call, Caller
 from posthouse.api.jmap.email import importing
 from posthouse.app import House
@@ -72,6 +73,17 @@ async def test_changes_are_cut_at_the_number_asked_for_even_inside_one_unit(ann:
             break
     assert sorted(seen) == sorted(ids)
     assert state == (await ann.call("Email/get", ids=[]))["state"]
+
+
+async def test_what_changed_is_fetched_by_reference_in_the_same_request(ann: Agent) -> None:
+    since = (await ann.call("Email/get", ids=[]))["state"]
+    await ann.receive(mail("news"))
+    reference = {"resultOf": "0", "name": "Email/changes", "path": "/created"}  # RFC 8620 §3.7
+    told, got = await ann.batch(
+        ("Email/changes", {"accountId": ann.account_id, "sinceState": since}),
+        ("Email/get", {"accountId": ann.account_id, "#ids": reference, "properties": ["subject"]}),
+    )
+    assert got[1].get("list") == [{"id": told[1]["created"][0], "subject": "news"}], got
 
 
 async def test_a_state_the_log_has_forgotten_cannot_be_calculated_from(ann: Agent) -> None:
@@ -279,7 +291,39 @@ async def test_labels_of_other_surfaces_survive_a_change_of_keywords(ann: Agent,
     await ann.call("Email/set", update={id_: {"keywords": {"$seen": True, "important": True}}})
     message = await house.db.read(lambda tx: messages.get(tx, ann.account_id, id_))
     assert message is not None
-    assert message.keywords == ["$seen", "Important", "Two Words"]
+    assert list(message.keywords) == ["$seen", "Important", "Two Words"]
+
+
+async def test_a_draft_edited_at_another_door_keeps_its_keywords_and_places(ann: Agent, house: House) -> None:
+    made = await ann.draft(keywords={"$draft": True, "$flagged": True, "$seen": True})
+    await ann.call("Email/set", update={made["id"]: {f"mailboxIds/{ann.boxes['archive']}": True}})
+    key = (await admin.key_create(house, surface="agentmail", inbox=ann.address))["key"]
+    drafts, headers = f"/v0/inboxes/{ann.address}/drafts", {"authorization": f"Bearer {key}"}
+    (shown,) = (await ann.http.get(drafts, headers=headers)).json()["drafts"]
+    changed = await ann.http.patch(f"{drafts}/{shown['draft_id']}", headers=headers, json={"text": "Other words."})
+    assert changed.status_code == 200, changed.text
+    (now,) = (await ann.call("Email/get", ids=(await ann.call("Email/query"))["ids"]))["list"]
+    assert now["id"] != made["id"], "a message never changes"
+    assert set(now["keywords"]) == {"$draft", "$flagged", "$seen"}
+    assert set(now["mailboxIds"]) == {ann.boxes["drafts"], ann.boxes["archive"]}
+
+
+async def test_what_is_marked_as_a_draft_is_one_at_every_door(ann: Agent, house: House) -> None:
+    await ann.receive(mail("unfinished"))
+    (id_,) = (await ann.call("Email/query"))["ids"]
+    key = (await admin.key_create(house, surface="agentmail", inbox=ann.address))["key"]
+    inbox, headers = f"/v0/inboxes/{ann.address}", {"authorization": f"Bearer {key}"}
+
+    async def listed() -> tuple[int, int]:
+        found = [(await ann.http.get(f"{inbox}/{what}", headers=headers)).json() for what in ("messages", "drafts")]
+        return found[0]["count"], found[1]["count"]
+
+    assert await listed() == (1, 0)
+    for _ in range(2):
+        await ann.call("Email/set", update={id_: {"keywords/$draft": True}})
+        assert await listed() == (0, 1)
+    await ann.call("Email/set", update={id_: {"keywords/$draft": None}})
+    assert await listed() == (1, 0)
 
 
 async def test_one_bad_object_of_a_call_leaves_nothing_half_done(ann: Agent) -> None:

@@ -127,9 +127,9 @@ async def changed(kind: str, call: Call) -> Answer:
                 "oldState": call.args["sinceState"],
                 "newState": states.write(page.position),
                 "hasMoreChanges": page.has_more,
-                "created": page.created,
-                "updated": page.updated,
-                "destroyed": page.destroyed,
+                "created": list(page.created),
+                "updated": list(page.updated),
+                "destroyed": list(page.destroyed),
             },
         )
     ]

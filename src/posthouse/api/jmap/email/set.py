@@ -221,9 +221,11 @@ async def update(work: Work, id_: str, patch: Json) -> Json | None:
     if marked != shown:
         stored = keywords.merged(message.keywords, marked)
         filing.check_keywords(stored)
-        was_draft = filing.DRAFT in message.keywords
+        was_draft, is_draft = filing.DRAFT in message.keywords, filing.DRAFT in stored
         message = await filing.set_keywords(work.tx, work.journal, message, stored)
-        if was_draft and filing.DRAFT not in stored:
+        if is_draft and not was_draft:
+            await _note_draft(work, message)
+        elif was_draft and not is_draft:
             await drafts.delete_of_message(work.tx, message.account_id, id_)
             if message.direction == "draft":
                 await messages.set_direction(work.tx, id_, "out")
