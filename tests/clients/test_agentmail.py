@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-from pathlib import Path
-
 import pytest
 
-from clients.conftest import node_with, python_with
+from clients.environments import SCRIPTS, drive, node_script, node_with, python_with
 from flows.server import Server, unique
 
 pytestmark = pytest.mark.clients
-SCRIPTS = Path(__file__).parent / "scripts"
 
 
-async def _drive(server: Server, *command: str, **more: str) -> str:
+async def _drive(server: Server, *command: str) -> str:
     made = await server.command("key_create", surface="agentmail")
-    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | {
-        "AGENTMAIL_API_KEY": made["key"], "SERVER": server.url, "SMTP_PORT": str(server.smtp), "NAME": unique("bot"),
-    } | more  # fmt: skip
-    ended = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=120, check=False, cwd=SCRIPTS
-    )
-    assert ended.returncode == 0, ended.stdout[-2_000:] + ended.stderr[-6_000:] + server.log[-3_000:]
-    return ended.stdout
+    return drive(
+        *command, log=server.log, AGENTMAIL_API_KEY=made["key"], SERVER=server.url, SMTP_PORT=str(server.smtp),
+        NAME=unique("bot"),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("version", ["2.0.18", "0.2.24"])
@@ -46,10 +36,5 @@ async def test_the_last_client_of_version_0_1_reads_and_answers(server: Server) 
 
 
 async def test_the_node_client_makes_every_call(server: Server) -> None:
-    folder = node_with(agentmail="0.5.27")
-    node = shutil.which("node")
-    assert node is not None, "there is no node on this machine"
-    # Node looks for packages beside the script, not in the folder it is started from.
-    script = folder / "agentmail_calls.mjs"
-    shutil.copyfile(SCRIPTS / "agentmail_calls.mjs", script)
-    assert "all calls made" in await _drive(server, node, str(script))
+    command = node_script(node_with(agentmail="0.5.27"), "agentmail_calls.mjs")
+    assert "all calls made" in await _drive(server, *command)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from conformance import documents, jmap_suite
+from conformance import documents, jmap_suite, openapi
 
 
 class Result(NamedTuple):
@@ -23,6 +23,7 @@ class Result(NamedTuple):
 
 
 CHECKS: tuple[Callable[[Path], Iterator[tuple[str, bool, str]]], ...] = (
+    openapi.agentmail_operations,
     documents.agentmail_sample,
     documents.atomicmail_python,
     documents.atomicmail_node,

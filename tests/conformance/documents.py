@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from clients.conftest import python_with
+from clients.environments import python_with
 from conformance.house import made, running
 from flows.server import Server
 from posthouse.kit.config import POW_SALT

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from clients.environments import python_with
 from docs import documents
 from docs.documents import ROOT, Block
 from docs.reader import Reader, matches
@@ -64,21 +63,7 @@ def test_what_a_document_says_to_type_works_as_it_says(path: Path, tmp_path: Pat
 @pytest.fixture(scope="session")
 def client_python() -> str:
     """An interpreter that has AgentMail's client; `TEST_AGENTMAIL_PYTHON` names one already there."""
-    given = os.environ.get("TEST_AGENTMAIL_PYTHON")
-    if given:
-        return given
-    home = ROOT / ".cache" / "clients" / "agentmail"
-    python = home / "bin" / "python"
-    if not (home / "complete").exists():
-        uv = shutil.which("uv")
-        make = [uv, "venv", "--clear", home] if uv else [sys.executable, "-m", "venv", "--clear", home]
-        install = [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install"]
-        for command in (make, [*install, _CLIENT]):
-            done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
-            if done.returncode:
-                pytest.skip(f"the client cannot be installed: {done.stderr.strip()[-300:]}")
-        (home / "complete").touch()
-    return str(python)
+    return os.environ.get("TEST_AGENTMAIL_PYTHON") or str(python_with(_CLIENT))
 
 
 @pytest.mark.clients

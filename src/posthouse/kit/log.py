@@ -30,6 +30,28 @@ class _Unfailing:
             pass
 
 
+class _CallersFaults(logging.Filter):
+    """Leaves out what uvicorn logs as an error or a warning though the caller did it and was answered.
+
+    Anyone could fill the log with it: bytes that are no HTTP (400), a WebSocket refused before the upgrade (401), a
+    text frame that is no text (1007, RFC 6455 §7.4.1).
+    """
+
+    _SAID = (
+        "Invalid HTTP request received.",
+        "Invalid UTF-8 sequence received from client.",
+        # A refusal in words, by `websocket.http.response`, counts as none to uvicorn.
+        "ASGI callable returned without completing handshake.",
+    )
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log it."""
+        return not str(record.msg).startswith(self._SAID)
+
+
+_CALLERS_FAULTS = _CallersFaults()
+
+
 def configure(level: str = "info", fmt: str = "text") -> None:
     """Set up logging for this process.
 
@@ -60,6 +82,7 @@ def configure(level: str = "info", fmt: str = "text") -> None:
         logger_factory=structlog.PrintLoggerFactory(file=_Unfailing(sys.stderr)),  # type: ignore[arg-type]
         cache_logger_on_first_use=False,
     )
+    logging.getLogger("uvicorn.error").addFilter(_CALLERS_FAULTS)
     logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format="%(message)s")
 
 

@@ -19,7 +19,7 @@ client = AgentMail(environment=environment, api_key=os.environ["AGENTMAIL_API_KE
 
 # Parts of the service that this server does not have: each call finds nothing there.
 ABSENT = (
-    "accounts.", "apps.", "organizations.get_labs", "organizations.join_labs", "agent.attach_human", "domains.get_setup_link", "pods.domains.get_setup_link",
+    "accounts.", "apps.", "organizations.get_labs", "organizations.join_labs", "domains.get_setup_link", "pods.domains.get_setup_link",
     "inboxes.accounts.", "pods.accounts.", "inboxes.calendar.", "pods.calendar.", "inboxes.files.", "files.",
     "inboxes.authorize", "inboxes.messages.create_agent_armor_feedback",
     "inboxes.messages.release_agent_armor_message", "webhooks.polling.", "pods.webhooks.polling.",
@@ -258,6 +258,9 @@ if TWO:
 
     letter = client.inboxes.messages.get(os.environ["OPERATOR"], until(mailed, "the code")[0].message_id)
     code = letter.text.split("The code is ", 1)[1][:6]
+    # Who has the code already keeps it.
+    again = call("agent.attach_human", human_email=f"{name}@far.example", by=theirs)
+    assert again is None or again.human_email == f"{name}@far.example"
     assert call("agent.verify", otp_code=code, by=theirs).verified
 
 # Ends

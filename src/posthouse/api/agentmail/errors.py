@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, InternalServerException, ValidationException
 
 from posthouse.kit import log
 from posthouse.kit.errors import (
@@ -27,6 +27,8 @@ from posthouse.kit.errors import (
 )
 
 _log = log.get("agentmail")
+# The framework has a sentence for it and no class.
+_HUNG_UP = "client disconnected prematurely"
 
 
 class Row(NamedTuple):
@@ -92,7 +94,7 @@ _FIXES = {
     "race_condition": "Read it again and repeat the change.",
     "resource_taken": "Choose another name.",
     "rate_limit_exceeded": "Wait for the seconds that Retry-After names.",
-    "conflict": "Use a new idempotency key for a new request.",
+    "conflict": "Do what still fits the state the message names; a new request needs a new idempotency key.",
     "service_unavailable": "Try again shortly.",
 }
 
@@ -152,6 +154,10 @@ def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[b
     if 400 <= error.status_code < 500:
         row = ERRORS[Malformed]
         return response(row, body(row, "the request body is not readable JSON", reason="malformed"))
+    if isinstance(error, InternalServerException) and error.detail == _HUNG_UP:
+        # Nobody reads the answer, and nothing of ours went wrong: no traceback for each line that drops.
+        row = ERRORS[Malformed]
+        return response(row, body(row, "the request ended within its body", reason="malformed"))
     return on_any_error(_, error)
 
 
