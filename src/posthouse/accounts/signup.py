@@ -1,48 +1,65 @@
 """Registering without a key: an organisation, an inbox and a key at once, bound till a human vouches for them.
 
-Until the code that was mailed to the human is entered, mail goes to that human only
-(`outbound.submission`).
+Without a human the inbox receives only. With one it writes to that human only, until the code that was mailed to
+them is entered (`outbound.submission` enforces both). The human is named when registering or attached later. Only who
+registered by naming an address comes back to the organisation by naming it again: attaching an address opens nothing
+to whoever else knows it, and reserves nothing until its code was entered.
 """
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from posthouse.accounts import accounts as account_rules
+from posthouse.accounts import domains as domain_rules
 from posthouse.accounts import keys as key_rules
 from posthouse.kit.clock import HOUR
-from posthouse.kit.errors import Conflict, Forbidden, Gone, Unauthenticated
-from posthouse.kit.ids import new_uuid, same, secret_digest
+from posthouse.kit.errors import Conflict, Forbidden, Gone, Invalid, OverQuota, Unauthenticated
+from posthouse.kit.ids import new_uuid, same
 from posthouse.kit.principal import Principal
 from posthouse.store import accounts, keys, organizations, signups
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
 from posthouse.store.organizations import Organization, Pod
 from posthouse.store.signups import Signup
-from posthouse.wire.address import normalize
+from posthouse.wire.address import normalize, split
 
 OTP_LIFETIME_MS = 24 * HOUR
 OTP_TRIES = 10
+# How often one human may take the place of another: each gets a mail nobody asked them about.
+REPLACEMENTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A code to be mailed to the human, and until when it is good. `value` is None when its tries are used up."""
+
+    value: str | None
+    expires_at: int
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What a registration made: the account, its key, and the code to be mailed to the human."""
+    """What a registration made: the account, its key, and the code for the human; None without a human."""
 
     account: Account
     secret: str
-    code: str
+    code: Code | None
 
 
-def _digest(organization_id: str, code: str) -> str:
-    return secret_digest(f"{organization_id}:{code}")
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """What attaching a human made: the code for them, and the name of the agent that asks them."""
+
+    agent: str
+    code: Code
 
 
 async def register(
     tx: Tx,
     *,
-    human_email: str,
+    human_email: str | None,
     local_part: str,
     default_domain: str,
     surface: str,
@@ -50,17 +67,19 @@ async def register(
     referrer: str | None,
     at: int,
 ) -> Registered:
-    """Make an organisation with an inbox and a key; the same human gets a new key and a new code.
+    """Make an organisation with an inbox and a key; who names the same human again gets a new key to the same one.
 
     Raises:
         Conflict: the address is taken (reason `address_taken`), or the human has vouched already
             (`already_registered`): whoever knows the address must not get a key by it.
+        Invalid: the human's address is an agent's.
     """
-    human = normalize(human_email)
-    code = f"{secrets.randbelow(10**6):06d}"
-    known = await signups.by_email(tx, human)
-    if known is not None:
-        return await _again(tx, known, code, surface, at)
+    human = None if human_email is None else normalize(human_email)
+    if human is not None:
+        await _check_human(tx, human)
+        known = await signups.by_registered_email(tx, human)
+        if known is not None:
+            return await _again(tx, known, surface, at)
     organization = Organization(
         id=new_uuid(), name=local_part, slug=None, level="monitored", modseq=0, self_registered=True,
         created_at=at, updated_at=at,
@@ -75,43 +94,129 @@ async def register(
         tx, organization_id=organization.id, surface=surface, name="made by sign-up", at=at
     )
     signup = Signup(
-        organization_id=organization.id, human_email=human, account_id=created.account.id, key_id=key.id,
-        otp_digest=_digest(organization.id, code), otp_expires_at=at + OTP_LIFETIME_MS, attempts=0,
-        verified_at=None, source=source, referrer=referrer, created_at=at,
+        organization_id=organization.id, registered_email=human, human_email=human, replacements=0,
+        account_id=created.account.id, key_id=key.id, otp=None, otp_expires_at=0, attempts=0, verified_at=None,
+        source=source, referrer=referrer, created_at=at,
     )  # fmt: skip
+    if human is not None:
+        signup = _with_new_code(signup, at)
     if not await signups.add(tx, signup):
         raise Conflict("this address is registering just now", field="human_email", reason="already_registered")
-    return Registered(created.account, secret, code)
+    return Registered(created.account, secret, None if human is None else _code(signup))
 
 
-async def _again(tx: Tx, known: Signup, code: str, surface: str, at: int) -> Registered:
+async def _again(tx: Tx, known: Signup, surface: str, at: int) -> Registered:
     account = await accounts.get(tx, known.account_id)
-    if known.verified_at is not None or account is None:
-        raise Conflict("this address has registered and verified", field="human_email", reason="already_registered")
+    if account is None:
+        raise Conflict("the inbox of this address was deleted", field="human_email", reason="already_registered")
     await keys.delete(tx, known.organization_id, known.key_id)
     key, secret = await key_rules.create(
         tx, organization_id=known.organization_id, surface=surface, name="made by sign-up", at=at
     )
-    await signups.renew(tx, known.organization_id, key.id, _digest(known.organization_id, code), at + OTP_LIFETIME_MS)
-    return Registered(account, secret, code)
+    await signups.set_key(tx, known.organization_id, key.id)
+    return Registered(account, secret, _code(await _with_good_code(tx, known, at)))
+
+
+async def attach(tx: Tx, principal: Principal, *, human_email: str, at: int) -> Attached:
+    """Name the human of an organisation that nobody has vouched for.
+
+    The human it has already keeps the code while it is good, with the tries there were. Another takes the place
+    with a code of their own.
+
+    Raises:
+        Forbidden: the organisation did not register itself (reason `no_signup`), or the key is not one to all of it
+            (`missing_permission`): who vouches is not for a part of it to say.
+        Conflict: the organisation is verified (`already_verified`), the human has vouched for another
+            (`already_registered`), or somebody else names one just now (`changed_meanwhile`).
+        OverQuota: the human was replaced too often (`too_many_humans`).
+        Invalid: the address is an agent's.
+    """
+    known = await signups.get(tx, principal.organization_id)
+    if known is None:
+        raise Forbidden("this organisation did not register itself and needs no human", reason="no_signup")
+    if principal.pod_id is not None or principal.account_id is not None or principal.scopes is not None:
+        raise Forbidden("a human is attached with a key to the whole organisation", reason="missing_permission")
+    if known.verified_at is not None:
+        raise Conflict("this organisation is verified and keeps its human", reason="already_verified")
+    human = normalize(human_email)
+    await _check_human(tx, human)
+    if human == known.human_email:
+        signup = await _with_good_code(tx, known, at)
+    else:
+        replacements = known.replacements + (known.human_email is not None)
+        if replacements > REPLACEMENTS:
+            raise OverQuota(
+                f"the human was replaced {REPLACEMENTS} times, which is as often as may be",
+                field="human_email",
+                reason="too_many_humans",
+            )
+        # Who named the former human when registering does not come back by it: that address may be a stranger's.
+        named = replace(known, human_email=human, registered_email=None, replacements=replacements)
+        signup = await _write(tx, known, _with_new_code(named, at))
+    account = await accounts.get(tx, known.account_id)
+    organization = await organizations.get(tx, known.organization_id)
+    assert organization is not None  # a registration goes with its organisation
+    return Attached(account.main_address if account is not None else organization.name, _code(signup))
+
+
+async def _check_human(tx: Tx, human: str) -> None:
+    """Raises when the address cannot vouch: it has for another organisation, or an agent reads it."""
+    if await signups.has_vouched(tx, human):
+        raise Conflict("this address has registered and verified", field="human_email", reason="already_registered")
+    local, domain = split(human)
+    if not await domain_rules.is_ours(tx, domain):
+        return
+    # Here, people are only where the operator has put them: else an agent would read its own code, in this inbox
+    # or in one it makes later.
+    base = local.partition("+")[0]
+    account = await accounts.by_address(tx, human) or await accounts.by_address(tx, f"{base}@{domain}")
+    organization = None if account is None else await organizations.get(tx, account.organization_id)
+    if organization is None or organization.self_registered:
+        raise Invalid("an agent's address is no human's", field="human_email", reason="not_a_human")
+
+
+def _with_new_code(signup: Signup, at: int) -> Signup:
+    return replace(signup, otp=f"{secrets.randbelow(10**6):06d}", otp_expires_at=at + OTP_LIFETIME_MS, attempts=0)
+
+
+async def _with_good_code(tx: Tx, known: Signup, at: int) -> Signup:
+    """The same code while it is good, used up or not: asking again gives nobody more tries."""
+    if known.otp is not None and known.otp_expires_at > at:
+        return known
+    return await _write(tx, known, _with_new_code(known, at))
+
+
+async def _write(tx: Tx, before: Signup, after: Signup) -> Signup:
+    if not await signups.set_human(tx, before, after):
+        raise Conflict("a human is being named just now", field="human_email", reason="changed_meanwhile")
+    return after
+
+
+def _code(signup: Signup) -> Code:
+    return Code(signup.otp if signup.attempts < OTP_TRIES else None, signup.otp_expires_at)
 
 
 async def count_try(tx: Tx, principal: Principal, at: int) -> Signup:
     """Count a try at the code, in a unit of its own: a refusal after it must not take the count back.
 
     Raises:
-        Forbidden: the organisation did not register itself (reason `no_signup`), or tried too often
-            (`too_many_tries`).
+        Forbidden: the organisation did not register itself (reason `no_signup`), has no human (`no_human`), or
+            tried too often (`too_many_tries`).
         Gone: the code's time is over.
     """
     signup = await signups.get(tx, principal.organization_id)
     if signup is None:
         raise Forbidden("this organisation has nothing to verify", reason="no_signup")
     if signup.verified_at is None:
+        if signup.human_email is None:
+            raise Forbidden("there is no code yet; attach a human, who gets one", reason="no_human")
         if signup.otp_expires_at <= at:
-            raise Gone("the code has expired; sign up again for a new one")
+            raise Gone("the code has expired; attach the same human again for a new one")
         if not await signups.count_attempt(tx, principal.organization_id, OTP_TRIES):
-            raise Forbidden("the code was tried too often; sign up again for a new one", reason="too_many_tries")
+            raise Forbidden(
+                "the code was tried too often; when it has expired, attach the same human again for a new one",
+                reason="too_many_tries",
+            )
     return signup
 
 
@@ -120,9 +225,13 @@ async def verify(tx: Tx, signup: Signup, code: str, at: int) -> None:
 
     Raises:
         Unauthenticated: it is not the code (reason `wrong_code`).
+        Conflict: the human has vouched for another organisation meanwhile (reason `already_registered`).
     """
     if signup.verified_at is not None:
         return
-    if not same(signup.otp_digest, _digest(signup.organization_id, code.strip())):
+    if signup.otp is None or signup.human_email is None or not same(signup.otp, code.strip()):
         raise Unauthenticated("this is not the code", field="otp_code", reason="wrong_code")
-    await signups.verify(tx, signup.organization_id, at)
+    if await signups.has_vouched(tx, signup.human_email):
+        raise Conflict("the human has vouched for another organisation", reason="already_registered")
+    if not await signups.verify(tx, signup, at):
+        raise Unauthenticated("this is no longer the code", field="otp_code", reason="wrong_code")

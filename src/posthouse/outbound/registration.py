@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 from posthouse.accounts import signup
-from posthouse.accounts.signup import Registered
+from posthouse.accounts.signup import Code, Registered
 from posthouse.kit import log
-from posthouse.kit.clock import Clock
+from posthouse.kit.clock import Clock, iso
 from posthouse.kit.errors import PosthouseError
 from posthouse.kit.principal import Principal
 from posthouse.outbound.submission import Composition, Submitter
@@ -15,6 +18,17 @@ from posthouse.wire.address import Address
 from posthouse.wire.compose import Outgoing
 
 _log = log.get("registration")
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What became of the code for a human: `mailed`, `used_up` (no tries left), or `not_mailed` (try again).
+
+    `expires_at` is when the code ends; asked after that, there is a new one.
+    """
+
+    outcome: Literal["mailed", "used_up", "not_mailed"]
+    expires_at: int
 
 
 class Registrar:
@@ -30,14 +44,14 @@ class Registrar:
         self._operator = operator_address
 
     async def register(
-        self, *, human_email: Address, local_part: str, surface: str, source: str | None, referrer: str | None
+        self, *, human_email: Address | None, local_part: str, surface: str, source: str | None, referrer: str | None
     ) -> Registered:
-        """Register and mail the code. Raises as `accounts.signup.register` does."""
+        """Register, and mail the code to the human if there is one. Raises as `accounts.signup.register` does."""
         at = self._clock()
         made = await self._db.write(
             lambda tx: signup.register(
                 tx,
-                human_email=human_email.email,
+                human_email=human_email.email if human_email is not None else None,
                 local_part=local_part,
                 default_domain=self._domain,
                 surface=surface,
@@ -46,8 +60,15 @@ class Registrar:
                 at=at,
             )
         )
-        await self._mail(human_email, made)
+        if human_email is not None and made.code is not None:
+            await self._invite(human_email, made.account.main_address, made.code)
         return made
+
+    async def attach(self, principal: Principal, human_email: Address) -> Invitation:
+        """Name the organisation's human and mail them the code. Raises as `accounts.signup.attach` does."""
+        at = self._clock()
+        made = await self._db.write(lambda tx: signup.attach(tx, principal, human_email=human_email.email, at=at))
+        return await self._invite(human_email, made.agent, made.code)
 
     async def verify(self, principal: Principal, code: str) -> None:
         """Take the code. Raises as `accounts.signup.count_try` and `verify` do."""
@@ -55,17 +76,25 @@ class Registrar:
         known = await self._db.write(lambda tx: signup.count_try(tx, principal, at))
         await self._db.write(lambda tx: signup.verify(tx, known, code, at))
 
-    async def _mail(self, human: Address, made: Registered) -> None:
+    async def _invite(self, human: Address, agent: str, code: Code) -> Invitation:
+        if code.value is None:
+            return Invitation("used_up", code.expires_at)
+        is_mailed = await self._mail(human, agent, code.value, code.expires_at)
+        return Invitation("mailed" if is_mailed else "not_mailed", code.expires_at)
+
+    async def _mail(self, human: Address, agent: str, code: str, expires_at: int) -> bool:
         operator = await self._db.read(lambda tx: accounts.by_address(tx, self._operator))
         if operator is None:
-            return
+            return False
+        until = iso(expires_at)[:16].replace("T", " ")
         composition = Composition(
             outgoing=Outgoing(
-                from_=Address(self._operator), to=(human,), cc=(), bcc=(), reply_to=(),
-                subject=f"Your code for {made.account.main_address}",
+                # Their address alone: the name beside it would be a stranger's words in a mail of ours.
+                from_=Address(self._operator), to=(Address(human.email),), cc=(), bcc=(), reply_to=(),
+                subject=f"Your code for {agent}",
                 text=(
-                    f"An agent registered {made.account.main_address} and named you as its human.\n\n"
-                    f"The code is {made.code}. It is good for 24 hours. Until the agent has entered it, it can\n"
+                    f"The agent {agent} named you as its human.\n\n"
+                    f"The code is {code}. It is good until {until} UTC. Until the agent has entered it, it can\n"
                     "write to you only. If you expect no such agent, do nothing.\n"
                 ),
                 html=None, attachments=(), in_reply_to=None, references=(),
@@ -76,5 +105,7 @@ class Registrar:
         try:
             await self._submitter.submit(Principal(operator.organization_id, is_owner=True), operator.id, composition)
         except PosthouseError as error:
-            # The registration stands; registering again mails a new code.
+            # What was registered or attached stands; asking again mails the code.
             _log.warning("the code could not be mailed", reason=error.reason or error.code)
+            return False
+        return True

@@ -1,4 +1,4 @@
-"""Organisations that registered themselves, and whether the address they named was proved."""
+"""Organisations that registered themselves, the human each has named, and whether that address was proved."""
 
 from __future__ import annotations
 
@@ -10,13 +10,25 @@ from posthouse.store.records import load
 
 @dataclass(frozen=True, slots=True)
 class Signup:
-    """A registration. `human_email` is in the form used as key; `otp_digest` of the code that was mailed."""
+    """A registration. Addresses are in the form used as key.
+
+    Attributes:
+        registered_email: the human named when registering: who registers with it again comes back to this
+            organisation. None without one, and since another has taken the place.
+        human_email: who may vouch now; None until somebody is attached.
+        replacements: how often one human has taken the place of another.
+        otp: the code that was mailed, itself: it is mailed again, and a digest of six digits hides nothing.
+            None before the first.
+        attempts: how often the code was tried.
+    """
 
     organization_id: str
-    human_email: str
+    registered_email: str | None
+    human_email: str | None
+    replacements: int
     account_id: str
     key_id: str
-    otp_digest: str
+    otp: str | None
     otp_expires_at: int
     attempts: int
     verified_at: int | None
@@ -28,14 +40,15 @@ class Signup:
 async def add(tx: Tx, signup: Signup) -> bool:
     """Insert a registration; False when somebody was faster with the same address."""
     inserted = await tx.run(
-        """INSERT INTO signup (organization_id, human_email, account_id, key_id, otp_digest, otp_expires_at,
-             attempts, source, referrer, created_at)
-           VALUES (:organization_id, :human_email, :account_id, :key_id, :otp_digest, :otp_expires_at,
-             0, :source, :referrer, :created_at)
-           ON CONFLICT (human_email) DO NOTHING""",
-        organization_id=signup.organization_id, human_email=signup.human_email, account_id=signup.account_id,
-        key_id=signup.key_id, otp_digest=signup.otp_digest, otp_expires_at=signup.otp_expires_at,
-        source=signup.source, referrer=signup.referrer, created_at=signup.created_at,
+        """INSERT INTO signup (organization_id, registered_email, human_email, account_id, key_id, otp, otp_expires_at,
+             source, referrer, created_at)
+           VALUES (:organization_id, :registered_email, :human_email, :account_id, :key_id, :otp, :otp_expires_at,
+             :source, :referrer, :created_at)
+           ON CONFLICT (registered_email) DO NOTHING""",
+        organization_id=signup.organization_id, registered_email=signup.registered_email,
+        human_email=signup.human_email, account_id=signup.account_id, key_id=signup.key_id, otp=signup.otp,
+        otp_expires_at=signup.otp_expires_at, source=signup.source, referrer=signup.referrer,
+        created_at=signup.created_at,
     )  # fmt: skip
     return bool(inserted)
 
@@ -46,18 +59,37 @@ async def get(tx: Tx, organization_id: str) -> Signup | None:
     return load(Signup, row) if row else None
 
 
-async def by_email(tx: Tx, human_email: str) -> Signup | None:
-    """The registration that named this address."""
-    row = await tx.one("SELECT * FROM signup WHERE human_email = :human_email", human_email=human_email)
+async def by_registered_email(tx: Tx, email: str) -> Signup | None:
+    """The registration that named this address, and has no other human since."""
+    row = await tx.one("SELECT * FROM signup WHERE registered_email = :email", email=email)
     return load(Signup, row) if row else None
 
 
-async def renew(tx: Tx, organization_id: str, key_id: str, otp_digest: str, otp_expires_at: int) -> None:
-    """A new key and a new code; tries are counted anew."""
-    await tx.run(
-        """UPDATE signup SET key_id = :key_id, otp_digest = :otp_digest, otp_expires_at = :otp_expires_at,
-             attempts = 0 WHERE organization_id = :id""",
-        id=organization_id, key_id=key_id, otp_digest=otp_digest, otp_expires_at=otp_expires_at,
+async def has_vouched(tx: Tx, email: str) -> bool:
+    """Whether the address was proved for some organisation."""
+    row = await tx.one(
+        "SELECT 1 AS one FROM signup WHERE human_email = :email AND verified_at IS NOT NULL", email=email
+    )
+    return row is not None
+
+
+async def set_key(tx: Tx, organization_id: str, key_id: str) -> None:
+    """The registration's key is another now."""
+    await tx.run("UPDATE signup SET key_id = :key_id WHERE organization_id = :id", id=organization_id, key_id=key_id)
+
+
+async def set_human(tx: Tx, before: Signup, after: Signup) -> bool:
+    """Write down the human, the code and its tries; False when that is no longer as it was before, or is proved."""
+    return bool(
+        await tx.run(
+            """UPDATE signup SET human_email = :human_email, registered_email = :registered_email,
+                 replacements = :replacements, otp = :otp, otp_expires_at = :otp_expires_at, attempts = :attempts
+               WHERE organization_id = :id AND verified_at IS NULL
+                 AND human_email IS NOT DISTINCT FROM :human_before AND otp IS NOT DISTINCT FROM :otp_before""",
+            id=before.organization_id, human_email=after.human_email, registered_email=after.registered_email,
+            replacements=after.replacements, otp=after.otp, otp_expires_at=after.otp_expires_at,
+            attempts=after.attempts, human_before=before.human_email, otp_before=before.otp,
+        )
     )  # fmt: skip
 
 
@@ -71,6 +103,12 @@ async def count_attempt(tx: Tx, organization_id: str, at_most: int) -> bool:
     )  # fmt: skip
 
 
-async def verify(tx: Tx, organization_id: str, at: int) -> None:
-    """The address was proved."""
-    await tx.run("UPDATE signup SET verified_at = :at WHERE organization_id = :id", id=organization_id, at=at)
+async def verify(tx: Tx, signup: Signup, at: int) -> bool:
+    """The address was proved; False when another human, or another code, has come meanwhile."""
+    return bool(
+        await tx.run(
+            """UPDATE signup SET verified_at = coalesce(verified_at, :at)
+               WHERE organization_id = :id AND human_email = :human_email AND otp = :otp""",
+            id=signup.organization_id, at=at, human_email=signup.human_email, otp=signup.otp,
+        )
+    )  # fmt: skip

@@ -92,6 +92,184 @@ async def test_the_setting_says_who_may_register(whole: Whole) -> None:
             assert (await nobody.call("POST", "/v0/agent/sign-up", body, headers=headers))[0] == status, setting
 
 
+async def sign_up_alone(whole: Whole) -> dict[str, Any]:
+    async with whole.api_with("") as nobody:
+        made: dict[str, Any] = await nobody.post("/v0/agent/sign-up", {"username": unique("agent")})
+        return made
+
+
+async def attach(whole: Whole, key: str, human_email: str) -> tuple[int, str]:
+    """The status, and the code of a refusal or the instructions."""
+    async with whole.api_with(key) as api:
+        status, answer = await api.call("POST", "/v0/agent/human", {"human_email": human_email})
+        assert status != 200 or answer["human_email"] == human_email
+        return status, answer["instructions"] if status == 200 else answer["code"]
+
+
+async def verify(whole: Whole, key: str, code: str) -> int:
+    async with whole.api_with(key) as api:
+        return int((await api.call("POST", "/v0/agent/verify", {"otp_code": code}))[0])
+
+
+async def send(whole: Whole, made: dict[str, Any], to: str) -> int:
+    async with whole.api_with(made["api_key"]) as api:
+        status, answer = await api.call("POST", f"/v0/inboxes/{made['inbox_id']}/messages", {"to": to})
+        assert (status, answer.get("code")) in ((200, None), (403, "message_rejected"))
+        return int(status)
+
+
+async def letters(whole: Whole, inbox: str) -> int:
+    await whole.inside.settle()
+    path = f"/v0/inboxes/catch@{whole.inside.domain}/messages"
+    return len((await whole.api.get(path, subject=inbox, labels="received"))["messages"])
+
+
+async def test_an_agent_without_a_human_receives_only_until_one_is_attached(whole: Whole) -> None:
+    made, human = await sign_up_alone(whole), f"{unique('human')}@far.example"
+    await whole.mail(made["inbox_id"])
+    async with whole.api_with(made["api_key"]) as api:
+        assert len((await api.get(f"/v0/inboxes/{made['inbox_id']}/messages"))["messages"]) == 1
+        draft = await api.post(f"/v0/inboxes/{made['inbox_id']}/drafts", {"to": human})
+        sending = f"/v0/inboxes/{made['inbox_id']}/drafts/{draft['draft_id']}/send"
+        assert (await api.call("POST", sending, {}))[0] == 403, "no way around by a draft"
+    assert await send(whole, made, human) == 403
+    assert await send(whole, made, made["inbox_id"]) == 403, "nor to itself"
+    assert await verify(whole, made["api_key"], "000000") == 403, "there is no code yet"
+    assert await letters(whole, made["inbox_id"]) == 0
+    status, instructions = await attach(whole, made["api_key"], human)
+    assert (status, human in instructions, "/v0/agent/verify" in instructions) == (200, True, True)
+    assert await send(whole, made, human) == 200
+    assert await send(whole, made, "bob@far.example") == 403
+    assert await verify(whole, made["api_key"], await code_for(whole, made["inbox_id"])) == 200
+    assert await send(whole, made, "bob@far.example") == 200
+    assert await attach(whole, made["api_key"], human) == (409, "conflict"), "whoever has vouched stays"
+    assert await attach(whole, made["api_key"], "else@far.example") == (409, "conflict")
+
+
+async def test_signing_up_again_without_a_human_makes_another_organization(whole: Whole) -> None:
+    first, second = await sign_up_alone(whole), await sign_up_alone(whole)
+    assert first["organization_id"] != second["organization_id"]
+    async with whole.api_with("") as nobody:
+        name = first["inbox_id"].partition("@")[0]
+        status, error = await nobody.call("POST", "/v0/agent/sign-up", {"username": name})
+        assert (status, error["code"]) == (403, "resource_taken")
+    async with whole.api_with(first["api_key"]) as api:
+        assert (await api.get("/v0/organizations"))["inbox_count"] == 1, "the first key is good still"
+
+
+async def test_the_same_human_keeps_the_code_and_its_tries_until_it_expires(whole: Whole) -> None:
+    made, human = await sign_up_alone(whole), f"{unique('human')}@far.example"
+    await attach(whole, made["api_key"], human)
+    code = await code_for(whole, made["inbox_id"])
+    whole.inside.clock.forward(hours=1)
+    assert (await attach(whole, made["api_key"], human.replace("far.example", "FAR.example")))[0] == 200
+    assert await letters(whole, made["inbox_id"]) == 2
+    assert await code_for(whole, made["inbox_id"]) == code, "mailed again, and no other"
+    for _ in range(10):
+        assert await verify(whole, made["api_key"], "none") == 401
+    status, instructions = await attach(whole, made["api_key"], human)
+    assert (status, "too often" in instructions) == (200, True)
+    assert await letters(whole, made["inbox_id"]) == 2, "a code that is used up is not mailed"
+    assert await verify(whole, made["api_key"], code) == 403, "attaching gives nobody more tries"
+    whole.inside.clock.forward(hours=23)
+    assert (await attach(whole, made["api_key"], human))[0] == 200
+    renewed = await code_for(whole, made["inbox_id"])
+    assert await letters(whole, made["inbox_id"]) == 3
+    assert await verify(whole, made["api_key"], renewed) == 200
+
+
+async def test_signing_up_again_gives_nobody_more_tries_either(whole: Whole) -> None:
+    made = await sign_up(whole)
+    code = await code_for(whole, made["inbox_id"])
+    for _ in range(10):
+        assert await verify(whole, made["api_key"], "none") == 401
+    again = await sign_up(whole, human_email=made["human_email"])
+    assert await verify(whole, again["api_key"], code) == 403
+    assert await letters(whole, made["inbox_id"]) == 1
+
+
+async def test_another_human_takes_the_place_twice_with_a_code_of_their_own(whole: Whole) -> None:
+    made = await sign_up(whole)
+    first = await code_for(whole, made["inbox_id"])
+    for number in range(2):
+        assert await letters(whole, made["inbox_id"]) == number + 1
+        whole.inside.clock.forward(seconds=1)
+        assert (await attach(whole, made["api_key"], f"{unique('human')}{number}@far.example"))[0] == 200
+    last = f"{unique('human')}@far.example"
+    assert await attach(whole, made["api_key"], last) == (403, "limit_exceeded")
+    assert await send(whole, made, last) == 403, "a refused one is not attached"
+    assert await send(whole, made, made["human_email"]) == 403, "nor is the first any more"
+    code = await code_for(whole, made["inbox_id"])
+    assert code == first or await verify(whole, made["api_key"], first) == 401
+    assert await verify(whole, made["api_key"], code) == 200
+    fresh = await sign_up(whole, human_email=made["human_email"])
+    assert fresh["organization_id"] != made["organization_id"], "an address that was replaced is free"
+
+
+async def test_attaching_an_address_opens_no_organization_to_anybody(whole: Whole) -> None:
+    settled, human = await sign_up(whole), f"{unique('human')}@far.example"
+    made, other = await sign_up_alone(whole), await sign_up_alone(whole)
+    # To an address another names as its human, each has its own code and key.
+    assert (await attach(whole, made["api_key"], settled["human_email"]))[0] == 200
+    async with whole.api_with(made["api_key"]) as api:
+        assert (await api.call("GET", f"/v0/inboxes/{settled['inbox_id']}"))[0] == 404
+        assert (await api.get("/v0/organizations"))["organization_id"] == made["organization_id"]
+    code = await code_for(whole, settled["inbox_id"])
+    if code != await code_for(whole, made["inbox_id"]):
+        assert await verify(whole, made["api_key"], code) == 401, "another's code"
+    # Whoever knows an attached address gets an organisation of their own.
+    assert (await attach(whole, other["api_key"], human))[0] == 200
+    stranger = await sign_up(whole, human_email=human)
+    assert stranger["organization_id"] not in (made["organization_id"], other["organization_id"])
+    assert await send(whole, other, human) == 200, "and the first key is still good"
+    # An address vouches once; then neither way leads anywhere.
+    assert await verify(whole, other["api_key"], await code_for(whole, other["inbox_id"])) == 200
+    assert await verify(whole, stranger["api_key"], await code_for(whole, stranger["inbox_id"])) == 403
+    assert await send(whole, stranger, "bob@far.example") == 403
+    assert await attach(whole, made["api_key"], human) == (403, "already_exists")
+    async with whole.api_with("") as nobody:
+        body = {"human_email": human, "username": unique("x")}
+        assert (await nobody.call("POST", "/v0/agent/sign-up", body))[0] == 403
+
+
+async def test_an_agent_cannot_be_its_own_human(whole: Whole) -> None:
+    made, other, own = await sign_up_alone(whole), await sign_up_alone(whole), unique("own")
+    tagged = made["inbox_id"].replace("@", "+tag@")
+    for address in (made["inbox_id"], tagged, other["inbox_id"], f"later{own}@{whole.inside.domain}"):
+        assert await attach(whole, made["api_key"], address) == (400, "validation_error"), address
+    async with whole.api_with("") as nobody:
+        body = {"human_email": f"{own}@{whole.inside.domain}", "username": own}
+        assert (await nobody.call("POST", "/v0/agent/sign-up", body))[0] == 400
+    person = await whole.inbox()
+    assert (await attach(whole, made["api_key"], person))[0] == 200, "one the operator has put here"
+
+
+async def test_a_human_is_attached_by_a_key_to_all_of_an_organization_that_registered_itself(whole: Whole) -> None:
+    human = f"{unique('human')}@far.example"
+    status, error = await whole.api.call("POST", "/v0/agent/human", {"human_email": human})
+    assert (status, error["code"]) == (403, "forbidden"), "the operator's needs none"
+    made = await sign_up_alone(whole)
+    async with whole.api_with(made["api_key"]) as api:
+        below = await api.post(f"/v0/inboxes/{made['inbox_id']}/api-keys", {})
+        weak = await api.post("/v0/api-keys", {"permissions": {"message_read": True}})
+        for body in ({}, {"human_email": ""}, {"human_email": "nobody"}, {"human_email": None}):
+            status, error = await api.call("POST", "/v0/agent/human", body)
+            assert (status, error["code"]) == (400, "validation_error"), body
+    for key in (below["api_key"], weak["api_key"]):
+        assert await attach(whole, key, human) == (403, "missing_permission")
+    assert await attach(whole, "am_wrong", human) == (401, "unknown_api_key")
+    assert await letters(whole, made["inbox_id"]) == 0
+
+
+async def test_humans_are_attached_as_seldom_as_agents_may_register(whole: Whole) -> None:
+    made, human = await sign_up_alone(whole), f"{unique('human')}@far.example"
+    assert whole.inside.house.services is not None
+    whole.inside.house.services.limiter.enabled = True
+    answers = [await attach(whole, made["api_key"], human) for _ in range(21)]
+    assert [status for status, _ in answers[:19]] == [200] * 19, "signing up was the first"
+    assert answers[20] == (429, "rate_limit_exceeded")
+
+
 class Records:
     """DNS as a domain's owner filled it in."""
 

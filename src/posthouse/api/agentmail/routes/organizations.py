@@ -17,9 +17,10 @@ from posthouse.kit.errors import Forbidden, Invalid, NotFound, TooMany
 from posthouse.kit.principal import Principal
 from posthouse.store import accounts, domains, organizations
 from posthouse.store.database import Tx
+from posthouse.wire.address import Address
 
 _MAX_NOTE = 2_048
-# Registrations an hour from one address; the code's mail goes to whom a stranger names.
+# Registrations and attached humans an hour, from one address; the code's mail goes to whom a stranger names.
 _SIGNUPS_AN_HOUR = 20
 
 
@@ -45,20 +46,29 @@ async def get_identity(services: Services, principal: Principal) -> shapes.Ident
 
 @post("/v0/agent/sign-up", status_code=200, operation_id="agent_sign_up", security=[{}])
 async def sign_up(request: Request[Any, Any, Any], services: Services, data: shapes.SignUp) -> shapes.SignedUp:
-    """Register: an organisation, an inbox and its key at once. A code is mailed to the human."""
-    client = request.client.host if request.client else ""
+    """Register: an organisation, an inbox and its key at once. A code is mailed to the human, if one is named."""
+    client = _client(request)
     _check_door(services, client, came_through_a_proxy=_is_forwarded(request))
     for name in ("source", "referrer"):
         if len(getattr(data, name) or "") > _MAX_NOTE:
             raise Invalid(f"at most {_MAX_NOTE} characters", field=name)
-    humans = read_addresses(data.human_email, "human_email")
-    if not humans:
-        raise Invalid("expected an address", field="human_email")
+    human = None if data.human_email is None else _read_human(data.human_email)
     made = await services.registrar.register(
-        human_email=humans[0], local_part=data.username, surface=SURFACE, source=data.source,
+        human_email=human, local_part=data.username, surface=SURFACE, source=data.source,
         referrer=data.referrer,
     )  # fmt: skip
     return shapes.SignedUp(made.account.organization_id, made.account.main_address, made.secret)
+
+
+@post("/v0/agent/human", status_code=200, operation_id="agent_attach_human")
+async def attach_human(
+    request: Request[Any, Any, Any], services: Services, principal: Principal, data: shapes.AttachHuman
+) -> shapes.AttachedHuman:
+    """Name the human of an organisation that is not verified, or another one. A code is mailed to them."""
+    _count(services, f"signup:{_client(request)}")
+    _count(services, f"attach:{principal.organization_id}")
+    human = _read_human(data.human_email)
+    return shapes.attached_of(human.email, await services.registrar.attach(principal, human))
 
 
 @post("/v0/agent/verify", status_code=200, operation_id="agent_verify")
@@ -66,6 +76,17 @@ async def verify(services: Services, principal: Principal, data: shapes.Verify) 
     """Enter the code that was mailed to the human; then mail goes to anyone."""
     await services.registrar.verify(principal, data.otp_code)
     return shapes.Verified(verified=True)
+
+
+def _read_human(given: str) -> Address:
+    humans = read_addresses(given, "human_email")
+    if not humans:
+        raise Invalid("expected an address", field="human_email")
+    return humans[0]
+
+
+def _client(request: Request[Any, Any, Any]) -> str:
+    return request.client.host if request.client else ""
 
 
 def _is_forwarded(request: Request[Any, Any, Any]) -> bool:
@@ -83,6 +104,11 @@ def _check_door(services: Services, client: str, *, came_through_a_proxy: bool) 
         is_loopback = False  # the proxy is on this machine; who is behind it nobody vouches for
     if setting == "off" or (setting == "loopback" and not is_loopback):
         raise Forbidden("this server lets nobody register without a key from where you are", reason="signup_closed")
-    allowance = services.limiter.take(f"signup:{client}", _SIGNUPS_AN_HOUR, 3_600)
+    _count(services, f"signup:{client}")
+
+
+def _count(services: Services, who: str) -> None:
+    """Raises `TooMany` when codes were asked for too often."""
+    allowance = services.limiter.take(who, _SIGNUPS_AN_HOUR, 3_600)
     if allowance.exceeded:
         raise TooMany("too many registrations", retry_after_s=max(1, allowance.reset_at_s - services.clock() // 1000))

@@ -8,7 +8,20 @@ import msgspec
 
 from posthouse.api.agentmail.shapes.common import KEY_PREFIX, time
 from posthouse.kit.principal import Principal
+from posthouse.outbound.registration import Invitation
 from posthouse.store.organizations import Organization as StoredOrganization
+
+_NEXT_STEPS = {
+    "mailed": (
+        "A code of six digits was mailed to {human}. Ask them for it and send it to POST /v0/agent/verify before {end}."
+        " Until then you can write to them only."
+    ),
+    "used_up": (
+        "The code of {human} was tried too often. Wait until {end}, when it expires, then attach them again for a new"
+        " one."
+    ),
+    "not_mailed": "The code for {human} could not be mailed. Attach them again later, or name another human.",
+}
 
 
 class Organization(msgspec.Struct, omit_defaults=True):
@@ -33,10 +46,10 @@ class Identity(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class SignUp(msgspec.Struct):
-    """Who registers, and the human who vouches for them."""
+    """Who registers, and the human who vouches for them; without one the inbox receives only."""
 
-    human_email: str
     username: str
+    human_email: str | None = None
     source: str | None = None
     referrer: str | None = None
 
@@ -47,6 +60,19 @@ class SignedUp(msgspec.Struct):
     organization_id: str
     inbox_id: str
     api_key: str
+
+
+class AttachHuman(msgspec.Struct):
+    """The human who shall vouch."""
+
+    human_email: str
+
+
+class AttachedHuman(msgspec.Struct):
+    """The human who was asked, and what the agent does next."""
+
+    human_email: str
+    instructions: str
 
 
 class Verify(msgspec.Struct):
@@ -64,6 +90,12 @@ class Verified(msgspec.Struct):
 def organization_of(organization: StoredOrganization, inboxes: int, domains: int) -> Organization:
     """The organisation as AgentMail shows it."""
     return Organization(organization.id, inboxes, domains, time(organization.created_at), time(organization.updated_at))
+
+
+def attached_of(human_email: str, invitation: Invitation) -> AttachedHuman:
+    """The human, with what the agent does next."""
+    next_step = _NEXT_STEPS[invitation.outcome].format(human=human_email, end=time(invitation.expires_at))
+    return AttachedHuman(human_email, next_step)
 
 
 def identity_of(principal: Principal, inbox_id: str | None) -> Identity:
