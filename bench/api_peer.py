@@ -65,6 +65,7 @@ def make(database: str, address: str) -> Litestar:
     """The application over one account of a database file."""
     connection = apsw.Connection(database, flags=apsw.SQLITE_OPEN_READWRITE)
     connection.pragma("query_only", True)
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # as we do: or each value bound costs a preparation
     connection.pragma("mmap_size", 1 << 30)
     account = next(connection.execute("SELECT account_id FROM address WHERE address = ?", (address,)))[0]
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from posthouse.accounts import domain_proof
 from posthouse.accounts.challenges import Challenges
+from posthouse.accounts.directory import Directory
 from posthouse.accounts.domain_proof import Verifier
 from posthouse.accounts.keys import KeyRing
 from posthouse.accounts.tokens import Tokens
@@ -110,6 +111,7 @@ class House:
         self.hostname = settings.domain
         self.blobs = Blobs(db, LocalBlobFiles(settings.data_dir / "blobs"))
         self.keys = KeyRing(db, settings.master_key)
+        self.directory = Directory(db)
         limited = settings.rate_limits == "on"
         self.submitter = Submitter(
             db,
@@ -288,6 +290,7 @@ class House:
                 db=self.db,
                 blobs=self.blobs,
                 keys=self.keys,
+                directory=self.directory,
                 submitter=self.submitter,
                 dialer=self.dialer,
                 links=Links(secret),

@@ -81,6 +81,8 @@ async def test_a_rejected_message_is_never_sent(server: Server) -> None:
     found = await agent.message(sent["message_id"])
     assert "rejected" in found["labels"]
     assert not {"held", "sent", "delivered"} & set(found["labels"])
+    listed = (await agent.get("messages", labels="sent"))["messages"]
+    assert listed == [], "lists go by the labels that are shown"
     with pytest.raises(Conflict, match="rejected"):
         await server.command("approve", id=hold["id"])
     # Whatever was on its way would be here before a mail sent after it.

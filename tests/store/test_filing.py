@@ -17,11 +17,11 @@ from posthouse.mail.marking import Patch, apply
 from posthouse.store import accounts, changes, graveyard, mailboxes, messages, threads
 from posthouse.store.database import Database, Tx
 from posthouse.store.messages import Message
-from store.builders import AT, deliver, destroy, house, mail, mark, receive, role, rows
+from store.builders import AT, deliver, destroy, file, house, mail, mark, receive, role, rows
 
 
 async def _roles(db: Database, message: Message) -> set[str]:
-    return set((await db.read(lambda tx: reading.place(tx, message.account_id, [message])))[0].roles)
+    return set((await db.read(lambda tx: reading.get(tx, message.account_id, message.id)))[0].roles)
 
 
 async def _get(db: Database, message: Message) -> Message:
@@ -50,12 +50,12 @@ async def test_a_filed_message_reads_back_as_it_was_filed(db: Database) -> None:
     placed, body = await db.read(lambda tx: reading.get(tx, "ann", made.id))
     assert placed.message == made
     assert placed.roles == {"inbox"}
-    assert made.keywords == ["$seen", "zeta"]
+    assert made.keywords == ("$seen", "zeta")
     assert (made.subject, made.header_message_id, made.refs, made.in_reply_to) == (
         "Grüße",
         "m@x",
-        ["a@x", "b@x"],
-        ["b@x"],
+        ("a@x", "b@x"),
+        ("b@x",),
     )
     assert [(one.name, one.email) for one in made.cc_list] == [("Cy", "cy@x.test")]
     assert body.text_body == "words\n"
@@ -110,7 +110,7 @@ async def test_a_label_that_is_none_is_refused_and_nothing_changes(db: Database,
     made = await receive(db, "ann", keywords=["a"])
     with pytest.raises(Invalid):
         await mark(db, "ann", made.id, ["b", label])
-    assert (await _get(db, made)).keywords == ["a"]
+    assert (await _get(db, made)).keywords == ("a",)
 
 
 async def test_a_message_has_at_most_two_hundred_labels(db: Database) -> None:
@@ -154,6 +154,25 @@ async def test_what_never_lay_elsewhere_is_restored_to_its_usual_place(db: Datab
     assert await _roles(db, made) == {home}
 
 
+async def test_what_leaves_the_trash_stays_where_it_also_lies(db: Database) -> None:
+    await house(db, "ann")
+    made = await receive(db, "ann", mailbox_roles=["inbox", "archive", "junk", "trash"])
+
+    async def take_from(word: str) -> None:
+        async def unit(tx: Tx) -> None:
+            async with changing(tx, "ann", AT) as journal:
+                found = await messages.get_many(tx, "ann", [made.id])
+                [placed] = await reading.place(tx, "ann", list(found.values()))
+                await apply(tx, journal, placed, Patch(take_from=[word]))
+
+        await db.write(unit)
+
+    await take_from("trash")
+    assert await _roles(db, made) == {"inbox", "archive", "junk"}, "the one label was removed, and no other"
+    await take_from("junk")
+    assert await _roles(db, made) == {"inbox", "archive"}
+
+
 async def test_a_patch_removes_what_is_in_both_of_its_lists(db: Database) -> None:
     await house(db, "ann")
     made = await receive(db, "ann", keywords=["a", "b"])
@@ -164,7 +183,7 @@ async def test_a_patch_removes_what_is_in_both_of_its_lists(db: Database) -> Non
             await apply(tx, journal, placed, Patch(add=["c", "a"], remove=["b", "c"], move_to="trash"))
 
     await db.write(unit)
-    assert (await _get(db, made)).keywords == ["a"]
+    assert (await _get(db, made)).keywords == ("a",)
     assert await _roles(db, made) == {"trash"}
 
 
@@ -183,6 +202,38 @@ async def test_the_delivery_state_of_a_sent_message_is_a_change(db: Database) ->
     told = await db.read(lambda tx: changes.since(tx, "ann", EMAIL, modseq - 1, modseq, 9))
     assert told is not None
     assert told.updated == (made.id,)
+
+
+async def test_deliveries_that_end_after_their_message_was_destroyed_are_no_change(db: Database) -> None:
+    await house(db, "ann")
+    made = await receive(db, "ann", direction="out", mailbox_roles=["sent"], delivery_state="queued")
+    await destroy(db, made)
+
+    async def unit(tx: Tx) -> int:
+        async with changing(tx, "ann", AT + 4) as journal:
+            await filing.set_delivery_state(tx, journal, made.id, "delivered")
+            return journal.modseq
+
+    modseq = await db.write(unit)
+    told = await db.read(lambda tx: changes.since(tx, "ann", EMAIL, modseq - 2, modseq, 9))
+    assert told is not None
+    assert (told.updated, told.destroyed) == ((), (made.id,))
+
+
+async def test_what_is_made_and_destroyed_in_one_unit_is_told_to_nobody(db: Database) -> None:
+    await house(db, "ann")
+
+    async def unit(tx: Tx) -> int:
+        async with changing(tx, "ann", AT) as journal:
+            made = await file(tx, journal, mail())
+            await filing.destroy(tx, journal, made, organization_id="org")
+            return journal.modseq
+
+    modseq = await db.write(unit)
+    for kind in (EMAIL, THREAD):  # RFC 8620 §5.2: such an id is left out entirely
+        told = await db.read(lambda tx, kind=kind: changes.since(tx, "ann", kind, modseq - 1, modseq, 9))
+        assert told is not None
+        assert (told.created, told.updated, told.destroyed) == ((), (), ())
 
 
 async def test_what_is_destroyed_leaves_every_view_and_lies_in_the_graveyard(db: Database) -> None:
@@ -332,7 +383,7 @@ class _Model:
             del self.mails[message_id]
             self.gone.add(message_id)
         else:
-            back = {name for name, box in self.boxes.items() if box.id in origin}
+            back = here.boxes - {"junk", "trash"} or {name for name, box in self.boxes.items() if box.id in origin}
             self._place(message_id, {"move": set(roles), "role": {single}, "restore": back}[verb])
 
     def _place(self, message_id: str, wanted: set[str]) -> None:
@@ -368,7 +419,7 @@ class _Model:
             table[row["message_id"]].add(row["keyword"])
             assert row["received_at"] == self.mails[row["message_id"]].received_at
         for message_id, one in self.mails.items():
-            assert stored[message_id].keywords == sorted(one.keywords)
+            assert stored[message_id].keywords == tuple(sorted(one.keywords))
             assert table[message_id] == one.keywords
         owner = await self.db.read(lambda tx: accounts.get(tx, "ann"))
         assert owner is not None

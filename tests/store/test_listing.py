@@ -69,6 +69,7 @@ def _holds(one: _Mail, wanted: MessageFilter) -> bool:
         and not set(wanted.without_roles) & one.roles
         and (not wanted.directions or one.direction in wanted.directions)
         and (not wanted.delivery_states or one.delivery_state in wanted.delivery_states)
+        and one.delivery_state not in wanted.without_delivery_states
         and (wanted.after is None or one.received_at >= wanted.after)
         and (wanted.before is None or one.received_at < wanted.before)
         and within(one.from_.replace('"', ""), wanted.from_contains)
@@ -116,6 +117,7 @@ async def test_any_filter_gives_what_a_plain_search_gives(db: Database) -> None:
             keywords=_some(dice, _WORDS), without_keywords=_some(dice, _WORDS), roles=_some(dice, _ROLES),
             without_roles=_some(dice, _ROLES), directions=_some(dice, ["in", "out", "draft"]),
             delivery_states=_some(dice, ["queued", "bounced"]),
+            without_delivery_states=_some(dice, ["held", "bounced"], 1),
             after=dice.choice([None, None, edges[0]]), before=dice.choice([None, None, edges[1]]),
             from_contains=_some(dice, _PARTS, 1), to_contains=_some(dice, _PARTS, 1),
             subject_contains=_some(dice, ["LUNCH", "%", "_", "0", "\\", "'", '"so"', "É", "é", "off"], 1),

@@ -333,3 +333,55 @@ async def test_the_log_knows_every_message_the_index_lacks(db: Database) -> None
     ids = [(await receive(db, "ann", mail(f"m{n}"))).id for n in range(3)]
     indexed, _ = await _marks(db)
     assert await db.read(lambda tx: changes.created_after(tx, "ann", "Email", indexed, 9)) == (ids, None)
+
+
+async def test_an_index_made_anew_finds_what_the_log_no_longer_names(db: Database) -> None:
+    await house(db, "ann")
+    for n in range(3):
+        await receive(db, "ann", mail(f"zebra {n}"))
+    assert await _subjects(db, "zebra") == ["zebra 0", "zebra 1", "zebra 2"]
+
+    async def anew(tx: Tx) -> None:
+        await search.clear(tx)
+        await changes.prune(tx, 1 << 60)
+        await tx.run("UPDATE account SET indexed_modseq = -1")
+
+    await db.write(anew)
+    assert await db.read(lambda tx: search.find(tx, ["ann"], "zebra", limit=9)) == []
+    assert await _subjects(db, "zebra") == ["zebra 0", "zebra 1", "zebra 2"]
+    await receive(db, "ann", mail("zebra 3"))
+    assert len(await _subjects(db, "zebra")) == 4
+    assert await indexing.drain(db, "ann") == 0
+
+
+async def test_words_of_a_deleted_account_are_nobody_elses(db: Database) -> None:
+    await house(db, "ann", "bob")
+    await receive(db, "ann", mail("zebra"))
+    assert await _subjects(db, "zebra") == ["zebra"]
+    await db.write(lambda tx: accounts.delete(tx, "ann"))
+    # In the same second: it takes the place in the index that has become free.
+    await receive(db, "bob", mail("tiger"))
+    assert await _subjects(db, "tiger", of=("bob",)) == ["tiger"]
+    assert await _subjects(db, "zebra", of=("bob",)) == []
+
+
+async def test_pages_of_a_search_are_whole_when_many_messages_came_in_one_second(db: Database) -> None:
+    await house(db, "ann")
+    chance = random.Random(2)
+    made = [await receive(db, "ann", mail("zebra"), at=AT + chance.randrange(3) * 300) for _ in range(30)]
+    await indexing.drain(db, "ann")
+    expected = [m.id for m in sorted(made, key=lambda m: (m.received_at, m.id), reverse=True)]
+    for size in (1, 4, 7):
+        found: list[str] = []
+        position = None
+        while True:
+            page = await db.read(
+                lambda tx, position=position, size=size: search.page(
+                    tx, ["ann"], "zebra", position=position, limit=size
+                )
+            )
+            found += [hit.message_id for hit in page]
+            if len(page) < size:
+                break
+            position = (page[-1].tier, page[-1].received_at, page[-1].message_id)
+        assert found == expected, size

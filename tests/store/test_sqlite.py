@@ -223,3 +223,9 @@ async def test_closing_finishes_what_was_taken_on(db: SqliteDatabase, tmp_path: 
     assert await again.read(_names) == [f"{n:02}" for n, outcome in enumerate(outcomes) if outcome == "v"]
     assert {type(outcome) for outcome in outcomes} <= {str, Unavailable}
     await again.close()
+
+
+async def test_no_statement_is_planned_anew_for_the_values_bound_to_it(db: SqliteDatabase) -> None:
+    assert len(db._opened) >= 2
+    for connection in db._opened:
+        assert connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, -1) == 1

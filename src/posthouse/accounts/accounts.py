@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import coolname
 
@@ -161,7 +161,7 @@ async def get_in_scope(tx: Tx, principal: Principal, account_id: str) -> Account
     Raises:
         NotFound: there is none, or none the caller may see.
     """
-    return _in_scope(principal, await accounts.get(tx, account_id))
+    return in_scope(principal, await accounts.get(tx, account_id))
 
 
 async def find_in_scope(tx: Tx, principal: Principal, address: str) -> Account:
@@ -171,10 +171,23 @@ async def find_in_scope(tx: Tx, principal: Principal, address: str) -> Account:
         NotFound: there is none, or none the caller may see.
     """
     account = await accounts.by_address(tx, normalize(address)) if "@" in address else None
-    return _in_scope(principal, account or await accounts.get(tx, address))
+    return in_scope(principal, account or await accounts.get(tx, address))
 
 
-def _in_scope(principal: Principal, account: Account | None) -> Account:
+class _Scoped(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def organization_id(self) -> str: ...
+    @property
+    def pod_id(self) -> str: ...
+
+
+A = TypeVar("A", bound=_Scoped)
+
+
+def in_scope(principal: Principal, account: A | None) -> A:
+    """The account, if the caller may see it. Raises `NotFound`."""
     if (
         account is None
         or account.organization_id != principal.organization_id

@@ -10,6 +10,7 @@ from posthouse.kit.principal import LEVELS, Principal
 from posthouse.store import keys, organizations
 from posthouse.store.database import Database, Tx
 from posthouse.store.keys import ApiKey
+from posthouse.store.memo import Memo
 
 # How each surface's keys begin, so that people and secret scanners recognise them.
 PREFIXES = {
@@ -109,6 +110,7 @@ class KeyRing:
         """`master_key` is the owner's key when it comes from the settings; only its digest is held."""
         self._db = db
         self._master = secret_digest(master_key) if master_key else None
+        self._known: Memo[str, tuple[ApiKey, Principal]] = Memo(db, keys.KEYS, size=10_000)
         self._touched: dict[str, int] = {}
         self._pending: dict[str, int] = {}
 
@@ -124,14 +126,23 @@ class KeyRing:
             if organization is None:
                 raise Unauthenticated("the installation has not been initialised", reason="unknown_key")
             return Principal(organization.id, is_owner=True)
-        key = await self._db.read(lambda tx: keys.by_digest(tx, digest))
+        key, principal = await self._known.get(digest, lambda: self._read(digest)) or (None, None)
         # The index found it by its digest; comparing again in constant time costs nothing.
-        if key is None or not same(key.digest, digest) or (key.expires_at is not None and key.expires_at <= at):
+        if (
+            key is None
+            or principal is None
+            or not same(key.digest, digest)
+            or (key.expires_at is not None and key.expires_at <= at)
+        ):
             raise Unauthenticated("the API key is unknown or has expired", reason="unknown_key")
         if at - self._touched.get(key.id, key.used_at or 0) >= TOUCH_EVERY_MS:
             self._touched[key.id] = at
             self._pending[key.id] = at
-        return principal_of(key)
+        return principal
+
+    async def _read(self, digest: str) -> tuple[ApiKey, Principal] | None:
+        key = await self._db.read(lambda tx: keys.by_digest(tx, digest))
+        return None if key is None else (key, principal_of(key))
 
     async def flush(self) -> None:
         """Write the uses noted since the last call."""

@@ -63,7 +63,7 @@ class HttpServer:
 
 
 class _OneWrite(HttpToolsProtocol):
-    """Sends what is written in one turn of the loop together: an answer's head and body in one packet."""
+    """Sends an answer's head and body in one packet."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A connection was opened."""
@@ -82,10 +82,12 @@ class _Joined:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Send with the next turn."""
-        if not self._pieces:
-            self._loop.call_soon(self._flush)
+        """Send with what comes next, a body after its head, or with the next turn when nothing does."""
         self._pieces.append(data)
+        if len(self._pieces) > 1:
+            self._flush()
+        else:
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         pieces, self._pieces = self._pieces, []

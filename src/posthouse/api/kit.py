@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from posthouse.accounts.directory import Directory
 from posthouse.accounts.keys import KeyRing
 from posthouse.api.limits import RateLimiter
 from posthouse.api.links import Links
@@ -33,6 +34,7 @@ class Services:
     db: Database
     blobs: Blobs
     keys: KeyRing
+    directory: Directory
     submitter: Submitter
     dialer: GuardedDialer
     links: Links

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 Clock = Callable[[], int]
 
@@ -26,7 +27,16 @@ def to_datetime(at: int) -> datetime:
 
 def iso(at: int) -> str:
     """RFC 3339 with milliseconds and `Z`."""
-    return to_datetime(at).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at % 1000:03d}Z"
+    return _to_the_second(at // 1000) + _MILLISECONDS[at % 1000]
+
+
+# Written once: a page of a list has hundreds of instants.
+_MILLISECONDS = [f".{milliseconds:03d}Z" for milliseconds in range(1000)]
+
+
+@lru_cache(4_096)
+def _to_the_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def parse_iso(text: str) -> int:

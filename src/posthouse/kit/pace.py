@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from time import monotonic
 
 # Filing waits for a burst at the door at most so long; then both go on side by side.
-_PATIENCE_S = 2.0
+_PATIENCE_S = 5.0
 # A door is busy while at least so many hand-overs are under way at once.
 _CROWD = 3
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 # From the strictest to the loosest (docs/decisions/0009). A key may only tighten the account's level.
 LEVELS: tuple[str, ...] = ("read_only", "gated", "guarded", "monitored", "autonomous")
@@ -31,7 +31,6 @@ class Principal:
     scopes: frozenset[str] | None = None
     level: str | None = None
     is_owner: bool = False
-    labels: dict[str, str] = field(default_factory=dict, compare=False)
 
     def may(self, scope: str) -> bool:
         """Whether the key's scopes include `scope`."""

@@ -17,11 +17,12 @@ from posthouse.kit.errors import Invalid, NotFound
 from posthouse.kit.ids import new_id
 from posthouse.mail import threading
 from posthouse.mail.journal import EMAIL, MAILBOX, THREAD, Journal
-from posthouse.mail.mailboxes import JUNK, TRASH
+from posthouse.mail.mailboxes import JUNK, LASTING, TRASH
 from posthouse.store import accounts, graveyard, jobs, mailboxes, markings, messages, search, threads
 from posthouse.store.blobfiles import Blob
 from posthouse.store.database import Tx
 from posthouse.store.messages import Message, MessageBody, Person, StoredAttachment
+from posthouse.store.records import dump
 from posthouse.wire.address import Address
 from posthouse.wire.message import ParsedMessage
 from posthouse.wire.mime import Part
@@ -66,7 +67,7 @@ class NewMessage:
     mailbox_ids: Sequence[str] = ()
 
 
-def check_keywords(keywords: Collection[str], name: str = "keywords") -> list[str]:
+def check_keywords(keywords: Collection[str], name: str = "keywords") -> tuple[str, ...]:
     """Labels fit to be stored, sorted and each once.
 
     Raises:
@@ -77,11 +78,11 @@ def check_keywords(keywords: Collection[str], name: str = "keywords") -> list[st
             raise Invalid(f"a label has 1 to {_MAX_KEYWORD_CHARS} characters and no control characters", field=name)
     if len(keywords) > _MAX_KEYWORDS:
         raise Invalid(f"a message has at most {_MAX_KEYWORDS} labels", field=name)
-    return sorted(set(keywords))
+    return tuple(sorted(set(keywords)))
 
 
-def _people(addresses: Sequence[Address]) -> list[Person]:
-    return [Person(address.name, address.email) for address in addresses]
+def _people(addresses: Sequence[Address]) -> tuple[Person, ...]:
+    return tuple(Person(address.name, address.email) for address in addresses)
 
 
 def _attachment(part: Part) -> StoredAttachment:
@@ -99,6 +100,11 @@ async def file(tx: Tx, journal: Journal, new: NewMessage) -> Message:
     parsed = new.parsed
     await new.blob.store(tx, journal.at)
     thread_id = await threading.join(tx, journal, parsed, new.received_at, thread_id=new.thread_id)
+    into = [await mailboxes.by_role(tx, journal.account_id, role) for role in new.mailbox_roles]
+    into += [await mailboxes.get(tx, journal.account_id, mailbox_id) for mailbox_id in new.mailbox_ids]
+    if None in into:
+        raise NotFound("there is no such mailbox")
+    targets = [mailbox for mailbox in into if mailbox is not None]
     message = Message(
         id=new.id or new_id(),
         account_id=journal.account_id,
@@ -107,8 +113,8 @@ async def file(tx: Tx, journal: Journal, new: NewMessage) -> Message:
         size_bytes=new.blob.size_bytes,
         direction=new.direction,
         header_message_id=parsed.message_id[:_MAX_HEADER_ID_CHARS] if parsed.message_id else None,
-        in_reply_to=list(parsed.in_reply_to),
-        refs=list(parsed.references),
+        in_reply_to=tuple(parsed.in_reply_to),
+        refs=tuple(parsed.references),
         subject=parsed.subject,
         from_list=_people(parsed.from_),
         to_list=_people(parsed.to),
@@ -118,19 +124,20 @@ async def file(tx: Tx, journal: Journal, new: NewMessage) -> Message:
         preview=parsed.preview,
         sent_at=parsed.sent_at,
         received_at=new.received_at,
-        keywords=sorted(set(new.keywords)),
-        attachments=[_attachment(part) for part in parsed.attachments],
+        keywords=tuple(sorted(set(new.keywords))),
+        attachments=tuple(_attachment(part) for part in parsed.attachments),
         delivery_state=new.delivery_state,
         origin_mailbox_id=None,
         modseq=journal.modseq,
         created_at=journal.at,
         updated_at=journal.at,
+        roles=LASTING.intersection(mailbox.role or "" for mailbox in targets),
     )
     body = MessageBody(
         message_id=message.id,
         headers=list(parsed.headers),
         # The top's headers are the message's own, kept beside; twice is not needed.
-        structure=msgspec.to_builtins(replace(parsed.structure, headers=())),
+        structure=dump(replace(parsed.structure, headers=())),
         text_body=parsed.text,
         html_body=parsed.html,
         extracted_text=parsed.extracted_text,
@@ -139,13 +146,8 @@ async def file(tx: Tx, journal: Journal, new: NewMessage) -> Message:
         handed_in=new.handed_in,
     )
     await messages.add(tx, message, body)
-    for role in new.mailbox_roles:
-        mailbox = await mailboxes.by_role(tx, journal.account_id, role)
-        if mailbox is None:
-            raise NotFound(f"the account has no {role} mailbox")
+    for mailbox in targets:
         await _enter(tx, journal, message, mailbox.id)
-    for mailbox_id in new.mailbox_ids:
-        await _enter(tx, journal, message, mailbox_id)
     journal.created(EMAIL, message.id)
     await jobs.add(
         tx,
@@ -209,7 +211,7 @@ async def set_keywords(tx: Tx, journal: Journal, message: Message, keywords: Col
         journal.recount(message.thread_id)
     await mailboxes.touch_members(tx, message.id, journal.modseq)
     journal.updated(EMAIL, message.id)
-    return replace(message, keywords=wanted, modseq=journal.modseq, updated_at=journal.at)
+    return msgspec.structs.replace(message, keywords=wanted, modseq=journal.modseq, updated_at=journal.at)
 
 
 async def move(tx: Tx, journal: Journal, message: Message, mailbox_ids: Collection[str]) -> None:
@@ -249,7 +251,14 @@ async def move(tx: Tx, journal: Journal, message: Message, mailbox_ids: Collecti
         origin = left[0] if left else origin
     else:
         origin = None
-    await messages.touch(tx, message.id, journal.modseq, journal.at, origin_mailbox_id=origin)
+    await messages.set_place(
+        tx,
+        message.id,
+        journal.modseq,
+        journal.at,
+        roles=LASTING.intersection(roles[mailbox_id] or "" for mailbox_id in wanted),
+        origin_mailbox_id=origin,
+    )
     journal.updated(EMAIL, message.id)
 
 
@@ -261,9 +270,17 @@ async def move_to_role(tx: Tx, journal: Journal, message: Message, role: str) ->
     await move(tx, journal, message, [mailbox.id])
 
 
-async def restore(tx: Tx, journal: Journal, message: Message) -> None:
-    """Take a message out of trash or junk, back to where it came from."""
+async def restore(
+    tx: Tx, journal: Journal, message: Message, roles: Collection[str] = frozenset({JUNK, TRASH})
+) -> None:
+    """Take a message out of trash or junk: it stays where it also lies, else goes back to where it came from."""
     known = await mailboxes.all_of(tx, message.account_id)
+    left = {mailbox.id for mailbox in known if mailbox.role in roles}
+    places = (await mailboxes.places(tx, message.account_id, [message.id]))[message.id]
+    rest = {place.mailbox_id for place in places} - left
+    if rest:
+        await move(tx, journal, message, rest)
+        return
     fallback = {"in": "inbox", "out": "sent", "draft": "drafts"}[message.direction]
     target = next((mailbox.id for mailbox in known if mailbox.id == message.origin_mailbox_id), None) or next(
         mailbox.id for mailbox in known if mailbox.role == fallback
@@ -272,9 +289,9 @@ async def restore(tx: Tx, journal: Journal, message: Message) -> None:
 
 
 async def set_delivery_state(tx: Tx, journal: Journal, message_id: str, state: str) -> None:
-    """What the deliveries of a sent message amount to now."""
-    await messages.set_delivery_state(tx, message_id, state, journal.modseq, journal.at)
-    journal.updated(EMAIL, message_id)
+    """What the deliveries of a sent message amount to now; nothing happens to one that was destroyed meanwhile."""
+    if await messages.set_delivery_state(tx, message_id, state, journal.modseq, journal.at):
+        journal.updated(EMAIL, message_id)
 
 
 async def destroy(tx: Tx, journal: Journal, message: Message, *, organization_id: str, bury: bool = True) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 from posthouse.mail.journal import EMAIL
 from posthouse.store import accounts, changes, messages, search
 from posthouse.store.database import Database, Tx
+from posthouse.store.messages import Person
 from posthouse.wire.html import to_text
 
 _BATCH = 100
@@ -19,7 +21,7 @@ async def drain(db: Database, account_id: str) -> int:
 
     A search calls this first, so that it never misses what a reader can list already.
     """
-    total = 0
+    total = await _catch_up(db, account_id)
     while True:
         backlog = await db.read(lambda tx: _backlog(tx, account_id))
         if backlog is None:
@@ -36,6 +38,34 @@ async def drain(db: Database, account_id: str) -> int:
         total += len(prepared)
         if not backlog.more:
             return total
+
+
+async def _catch_up(db: Database, account_id: str) -> int:
+    """Index all an account has, when nothing of it is indexed: after the index was made anew, the log may not
+    reach back so far."""
+    begun = await db.read(lambda tx: accounts.get(tx, account_id))
+    if begun is None or begun.indexed_modseq >= 0:
+        return 0
+    total, after = 0, ""
+    while True:
+
+        async def look(tx: Tx, after: str = after) -> tuple[list[search.Entry], str]:
+            ids = await search.missing(tx, account_id, after, _BATCH)
+            return await _entries(tx, account_id, ids), ids[-1] if ids else ""
+
+        entries, after = await db.read(look)
+        if not after:
+            break
+        prepared = await _prepare(entries)
+        await db.write(partial(_add, account_id=account_id, entries=prepared), heavy=True)
+        total += len(prepared)
+    await db.write(lambda tx: accounts.set_indexed(tx, account_id, begun.modseq))
+    return total
+
+
+async def _add(tx: Tx, account_id: str, entries: list[search.Prepared]) -> None:
+    await accounts.add_used_bytes(tx, account_id, 0)  # takes the account's row before those of its messages
+    await search.add(tx, entries)
 
 
 async def rebuild(db: Database) -> int:
@@ -91,16 +121,25 @@ async def _entries(tx: Tx, account_id: str, ids: list[str]) -> list[search.Entry
     entries = []
     for message in found.values():
         body = await messages.get_body(tx, account_id, message.id)
-        people = (*message.from_list, *message.to_list, *message.cc_list, *message.bcc_list)
+        lists = [_people(each) for each in (message.from_list, message.to_list, message.cc_list, message.bcc_list)]
         names = [attachment.filename for attachment in message.attachments if attachment.filename]
         entries.append(
             search.Entry(
                 message_id=message.id,
                 account_id=account_id,
                 subject=message.subject,
-                people=" ".join(f"{person.name} {person.email}" for person in people),
+                people=" ".join(filter(None, lists)),
                 body="\n".join([(body.text_body or "") if body else "", *names]),
                 html=(body.html_body or "") if body and not body.text_body else "",
+                senders=lists[0],
+                recipients=lists[1],
+                copies=lists[2],
+                blind_copies=lists[3],
+                author=(message.from_list[0].name or message.from_list[0].email) if message.from_list else "",
             )
         )
     return entries
+
+
+def _people(listed: Sequence[Person]) -> str:
+    return " ".join(f"{person.name} {person.email}" for person in listed)

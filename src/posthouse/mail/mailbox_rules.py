@@ -10,7 +10,7 @@ from posthouse.kit.errors import Conflict, Forbidden, Invalid
 from posthouse.kit.ids import new_id
 from posthouse.mail import filing
 from posthouse.mail.journal import MAILBOX, MAILBOX_PROPERTIES, Journal
-from posthouse.mail.mailboxes import ARCHIVE, DRAFTS, INBOX, JUNK, SENT, TRASH
+from posthouse.mail.mailboxes import LASTING
 from posthouse.store import mailboxes, messages
 from posthouse.store.database import Tx
 from posthouse.store.mailboxes import Mailbox
@@ -19,10 +19,7 @@ MAX_DEPTH = 10
 MAX_NAME_OCTETS = 200
 MAX_MAILBOXES = 10_000
 # The IANA registry of IMAP mailbox name attributes, in lower case (RFC 8621 §2, `role`).
-ROLES = frozenset({INBOX, SENT, DRAFTS, TRASH, JUNK, ARCHIVE, "all", "flagged", "important", "subscribed", "memos",
-                   "scheduled", "snoozed"})  # fmt: skip
-# Mail is filed into these: they stay what they are.
-_FIXED = frozenset({INBOX, SENT, DRAFTS, TRASH, JUNK, ARCHIVE})
+ROLES = LASTING | {"all", "flagged", "important", "subscribed", "memos", "scheduled", "snoozed"}
 
 
 def check_name(name: str) -> str:
@@ -67,7 +64,7 @@ def check(wanted: Mailbox, known: Mapping[str, Mailbox]) -> None:
             raise Invalid(f"{wanted.role!r} is not a role", field="role")
         if wanted.role is not None and any(other.role == wanted.role for other in known.values()):
             raise Invalid("another mailbox has this role", field="role")
-        if before is not None and before.role in _FIXED:
+        if before is not None and before.role in LASTING:
             raise Invalid("mail is filed into this mailbox by its role", field="role")
 
 
@@ -78,7 +75,7 @@ def _height(mailbox_id: str, known: Mapping[str, Mailbox]) -> int:
 
 def may_delete(mailbox: Mailbox) -> bool:
     """Whether a mailbox is the caller's to destroy."""
-    return mailbox.role not in _FIXED
+    return mailbox.role not in LASTING
 
 
 async def create(

@@ -9,6 +9,9 @@ from posthouse.store.database import Tx
 
 INBOX, SENT, DRAFTS, TRASH, JUNK, ARCHIVE = "inbox", "sent", "drafts", "trash", "junk", "archive"
 
+# Mail is filed into these: a mailbox that has one of these roles keeps it, and is never destroyed.
+LASTING = frozenset({INBOX, SENT, DRAFTS, TRASH, JUNK, ARCHIVE})
+
 # Role, name, order. RFC 8621 §2; names as IMAP clients show them (RFC 6154).
 _PROVISIONED = (
     (INBOX, "Inbox", 1),

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from posthouse.kit.errors import NotFound
-from posthouse.store import listing, mailboxes, messages, threads
+from posthouse.store import listing, messages, threads
 from posthouse.store.database import Tx
 from posthouse.store.listing import MessageFilter
 from posthouse.store.messages import Message, MessageBody
 from posthouse.store.threads import Thread
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A message and the roles of the mailboxes it lies in ("" for one without a role)."""
+class Placed(NamedTuple):
+    """A message and the roles of the mailboxes it lies in."""
 
     message: Message
     roles: frozenset[str]
@@ -31,13 +31,7 @@ class PlacedThread:
 
 async def place(tx: Tx, account_id: str, found: Sequence[Message]) -> list[Placed]:
     """Messages of one account with the roles of their mailboxes."""
-    if not found:
-        return []
-    roles = {mailbox.id: mailbox.role or "" for mailbox in await mailboxes.all_of(tx, account_id)}
-    places = await mailboxes.places(tx, account_id, [message.id for message in found])
-    return [
-        Placed(message, frozenset(roles.get(place.mailbox_id, "") for place in places[message.id])) for message in found
-    ]
+    return [Placed(message, message.roles) for message in found]
 
 
 async def get(tx: Tx, account_id: str, message_id: str) -> tuple[Placed, MessageBody]:
@@ -46,11 +40,11 @@ async def get(tx: Tx, account_id: str, message_id: str) -> tuple[Placed, Message
     Raises:
         NotFound: the account has no such message.
     """
-    message = await messages.get(tx, account_id, message_id)
-    body = None if message is None else await messages.get_body(tx, account_id, message_id)
-    if message is None or body is None:
+    found = await messages.get_whole(tx, account_id, message_id)
+    if found is None:
         raise NotFound("there is no such message", field="message_id")
-    return (await place(tx, account_id, [message]))[0], body
+    message, body = found
+    return Placed(message, message.roles), body
 
 
 async def page(
@@ -67,7 +61,7 @@ async def page(
     more = len(found) > limit
     found = found[:limit]
     position = (found[-1].received_at, found[-1].id) if more else None
-    return await place(tx, account_id, found), position
+    return [Placed(message, message.roles) for message in found], position
 
 
 async def get_thread(tx: Tx, account_id: str, thread_id: str) -> PlacedThread:

@@ -8,7 +8,7 @@ answers with is a promise: the commit has been made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from posthouse.accounts import accounts as account_rules
@@ -162,6 +162,9 @@ class Submitted:
     hold_id: str | None = None
 
 
+Also = Callable[[Tx, Submitted], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Ready:
     """A message with its envelope, composed and checked."""
@@ -197,8 +200,13 @@ class Submitter:
         mail: Composition | RawMail | StoredMail,
         *,
         once: Idempotency | None = None,
+        also: Also | None = None,
     ) -> Submitted:
         """Send, or hold for the owner, as the account's level says.
+
+        Args:
+            also: run at the end of the unit that takes the message on, so that what a door writes down about it is
+                there when the message is, or neither. Like the unit it may be run again. Not for a replay.
 
         Raises:
             NotFound: no such account in the caller's scope.
@@ -249,7 +257,7 @@ class Submitter:
                 reason="too_many_recipients",
             )
         blob = await self._blobs.prepare(ready.raw)
-        return await self._db.write(lambda tx: self._store(tx, principal, account.id, ready, blob, at, once))
+        return await self._db.write(lambda tx: self._store(tx, principal, account.id, ready, blob, at, once, also))
 
     async def earlier(self, principal: Principal, once: Idempotency) -> Submitted | None:
         """The answer an earlier, identical request was given; None when there was none.
@@ -297,11 +305,12 @@ class Submitter:
                 (email, RecipientOptions("NEVER" if mail.is_automatic else "")) for email in envelope.values()
             ),
             bcc=outgoing.bcc,
-            labels=tuple(filing.check_keywords(mail.labels, "labels")),
+            labels=filing.check_keywords(mail.labels, "labels"),
             thread_id=mail.thread_id,
             answered_message_id=mail.answered_message_id,
             forwarded_message_id=mail.forwarded_message_id,
             draft=mail.draft,
+            dsn_return="HDRS",  # RFC 3461 §4.3: its text lies in Sent; no report need bring it back
         )
 
     async def _store(
@@ -313,6 +322,7 @@ class Submitter:
         blob: Blob,
         at: int,
         once: Idempotency | None,
+        also: Also | None,
     ) -> Submitted:
         if once is not None:
             earlier = await idempotency.get(tx, principal.organization_id, once.key, at)
@@ -336,8 +346,7 @@ class Submitter:
                     f"every recipient is suppressed ({', '.join(reasons)})", field="to", reason="suppressed"
                 )
             await _check_lists(tx, account, [email for email, _ in ready.recipients])
-            if ready.draft is not None:
-                await _take_draft(tx, journal, account, ready.draft)
+            text = await _draft_text(tx, account.id, ready.draft) if ready.draft is not None else None
             submission_id = new_id()
             if ready.stored is not None:
                 message = await _take_stored(tx, journal, ready.stored, blob, held=held)
@@ -357,6 +366,11 @@ class Submitter:
                         bcc=ready.bcc,
                     ),
                 )
+            if ready.draft is not None and text is not None:
+                # The draft ends where its sending begins, in one unit: no crash sends it twice or loses it. After
+                # the filing: a thread whose last message went would be gone.
+                await drafts.delete(tx, account.id, ready.draft[0])
+                await filing.destroy(tx, journal, text, organization_id=account.organization_id, bury=False)
             send_at = at if ready.stored is None or ready.stored.send_at is None else max(at, ready.stored.send_at)
             submission = StoredSubmission(
                 id=submission_id,
@@ -440,6 +454,8 @@ class Submitter:
                 tx, principal.organization_id, once.key, once.scope, once.digest, answer, at, at + REMEMBER_MS
             ):
                 raise Conflict("the same idempotency key is being used just now", reason="idempotency")
+        if also is not None:
+            await also(tx, outcome)
         return outcome
 
 
@@ -523,6 +539,10 @@ async def _check_lists(tx: Tx, account: Account, recipients: Sequence[str]) -> N
         raise Forbidden(f"a list keeps {', '.join(sorted(barred))} out", field="to", reason="list_blocked")
     signup = await signups.get(tx, account.organization_id)
     if signup is not None and signup.verified_at is None:
+        if signup.human_email is None:
+            raise Forbidden(
+                "this organisation receives only, until a human is attached to it", field="to", reason="unverified"
+            )
         others = {normalize(email) for email in recipients} - {signup.human_email}
         if others:
             raise Forbidden(
@@ -530,15 +550,14 @@ async def _check_lists(tx: Tx, account: Account, recipients: Sequence[str]) -> N
             )
 
 
-async def _take_draft(tx: Tx, journal: Journal, account: Account, draft: tuple[str, str]) -> None:
-    """The draft ends where its sending begins, in one unit: no crash sends it twice or loses it."""
+async def _draft_text(tx: Tx, account_id: str, draft: tuple[str, str]) -> Message:
+    """The message of a draft about to be sent. Raises `Conflict` when it is not what it was."""
     draft_id, message_id = draft
-    row = await drafts.get(tx, account.id, draft_id)
-    text = await messages.get(tx, account.id, message_id)
+    row = await drafts.get(tx, account_id, draft_id)
+    text = await messages.get(tx, account_id, message_id)
     if row is None or row.message_id != message_id or text is None:
         raise Conflict("the draft was changed or sent meanwhile", reason="changed_meanwhile")
-    await drafts.delete(tx, account.id, draft_id)
-    await filing.destroy(tx, journal, text, organization_id=account.organization_id, bury=False)
+    return text
 
 
 async def _take_stored(tx: Tx, journal: Journal, mail: StoredMail, blob: Blob, *, held: bool) -> Message:

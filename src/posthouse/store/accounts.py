@@ -8,7 +8,11 @@ from typing import Any
 
 from posthouse.store import pages
 from posthouse.store.database import Row, Tx
+from posthouse.store.keys import KEYS
 from posthouse.store.records import dump, load
+
+# Woken when an address leads elsewhere than before.
+ADDRESSES = "addresses"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,8 @@ async def delete(tx: Tx, account_id: str) -> None:
     """Delete the account and, by the schema's cascades, what belongs to it."""
     await tx.run("DELETE FROM mailbox WHERE account_id = :id", id=account_id)
     await tx.run("DELETE FROM account WHERE id = :id", id=account_id)
+    tx.wake(ADDRESSES)
+    tx.wake(KEYS)
 
 
 async def count(tx: Tx, organization_id: str) -> int:
@@ -182,6 +188,7 @@ async def claim_address(tx: Tx, address: str, account_id: str, domain: str, at: 
            RETURNING address""",
         address=address, account_id=account_id, domain=domain, at=at,
     )  # fmt: skip
+    tx.wake(ADDRESSES)
     return taken is not None
 
 
@@ -198,6 +205,7 @@ async def reserve_addresses(tx: Tx, account_id: str, until: int) -> None:
         "UPDATE address SET account_id = NULL, reserved_until = :until WHERE account_id = :account_id",
         account_id=account_id, until=until,
     )  # fmt: skip
+    tx.wake(ADDRESSES)
 
 
 async def addresses(tx: Tx, account_id: str) -> list[str]:

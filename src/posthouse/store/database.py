@@ -40,6 +40,10 @@ class Tx(Protocol):
         """All rows, in order."""
         ...
 
+    async def tuples(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
+        """All rows, in order, each as its values in the order of the SELECT: for what is read by the hundred."""
+        ...
+
     async def run(self, sql: str, **values: Any) -> int:
         """Execute; the number of rows it changed."""
         ...

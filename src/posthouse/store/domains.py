@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from posthouse.store import pages
 from posthouse.store.database import Row, Tx
 from posthouse.store.records import dump, load
 
@@ -107,18 +107,9 @@ async def page(
     limit: int,
 ) -> list[Domain]:
     """A page of the organisation's own domains, or of a pod's, after a keyset position (created_at, name)."""
-    where = ["organization_id = :organization_id"]
-    values: dict[str, Any] = {"organization_id": organization_id, "limit": limit}
-    if pod_id is not None:
-        where.append("pod_id = :pod_id")
-        values["pod_id"] = pod_id
-    if after is not None:
-        where.append(f"(created_at, name) {'>' if ascending else '<'} (:after_at, :after_name)")
-        values["after_at"], values["after_name"] = after
-    order = "ASC" if ascending else "DESC"
-    rows = await tx.all(
-        f"SELECT * FROM domain WHERE {' AND '.join(where)} ORDER BY created_at {order}, name {order} LIMIT :limit",
-        **values,
+    scope = {"organization_id": organization_id, "pod_id": pod_id}
+    rows = await pages.in_order_of_creation(
+        tx, "domain", scope, after=after, ascending=ascending, limit=limit, key="name"
     )
     return [_domain(row) for row in rows]
 

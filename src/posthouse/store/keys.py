@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from posthouse.store import pages
 from posthouse.store.database import Row, Tx
 from posthouse.store.records import dump, load
+
+# Woken when a key is no longer what it was.
+KEYS = "keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ async def owner_key(tx: Tx) -> ApiKey | None:
 
 async def delete(tx: Tx, organization_id: str, key_id: str) -> bool:
     """Revoke for good; False when there was no such key."""
+    tx.wake(KEYS)
     return bool(
         await tx.run(
             "DELETE FROM api_key WHERE organization_id = :organization_id AND id = :id",
@@ -111,6 +114,7 @@ async def update(tx: Tx, key_id: str, *, name: str, scopes: list[str] | None) ->
         "UPDATE api_key SET name = :name, scopes = :scopes WHERE id = :id",
         id=key_id, name=name, scopes=None if scopes is None else dump(scopes),
     )  # fmt: skip
+    tx.wake(KEYS)
 
 
 async def page_of_surface(
@@ -125,18 +129,8 @@ async def page_of_surface(
     limit: int,
 ) -> list[ApiKey]:
     """One surface's keys of a scope, in the order of creation, after a keyset position (created_at, id)."""
-    where = ["organization_id = :organization_id", "surface = :surface", "NOT is_owner"]
-    values: dict[str, Any] = {"organization_id": organization_id, "surface": surface, "limit": limit}
-    for name, value in (("pod_id", pod_id), ("account_id", account_id)):
-        if value is not None:
-            where.append(f"{name} = :{name}")
-            values[name] = value
-    if after is not None:
-        where.append(f"(created_at, id) {'>' if ascending else '<'} (:after_at, :after_id)")
-        values["after_at"], values["after_id"] = after
-    order = "ASC" if ascending else "DESC"
-    rows = await tx.all(
-        f"SELECT * FROM api_key WHERE {' AND '.join(where)} ORDER BY created_at {order}, id {order} LIMIT :limit",
-        **values,
+    scope = {"organization_id": organization_id, "surface": surface, "pod_id": pod_id, "account_id": account_id}
+    rows = await pages.in_order_of_creation(
+        tx, "api_key", scope, after=after, ascending=ascending, limit=limit, also="NOT is_owner"
     )
     return [_key(row) for row in rows]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from posthouse.store.database import Row, Tx
-from posthouse.store.messages import Message, message_of
+from posthouse.store.messages import SELECT, Message, message_of
 from posthouse.store.records import dump, load
 from posthouse.store.threads import Thread
 
@@ -19,10 +19,10 @@ class MessageFilter:
 
     Attributes:
         keywords: it has all of these; `without_keywords`: none of these.
-        roles: it lies in a mailbox of each of these roles; `without_roles`: in none of these.
+        roles: it lies in a mailbox of each of these roles (`Message.roles`); `without_roles`: in none of these.
         without_role_unless: (role, keyword): it lies in no mailbox of the role, unless it has the keyword.
         directions: `in`, `out`, `draft`.
-        delivery_states: it is in one of these.
+        delivery_states: it is in one of these; `without_delivery_states`: in none of these.
         after, before: `after` ≤ received_at < `before`.
         from_contains, to_contains (to, cc and bcc), subject_contains: each text occurs, ASCII letters in
             either case.
@@ -35,6 +35,7 @@ class MessageFilter:
     without_role_unless: tuple[str, str] | None = None
     directions: Sequence[str] = ()
     delivery_states: Sequence[str] = ()
+    without_delivery_states: Sequence[str] = ()
     after: int | None = None
     before: int | None = None
     from_contains: Sequence[str] = ()
@@ -62,10 +63,6 @@ class _Where:
         return " AND ".join(self.parts) if self.parts else "TRUE"
 
 
-_IN_ROLE = """EXISTS (SELECT 1 FROM membership JOIN mailbox ON mailbox.id = membership.mailbox_id
-  WHERE membership.message_id = message.id AND membership.expunged_modseq IS NULL AND mailbox.role {test})"""
-
-
 def _pattern(text: str) -> str:
     for special in ("\\", "%", "_"):
         text = text.replace(special, "\\" + special)
@@ -79,21 +76,21 @@ def _conditions(where: _Where, filter_: MessageFilter) -> None:
             f"AND k.keyword = {where.value(keyword)} AND k.received_at = message.received_at "
             "AND k.message_id = message.id)"
         )
-    for keyword in filter_.without_keywords:
+    if filter_.without_keywords:
         # The list is JSON text on the row itself: most rows have an empty one, and no index is asked.
+        marks = ", ".join(where.value(keyword) for keyword in filter_.without_keywords)
         where.add(
             "(message.keywords = '[]' OR NOT EXISTS (SELECT 1 FROM message_keyword k "
-            f"WHERE k.message_id = message.id AND k.keyword = {where.value(keyword)}))"
+            f"WHERE k.message_id = message.id AND k.keyword IN ({marks})))"
         )
     for role in filter_.roles:
-        where.add(_IN_ROLE.format(test=f"= {where.value(role)}"))
-    if filter_.without_roles:
-        marks = ", ".join(where.value(role) for role in filter_.without_roles)
-        where.add("NOT " + _IN_ROLE.format(test=f"IN ({marks})"))
+        where.add(f"message.roles LIKE {where.value(f'% {role} %')}")
+    for role in filter_.without_roles:
+        where.add(f"message.roles NOT LIKE {where.value(f'% {role} %')}")
     if filter_.without_role_unless is not None:
         role, keyword = filter_.without_role_unless
         where.add(
-            f"(NOT {_IN_ROLE.format(test='= ' + where.value(role))} OR EXISTS (SELECT 1 FROM message_keyword k "
+            f"(message.roles NOT LIKE {where.value(f'% {role} %')} OR EXISTS (SELECT 1 FROM message_keyword k "
             f"WHERE k.message_id = message.id AND k.keyword = {where.value(keyword)}))"
         )
     if filter_.directions:
@@ -102,6 +99,9 @@ def _conditions(where: _Where, filter_: MessageFilter) -> None:
     if filter_.delivery_states:
         marks = ", ".join(where.value(state) for state in filter_.delivery_states)
         where.add(f"message.delivery_state IN ({marks})")
+    if filter_.without_delivery_states:
+        marks = ", ".join(where.value(state) for state in filter_.without_delivery_states)
+        where.add(f"coalesce(message.delivery_state, '') NOT IN ({marks})")
     if filter_.after is not None:
         where.add(f"message.received_at >= {where.value(filter_.after)}")
     if filter_.before is not None:
@@ -145,9 +145,8 @@ async def messages(
     _conditions(where, filter_)
     _keyset(where, "message.received_at, message.id", after, ascending=ascending)
     order = "ASC" if ascending else "DESC"
-    rows = await tx.all(
-        f"SELECT message.* FROM message WHERE {where.text} "
-        f"ORDER BY message.received_at {order}, message.id {order} LIMIT {int(limit)}",
+    rows = await tx.tuples(
+        f"{SELECT} WHERE {where.text} ORDER BY message.received_at {order}, message.id {order} LIMIT {int(limit)}",
         **where.values,
     )
     return [message_of(row) for row in rows]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from posthouse.store import pages
 from posthouse.store.database import Tx
 from posthouse.store.records import load
 
@@ -74,17 +74,8 @@ async def page(
     limit: int,
 ) -> list[ListEntry]:
     """A page of a list in the order of creation, after a keyset position (created_at, id)."""
-    values: dict[str, Any] = {"scope_id": scope_id, "direction": direction, "kind": kind, "limit": limit}
-    keyset = ""
-    if after is not None:
-        keyset = f"AND (created_at, id) {'>' if ascending else '<'} (:after_at, :after_id)"
-        values["after_at"], values["after_id"] = after
-    order = "ASC" if ascending else "DESC"
-    rows = await tx.all(
-        f"""SELECT * FROM list_entry WHERE scope_id = :scope_id AND direction = :direction AND kind = :kind {keyset}
-            ORDER BY created_at {order}, id {order} LIMIT :limit""",
-        **values,
-    )
+    scope = {"scope_id": scope_id, "direction": direction, "kind": kind}
+    rows = await pages.in_order_of_creation(tx, "list_entry", scope, after=after, ascending=ascending, limit=limit)
     return [load(ListEntry, row) for row in rows]
 
 

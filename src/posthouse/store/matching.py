@@ -1,19 +1,19 @@
 """Which messages match a filter, in which order: the queries behind RFC 8621 §4.4 `Email/query`.
 
-A filter is a tree of conditions. Where it asks for one mailbox and the order is that of arrival, the index of
-that mailbox's members answers page by page, however many messages there are.
+A filter is a tree of conditions. Here it becomes SQL, and all results are put in order; `store/walking.py` reads
+the first of them without looking at the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from posthouse.store import search
-from posthouse.store.database import Tx
+from posthouse.store.database import Row, Tx
 from posthouse.store.messages import Person
 from posthouse.store.records import dump
 from posthouse.wire.headers import decode_text
@@ -22,7 +22,8 @@ from posthouse.wire.thread_subject import base_subject
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """All that is given must hold. Instants are `after` ≤ received_at < `before`; texts are words to find.
+    """All that is given must hold. Instants are `after` ≤ received_at < `before`; texts are words to find, those of
+    `from_`, `to`, `cc` and `bcc` in the names and addresses of that field.
 
     `header` is a field's name and perhaps a text its value contains.
     """
@@ -76,20 +77,32 @@ class Match(NamedTuple):
     thread_id: str
 
 
-class _Sql:
+class Sql:
+    """A statement being written: its values by the names they have in it."""
+
     def __init__(self, engine: str, account_id: str) -> None:
         self.engine = engine
         self.account_id = account_id
         self.values: dict[str, Any] = {}
+        # Messages with a header field, looked for beforehand.
+        self.headers: dict[tuple[str, ...], list[str]] = {}
 
     def value(self, value: Any) -> str:
+        """Take a value; its name as the statement has it."""
         name = f"v{len(self.values)}"
         self.values[name] = value
         return f":{name}..." if isinstance(value, list) else f":{name}"
 
 
-def has_keyword(sql: _Sql, keyword: str, message: str = "message") -> str:
+# A list on a row is JSON text, and a quote inside one of its strings is escaped: what is left is the keyword itself.
+# The same words as in the index `message_unread`.
+UNREAD = "(length(replace(message.keywords, '\"$seen\"', '')) = length(message.keywords))"
+
+
+def has_keyword(sql: Sql, keyword: str, message: str = "message") -> str:
     """Keywords are compared without regard to case (RFC 8621 §4.1.1); those of the system are lower-case."""
+    if keyword == "$seen":
+        return f"NOT {UNREAD}".replace("message.", f"{message}.")
     column = "k.keyword" if keyword.startswith("$") else "lower(k.keyword)"
     return (
         f"EXISTS (SELECT 1 FROM message_keyword k WHERE k.message_id = {message}.id "
@@ -97,7 +110,7 @@ def has_keyword(sql: _Sql, keyword: str, message: str = "message") -> str:
     )
 
 
-def _in_thread(sql: _Sql, keyword: str, *, every: bool) -> str:
+def _in_thread(sql: Sql, keyword: str, *, every: bool) -> str:
     inner = has_keyword(sql, keyword, "other")
     exists = "NOT EXISTS" if every else "EXISTS"
     test = f"NOT {inner}" if every else inner
@@ -117,23 +130,41 @@ def _pattern(text: str) -> str:
     return f"%{text}%"
 
 
-def _people(sql: _Sql, column: str, text: str) -> str:
-    """Names and addresses are matched by any part of them; every word has to occur."""
-    words = [word.strip("\"'") for word in text.split()] or [""]
-    parts = []
-    for word in words:
-        value = sql.value(_pattern(dump(word)[1:-1]))
-        parts.append(f"lower(message.{column}) LIKE lower({value}) ESCAPE '\\'")
-    return "(" + " AND ".join(parts) + ")"
+_TEXTS = (("text", None), ("subject", "subject"), ("body", "body"), ("from_", "from"), ("to", "to"), ("cc", "cc"),
+          ("bcc", "bcc"))  # fmt: skip
+TEXT_FIELDS = tuple(name for name, _ in _TEXTS)
 
 
-def _indexed(sql: _Sql, text: str, field: str | None) -> str:
-    condition, values = search.condition(sql.engine, sql.account_id, text, field, f"t{len(sql.values)}")
-    sql.values |= values
-    return condition
+def words_of(c: Condition) -> list[search.Words]:
+    """What a condition asks of the text index."""
+    return [search.Words(text, field) for name, field in _TEXTS if (text := getattr(c, name)) is not None]
 
 
-def _condition(sql: _Sql, c: Condition, headers: Mapping[tuple[str, ...], list[str]]) -> str:
+def without(c: Condition, *names: str) -> Condition:
+    """The condition without some of its parts."""
+    return replace(c, **dict.fromkeys(names))
+
+
+def as_words(node: Filter) -> search.Words | search.Combined | None:
+    """A filter that asks the text index for everything it wants to know; None when it wants more."""
+    if isinstance(node, Condition):
+        words = words_of(node)
+        return search.Combined("AND", words) if words and without(node, *TEXT_FIELDS) == Condition() else None
+    nodes = [as_words(each) for each in node.conditions]
+    known = [each for each in nodes if each is not None]
+    return search.Combined(node.operator, known) if known and len(known) == len(nodes) else None
+
+
+def indexed(sql: Sql, words: search.Words | search.Combined) -> str:
+    """A condition on the message: the text index finds it."""
+    found = search.match(sql.engine, sql.account_id, words, f"t{len(sql.values)}")
+    if found is None:
+        return "FALSE"
+    sql.values |= found.values
+    return search.among(sql.engine, found)
+
+
+def _condition(sql: Sql, c: Condition) -> str:
     parts: list[str] = []
     member = (
         "EXISTS (SELECT 1 FROM membership p WHERE p.message_id = message.id AND p.expunged_modseq IS NULL AND {test})"
@@ -161,24 +192,29 @@ def _condition(sql: _Sql, c: Condition, headers: Mapping[tuple[str, ...], list[s
         parts.append(has_keyword(sql, c.has_keyword))
     if c.not_keyword is not None:
         # Most rows have an empty list, and no index is asked for those.
-        parts.append(f"(message.keywords = '[]' OR NOT {has_keyword(sql, c.not_keyword)})")
+        parts.append(
+            UNREAD
+            if c.not_keyword == "$seen"
+            else f"(message.keywords = '[]' OR NOT {has_keyword(sql, c.not_keyword)})"
+        )
     if c.has_attachment is not None:
         parts.append(HAS_ATTACHMENT if c.has_attachment else f"NOT {HAS_ATTACHMENT}")
-    for text, field in ((c.text, None), (c.subject, "subject"), (c.body, "body")):
-        if text is not None:
-            parts.append(_indexed(sql, text, field))
-    for text, column in ((c.from_, "from_list"), (c.to, "to_list"), (c.cc, "cc_list"), (c.bcc, "bcc_list")):
-        if text is not None:
-            parts.append(_people(sql, column, text))
+    words = words_of(c)
+    if words:
+        parts.append(indexed(sql, search.Combined("AND", words)))
     if c.header is not None:
-        parts.append(f"message.id IN ({sql.value(headers[c.header])})")
+        parts.append(f"message.id IN ({sql.value(sql.headers[c.header])})")
     return "(" + " AND ".join(parts) + ")" if parts else "TRUE"
 
 
-def _filter(sql: _Sql, node: Filter, headers: Mapping[tuple[str, ...], list[str]]) -> str:
+def condition_of(sql: Sql, node: Filter) -> str:
+    """A filter as a condition on `message`."""
+    words = as_words(node)
+    if words is not None:
+        return indexed(sql, words)
     if isinstance(node, Condition):
-        return _condition(sql, node, headers)
-    inner = [_filter(sql, each, headers) for each in node.conditions]
+        return _condition(sql, node)
+    inner = [condition_of(sql, each) for each in node.conditions]
     if node.operator == "NOT":
         return "NOT (" + " OR ".join(inner) + ")" if inner else "TRUE"
     if not inner:
@@ -219,55 +255,50 @@ async def _with_header(tx: Tx, account_id: str, header: tuple[str, ...]) -> list
     ]
 
 
-class _Query:
-    """A filter and an order as SQL."""
-
-    def __init__(self, sql: _Sql, source: str, where: str, on_member: bool, is_plain: bool) -> None:
-        self.sql = sql
-        self.source = source
-        self.where = where
-        self.on_member = on_member
-        self.is_plain = is_plain
+async def new_sql(tx: Tx, account_id: str, node: Filter | None) -> Sql:
+    """A statement about a filter, with what has to be looked up for it first."""
+    sql = Sql(tx.engine, account_id)
+    for condition in conditions_of(node) if node is not None else ():
+        if condition.header is not None:
+            sql.headers[condition.header] = await _with_header(tx, account_id, condition.header)
+    return sql
 
 
-def _split_mailbox(node: Filter | None) -> tuple[str | None, Filter | None]:
+def split_mailbox(node: Filter | None) -> tuple[str | None, Filter | None]:
     """The one mailbox a filter asks for at its top, and the rest of the filter (None: nothing else)."""
     if isinstance(node, Condition) and node.in_mailbox is not None:
-        rest = Condition(**{name: getattr(node, name) for name in Condition.__slots__ if name != "in_mailbox"})
+        rest = without(node, "in_mailbox")
         return node.in_mailbox, None if rest == Condition() else rest
     if isinstance(node, Operator) and node.operator == "AND":
         for index, each in enumerate(node.conditions):
-            mailbox_id, rest_of = _split_mailbox(each)
+            mailbox_id, rest_of = split_mailbox(each)
             if mailbox_id is not None:
                 others = [*node.conditions[:index], *([rest_of] if rest_of else []), *node.conditions[index + 1 :]]
                 return mailbox_id, Operator("AND", tuple(others)) if others else None
     return None, None if node == Condition() else node
 
 
-async def _query(tx: Tx, account_id: str, node: Filter | None, *, by_arrival: bool) -> _Query:
-    sql = _Sql(tx.engine, account_id)
-    headers = {
-        condition.header: await _with_header(tx, account_id, condition.header)
-        for condition in (conditions_of(node) if node is not None else ())
-        if condition.header is not None
-    }
-    mailbox_id, rest = _split_mailbox(node)
+class Source(NamedTuple):
+    """Where messages are read from: the tables and the condition that joins and narrows them."""
+
+    tables: str
+    where: str
+
+
+def source_of(sql: Sql, node: Filter | None) -> Source:
+    """All messages under a filter; those of one mailbox by its members."""
+    mailbox_id, rest = split_mailbox(node)
     if mailbox_id is not None:
-        where = f"m.mailbox_id = {sql.value(mailbox_id)} AND m.expunged_modseq IS NULL"
-        where += f" AND m.account_id = {sql.value(account_id)}"
-        source = "membership m JOIN message ON message.id = m.message_id"
-        if rest is not None:
-            where += " AND " + _filter(sql, rest, headers)
-        return _Query(sql, source, where, by_arrival, rest is None)
-    where = f"message.account_id = {sql.value(account_id)}"
-    if rest is not None:
-        where += " AND " + _filter(sql, rest, headers)
-    return _Query(sql, "message", where, False, False)
+        where = f"message.id = m.message_id AND m.mailbox_id = {sql.value(mailbox_id)} AND m.expunged_modseq IS NULL"
+        where += f" AND m.account_id = {sql.value(sql.account_id)}"
+        tables = "membership m CROSS JOIN message"
+    else:
+        tables, where = "message", f"message.account_id = {sql.value(sql.account_id)}"
+    return Source(tables, where + (f" AND {condition_of(sql, rest)}" if rest is not None else ""))
 
 
 _SQL_ORDERS = {"receivedAt": "message.received_at", "size": "message.size_bytes",
                "sentAt": "coalesce(message.sent_at, message.received_at)"}  # fmt: skip
-_KEYWORD_ORDERS = ("hasKeyword", "allInThreadHaveKeyword", "someInThreadHaveKeyword")
 _TEXT_ORDERS = {"from": "from_list", "to": "to_list", "subject": "subject"}
 
 
@@ -283,86 +314,70 @@ _TEXT_KEYS: dict[str, Callable[[str], str]] = {
 }
 
 
-def _order(sql: _Sql, sort: Sequence[Comparator], *, on_member: bool) -> str:
-    terms = []
-    for comparator in sort:
-        name = comparator.property
-        if name == "receivedAt" and on_member:
-            term = "m.received_at"
-        elif name in _SQL_ORDERS:
-            term = _SQL_ORDERS[name]
-        else:
-            test = (
-                has_keyword(sql, comparator.keyword)
-                if name == "hasKeyword"
-                else _in_thread(sql, comparator.keyword, every=name.startswith("all"))
-            )
-            term = f"CASE WHEN {test} THEN 1 ELSE 0 END"
-        terms.append(f"{term} {'ASC' if comparator.is_ascending else 'DESC'}")
-    last = "ASC" if sort[-1].is_ascending else "DESC"
-    terms.append(f"{'m.message_id' if on_member else 'message.id'} {last}")
-    return ", ".join(terms)
+def whole(sort: Sequence[Comparator]) -> tuple[Comparator, ...]:
+    """An order with nothing left to chance but the id: what is equal otherwise goes by its arrival."""
+    if any(comparator.property == "receivedAt" for comparator in sort):
+        return tuple(sort)
+    return (*sort, Comparator("receivedAt", sort[-1].is_ascending))
 
 
-def is_by_text(sort: Sequence[Comparator]) -> bool:
-    """Whether the order needs a collation, which is ours and not the engine's."""
-    return any(comparator.property in _TEXT_ORDERS for comparator in sort)
+def term(sql: Sql, comparator: Comparator) -> str:
+    """What a comparator compares, as SQL; a text as it is stored."""
+    name = comparator.property
+    if name in _TEXT_ORDERS:
+        return f"message.{_TEXT_ORDERS[name]}"
+    if name in _SQL_ORDERS:
+        return _SQL_ORDERS[name]
+    if name == "hasKeyword":
+        test = has_keyword(sql, comparator.keyword)
+    else:
+        test = _in_thread(sql, comparator.keyword, every=name.startswith("all"))
+    return f"CASE WHEN {test} THEN 1 ELSE 0 END"
 
 
-async def ids(
-    tx: Tx,
-    account_id: str,
-    node: Filter | None,
-    sort: Sequence[Comparator],
-    *,
-    offset: int = 0,
-    limit: int | None = None,
-) -> list[Match]:
-    """The messages that match, in order; `limit` None for all after `offset`."""
-    by_arrival = len(sort) == 1 and sort[0].property == "receivedAt"
-    query = await _query(tx, account_id, node, by_arrival=by_arrival)
-    if is_by_text(sort):
-        return (await _sorted_here(tx, query, sort))[offset : None if limit is None else offset + limit]
-    order = _order(query.sql, sort, on_member=query.on_member)
-    window = "" if limit is None else f" LIMIT {int(limit)} OFFSET {int(offset)}"
-    if limit is None and offset:
-        window = f" LIMIT 9223372036854775807 OFFSET {int(offset)}"
-    rows = await tx.all(
-        f"SELECT message.id, message.thread_id FROM {query.source} WHERE {query.where} ORDER BY {order}{window}",
-        **query.sql.values,
-    )
-    return [Match(row["id"], row["thread_id"]) for row in rows]
+def columns(sql: Sql, sort: Sequence[Comparator]) -> str:
+    """What `arranged` needs of a row."""
+    terms = [f"{term(sql, comparator)} AS c{index}" for index, comparator in enumerate(sort)]
+    return ", ".join(["message.id", "message.thread_id", *terms])
 
 
-async def _sorted_here(tx: Tx, query: _Query, sort: Sequence[Comparator]) -> list[Match]:
-    columns, sql = [], query.sql
-    for index, comparator in enumerate(sort):
-        if comparator.property in _TEXT_ORDERS:
-            columns.append(f"message.{_TEXT_ORDERS[comparator.property]} AS c{index}")
-        elif comparator.property in _SQL_ORDERS:
-            columns.append(f"{_SQL_ORDERS[comparator.property]} AS c{index}")
-        else:
-            flag = _order(sql, [comparator], on_member=False).rpartition(",")[0].rpartition(" ")[0]
-            columns.append(f"{flag} AS c{index}")
-    rows = list(
-        await tx.all(
-            f"SELECT message.id, message.thread_id, {', '.join(columns)} FROM {query.source} WHERE {query.where} "
-            "ORDER BY message.received_at DESC, message.id DESC",
-            **sql.values,
-        )
-    )
+def arranged(rows: Sequence[Row], sort: Sequence[Comparator]) -> list[Row]:
+    """Rows in the order of the comparators; what is equal goes by its id, in the direction of the last."""
+    found = sorted(rows, key=lambda row: row["id"], reverse=not sort[-1].is_ascending)
     for index in range(len(sort) - 1, -1, -1):
-        comparator = sort[index]
+        comparator, name = sort[index], f"c{index}"
         read = _TEXT_KEYS.get(comparator.property)
-        name = f"c{index}"
-        keys = {row["id"]: comparator.fold(read(row[name])) if read else row[name] for row in rows}
-        rows.sort(key=lambda row, keys=keys: keys[row["id"]], reverse=not comparator.is_ascending)  # type: ignore[misc]
+        if read is None:
+            found.sort(key=lambda row, name=name: row[name], reverse=not comparator.is_ascending)  # type: ignore[misc]
+        else:
+            keys = {row["id"]: comparator.fold(read(row[name])) for row in found}
+            found.sort(key=lambda row, keys=keys: keys[row["id"]], reverse=not comparator.is_ascending)  # type: ignore[misc]
+    return found
+
+
+async def ids(tx: Tx, account_id: str, node: Filter | None, sort: Sequence[Comparator]) -> list[Match]:
+    """All messages that match, in order."""
+    sql = await new_sql(tx, account_id, node)
+    return await sorted_of(tx, sql, source_of(sql, node), whole(sort))
+
+
+async def sorted_of(tx: Tx, sql: Sql, source: Source, sort: Sequence[Comparator]) -> list[Match]:
+    """All messages of a source, sorted: by the engine where it can, here where a collation is needed."""
+    if any(comparator.property in _TEXT_ORDERS for comparator in sort):
+        rows = await tx.all(f"SELECT {columns(sql, sort)} FROM {source.tables} WHERE {source.where}", **sql.values)
+        return [Match(row["id"], row["thread_id"]) for row in arranged(rows, sort)]
+    order = [f"{term(sql, each)} {'ASC' if each.is_ascending else 'DESC'}" for each in sort]
+    order.append(f"message.id {'ASC' if sort[-1].is_ascending else 'DESC'}")
+    rows = await tx.all(
+        f"SELECT message.id, message.thread_id FROM {source.tables} WHERE {source.where} ORDER BY {', '.join(order)}",
+        **sql.values,
+    )
     return [Match(row["id"], row["thread_id"]) for row in rows]
 
 
 async def count(tx: Tx, account_id: str, node: Filter | None, *, collapse: bool) -> int:
     """How many messages match, or threads with one that does."""
-    mailbox_id, rest = _split_mailbox(node)
+    mailbox_id, rest = split_mailbox(node)
     if mailbox_id is not None and rest is None:
         row = await tx.one(
             """SELECT total_messages, total_threads FROM mailbox
@@ -370,7 +385,8 @@ async def count(tx: Tx, account_id: str, node: Filter | None, *, collapse: bool)
             id=mailbox_id, account_id=account_id,
         )  # fmt: skip
         return 0 if row is None else int(row["total_threads" if collapse else "total_messages"])
-    query = await _query(tx, account_id, node, by_arrival=False)
+    sql = await new_sql(tx, account_id, node)
+    source = source_of(sql, node)
     what = "count(DISTINCT message.thread_id)" if collapse else "count(*)"
-    row = await tx.one(f"SELECT {what} AS total FROM {query.source} WHERE {query.where}", **query.sql.values)
+    row = await tx.one(f"SELECT {what} AS total FROM {source.tables} WHERE {source.where}", **sql.values)
     return int(row["total"]) if row else 0

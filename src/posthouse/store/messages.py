@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 
-from posthouse.store.database import Row, Tx
+from posthouse.store.database import Tx
 from posthouse.store.records import dump
 
 
@@ -36,9 +36,8 @@ class StoredAttachment(msgspec.Struct, frozen=True, array_like=True):
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A stored mail.
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """A stored mail; its fields are the columns of its table, in this order.
 
     Attributes:
         direction: `in` was received, `out` was sent or is held, `draft` is being written.
@@ -49,6 +48,7 @@ class Message:
         delivery_state: of an `out` message: what its recipients' deliveries amount to.
         origin_mailbox_id: where it lay before it went to trash or junk.
         modseq: the change number of its last change.
+        roles: those of the mailboxes it lies in, of the roles that a mailbox keeps for ever (`mail.mailboxes`).
     """
 
     id: str
@@ -58,33 +58,33 @@ class Message:
     size_bytes: int
     direction: str
     header_message_id: str | None
-    in_reply_to: list[str]
-    refs: list[str]
+    in_reply_to: tuple[str, ...]
+    refs: tuple[str, ...]
     subject: str
-    from_list: list[Person]
-    to_list: list[Person]
-    cc_list: list[Person]
-    bcc_list: list[Person]
-    reply_to_list: list[Person]
+    from_list: tuple[Person, ...]
+    to_list: tuple[Person, ...]
+    cc_list: tuple[Person, ...]
+    bcc_list: tuple[Person, ...]
+    reply_to_list: tuple[Person, ...]
     preview: str
     sent_at: int | None
     received_at: int
-    keywords: list[str]
-    attachments: list[StoredAttachment]
+    keywords: tuple[str, ...]
+    attachments: tuple[StoredAttachment, ...]
     delivery_state: str | None
     origin_mailbox_id: str | None
     modseq: int
     created_at: int
     updated_at: int
+    roles: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class MessageBody:
+class MessageBody(msgspec.Struct, frozen=True, gc=False):
     """What only a reader of the one message needs.
 
     Attributes:
         headers: (name, raw value) in their order.
-        structure: the MIME tree (RFC 8621 §4.1.4), as `mail.structure` writes it.
+        structure: the MIME tree (RFC 8621 §4.1.4), a `wire.mime.Part` as JSON text: few readers want it.
         text_body: the text/plain bodies, decoded; None when it has none.
         html_body: likewise text/html.
         extracted_text: the new text of a reply, without quotes and signature; None when not computed.
@@ -94,7 +94,7 @@ class MessageBody:
 
     message_id: str
     headers: list[tuple[str, str]]
-    structure: Any
+    structure: str
     text_body: str | None
     html_body: str | None
     extracted_text: str | None
@@ -103,32 +103,58 @@ class MessageBody:
     handed_in: dict[str, Any]
 
 
-_people = msgspec.json.Decoder(list[Person])
-_strings = msgspec.json.Decoder(list[str])
-_attachments = msgspec.json.Decoder(list[StoredAttachment])
+_COLUMNS = ", ".join(f"message.{name}" for name in Message.__struct_fields__)
+_BODY_COLUMNS = (
+    "message_body.message_id, message_body.headers, message_body.structure, message_body.text_body, "
+    "message_body.html_body, message_body.extracted_text, message_body.extracted_is_text, "
+    "message_body.extracted_html, message_body.defects, message_body.handed_in"
+)
+# How a statement begins that gives messages.
+SELECT = f"SELECT {_COLUMNS} FROM message"
+_WIDTH = len(Message.__struct_fields__)
+
+_people_decoder = msgspec.json.Decoder(tuple[Person, ...])
+_strings_decoder = msgspec.json.Decoder(tuple[str, ...])
+_attachments = msgspec.json.Decoder(tuple[StoredAttachment, ...])
 _pairs = msgspec.json.Decoder(list[tuple[str, str]])
+_strings = msgspec.json.Decoder(list[str])
 _any = msgspec.json.Decoder()
 
-
-def _people_of(text: str) -> list[Person]:
-    return [] if text == "[]" else _people.decode(text)
-
-
-def _strings_of(text: str) -> list[str]:
-    return [] if text == "[]" else _strings.decode(text)
+# A mailbox's rows say the same few things again and again: who wrote, to whom, which keywords.
+_people = lru_cache(8_192)(_people_decoder.decode)
+_words = lru_cache(8_192)(_strings_decoder.decode)
 
 
-def message_of(row: Row) -> Message:
-    """A record out of a row of the message table."""
-    attachments = row["attachments"]
+@lru_cache(256)
+def _roles(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+def _roles_text(roles: Iterable[str]) -> str:
+    return f" {' '.join(sorted(roles))} " if roles else ""
+
+
+def message_of(row: tuple[Any, ...]) -> Message:
+    """A record out of a row that begins with the columns of `SELECT`."""
+    (
+        id_, account_id, thread_id, blob_hash, size_bytes, direction, header_message_id, in_reply_to, refs, subject,
+        from_list, to_list, cc_list, bcc_list, reply_to_list, preview, sent_at, received_at, keywords, attachments,
+        delivery_state, origin_mailbox_id, modseq, created_at, updated_at, roles,
+    ) = row[:_WIDTH]  # fmt: skip
     return Message(
-        row["id"], row["account_id"], row["thread_id"], row["blob_hash"], row["size_bytes"], row["direction"],
-        row["header_message_id"], _strings_of(row["in_reply_to"]), _strings_of(row["refs"]), row["subject"],
-        _people_of(row["from_list"]), _people_of(row["to_list"]), _people_of(row["cc_list"]),
-        _people_of(row["bcc_list"]), _people_of(row["reply_to_list"]), row["preview"], row["sent_at"],
-        row["received_at"], _strings_of(row["keywords"]),
-        [] if attachments == "[]" else _attachments.decode(attachments),
-        row["delivery_state"], row["origin_mailbox_id"], row["modseq"], row["created_at"], row["updated_at"],
+        id_, account_id, thread_id, blob_hash, size_bytes, direction, header_message_id,
+        () if in_reply_to == "[]" else _strings_decoder.decode(in_reply_to),
+        () if refs == "[]" else _strings_decoder.decode(refs),
+        subject,
+        () if from_list == "[]" else _people(from_list),
+        () if to_list == "[]" else _people(to_list),
+        () if cc_list == "[]" else _people(cc_list),
+        () if bcc_list == "[]" else _people(bcc_list),
+        () if reply_to_list == "[]" else _people(reply_to_list),
+        preview, sent_at, received_at,
+        () if keywords == "[]" else _words(keywords),
+        () if attachments == "[]" else _attachments.decode(attachments),
+        delivery_state, origin_mailbox_id, modseq, created_at, updated_at, _roles(roles),
     )  # fmt: skip
 
 
@@ -137,10 +163,10 @@ async def add(tx: Tx, message: Message, body: MessageBody) -> None:
     await tx.run(
         """INSERT INTO message (id, account_id, thread_id, blob_hash, size_bytes, direction, header_message_id,
              in_reply_to, refs, subject, from_list, to_list, cc_list, bcc_list, reply_to_list, preview, sent_at,
-             received_at, keywords, attachments, delivery_state, modseq, created_at, updated_at)
+             received_at, keywords, attachments, delivery_state, modseq, created_at, updated_at, roles)
            VALUES (:id, :account_id, :thread_id, :blob_hash, :size_bytes, :direction, :header_message_id,
              :in_reply_to, :refs, :subject, :from_list, :to_list, :cc_list, :bcc_list, :reply_to_list, :preview,
-             :sent_at, :received_at, :keywords, :attachments, :delivery_state, :modseq, :at, :at)""",
+             :sent_at, :received_at, :keywords, :attachments, :delivery_state, :modseq, :at, :at, :roles)""",
         id=message.id, account_id=message.account_id, thread_id=message.thread_id, blob_hash=message.blob_hash,
         size_bytes=message.size_bytes, direction=message.direction,
         header_message_id=message.header_message_id, in_reply_to=dump(message.in_reply_to),
@@ -149,7 +175,7 @@ async def add(tx: Tx, message: Message, body: MessageBody) -> None:
         reply_to_list=dump(message.reply_to_list), preview=message.preview, sent_at=message.sent_at,
         received_at=message.received_at, keywords=dump(message.keywords),
         attachments=dump(message.attachments), delivery_state=message.delivery_state, modseq=message.modseq,
-        at=message.created_at,
+        at=message.created_at, roles=_roles_text(message.roles),
     )  # fmt: skip
     # A mail that quotes nothing is all new text: kept once.
     is_all_new = body.extracted_text is not None and body.extracted_text == (body.text_body or "").strip()
@@ -158,7 +184,7 @@ async def add(tx: Tx, message: Message, body: MessageBody) -> None:
              extracted_is_text, extracted_html, defects, handed_in)
            VALUES (:message_id, :headers, :structure, :text_body, :html_body, :extracted_text,
              :extracted_is_text, :extracted_html, :defects, :handed_in)""",
-        message_id=message.id, headers=dump(body.headers), structure=dump(body.structure),
+        message_id=message.id, headers=dump(body.headers), structure=body.structure,
         text_body=body.text_body, html_body=body.html_body,
         extracted_text=None if is_all_new else body.extracted_text, extracted_is_text=is_all_new,
         extracted_html=body.extracted_html, defects=dump(body.defects), handed_in=dump(body.handed_in),
@@ -179,50 +205,56 @@ async def _add_keywords(tx: Tx, account_id: str, message_id: str, received_at: i
 
 async def get(tx: Tx, account_id: str, message_id: str) -> Message | None:
     """The message, or None."""
-    row = await tx.one(
-        "SELECT * FROM message WHERE account_id = :account_id AND id = :id", account_id=account_id, id=message_id
+    rows = await tx.tuples(
+        f"{SELECT} WHERE message.id = :id AND message.account_id = :account_id", account_id=account_id, id=message_id
     )
-    return message_of(row) if row else None
+    return message_of(rows[0]) if rows else None
+
+
+async def get_whole(tx: Tx, account_id: str, message_id: str) -> tuple[Message, MessageBody] | None:
+    """The message with its body, or None."""
+    rows = await tx.tuples(_WHOLE, account_id=account_id, id=message_id)
+    return (message_of(rows[0]), _body_of(rows[0][_WIDTH:])) if rows else None
+
+
+_WHOLE = f"""SELECT {_COLUMNS}, {_BODY_COLUMNS} FROM message
+  JOIN message_body ON message_body.message_id = message.id
+  WHERE message.id = :id AND message.account_id = :account_id"""
 
 
 async def get_many(tx: Tx, account_id: str, message_ids: Sequence[str]) -> dict[str, Message]:
     """Those of the messages that exist, by id."""
-    rows = await tx.all(
-        "SELECT * FROM message WHERE account_id = :account_id AND id IN (:ids...)",
-        account_id=account_id, ids=list(message_ids),
-    )  # fmt: skip
-    return {row["id"]: message_of(row) for row in rows}
+    rows = await tx.tuples(
+        f"{SELECT} WHERE account_id = :account_id AND id IN (:ids...)", account_id=account_id, ids=list(message_ids)
+    )
+    return {row[0]: message_of(row) for row in rows}
 
 
-def _body_of(row: Row) -> MessageBody:
-    extracted = (row["text_body"] or "").strip() if row["extracted_is_text"] else row["extracted_text"]
+def _body_of(row: tuple[Any, ...]) -> MessageBody:
+    (
+        message_id, headers, structure, text_body, html_body, extracted_text, extracted_is_text, extracted_html,
+        defects, handed_in,
+    ) = row  # fmt: skip
+    extracted = (text_body or "").strip() if extracted_is_text else extracted_text
     return MessageBody(
-        row["message_id"], _pairs.decode(row["headers"]), _any.decode(row["structure"]), row["text_body"],
-        row["html_body"], extracted, row["extracted_html"], _strings.decode(row["defects"]),
-        _any.decode(row["handed_in"]),
+        message_id, _pairs.decode(headers), structure, text_body, html_body, extracted, extracted_html,
+        [] if defects == "[]" else _strings.decode(defects), _any.decode(handed_in),
     )  # fmt: skip
 
 
 async def get_body(tx: Tx, account_id: str, message_id: str) -> MessageBody | None:
     """The message's body, or None."""
-    row = await tx.one(
-        """SELECT message_body.* FROM message_body JOIN message ON message.id = message_body.message_id
-           WHERE message.account_id = :account_id AND message.id = :id""",
-        account_id=account_id, id=message_id,
-    )  # fmt: skip
-    if row is None:
-        return None
-    return _body_of(row)
+    return (await get_bodies(tx, account_id, [message_id])).get(message_id)
 
 
 async def by_header_message_id(tx: Tx, account_id: str, header_message_id: str) -> Message | None:
     """The first message of the account with this Message-ID (without brackets)."""
-    row = await tx.one(
-        """SELECT * FROM message WHERE account_id = :account_id AND header_message_id = :header_message_id
-           ORDER BY received_at, id LIMIT 1""",
+    rows = await tx.tuples(
+        f"""{SELECT} WHERE account_id = :account_id AND header_message_id = :header_message_id
+            ORDER BY received_at, id LIMIT 1""",
         account_id=account_id, header_message_id=header_message_id,
     )  # fmt: skip
-    return message_of(row) if row else None
+    return message_of(rows[0]) if rows else None
 
 
 async def ids_by_header(tx: Tx, account_id: str, header_message_ids: Sequence[str]) -> dict[str, str]:
@@ -237,9 +269,8 @@ async def ids_by_header(tx: Tx, account_id: str, header_message_ids: Sequence[st
 
 async def of_threads(tx: Tx, account_id: str, thread_ids: Sequence[str]) -> list[Message]:
     """All messages of the threads, oldest first."""
-    rows = await tx.all(
-        """SELECT * FROM message WHERE account_id = :account_id AND thread_id IN (:ids...)
-           ORDER BY thread_id, received_at, id""",
+    rows = await tx.tuples(
+        f"{SELECT} WHERE account_id = :account_id AND thread_id IN (:ids...) ORDER BY thread_id, received_at, id",
         account_id=account_id, ids=list(thread_ids),
     )  # fmt: skip
     return [message_of(row) for row in rows]
@@ -260,19 +291,24 @@ async def set_keywords(tx: Tx, message: Message, keywords: Sequence[str], modseq
     await _add_keywords(tx, message.account_id, message.id, message.received_at, sorted(after - before))
 
 
-async def touch(tx: Tx, message_id: str, modseq: int, at: int, *, origin_mailbox_id: str | None) -> None:
-    """The message's places changed."""
+async def set_place(
+    tx: Tx, message_id: str, modseq: int, at: int, *, roles: Iterable[str], origin_mailbox_id: str | None
+) -> None:
+    """The message lies in other mailboxes now: their roles, and where it came from."""
     await tx.run(
-        """UPDATE message SET modseq = :modseq, updated_at = :at, origin_mailbox_id = :origin WHERE id = :id""",
-        id=message_id, modseq=modseq, at=at, origin=origin_mailbox_id,
+        """UPDATE message SET modseq = :modseq, updated_at = :at, roles = :roles, origin_mailbox_id = :origin
+           WHERE id = :id""",
+        id=message_id, modseq=modseq, at=at, roles=_roles_text(roles), origin=origin_mailbox_id,
     )  # fmt: skip
 
 
-async def set_delivery_state(tx: Tx, message_id: str, state: str, modseq: int, at: int) -> None:
-    """What the deliveries of a sent message amount to."""
-    await tx.run(
-        "UPDATE message SET delivery_state = :state, modseq = :modseq, updated_at = :at WHERE id = :id",
-        id=message_id, state=state, modseq=modseq, at=at,
+async def set_delivery_state(tx: Tx, message_id: str, state: str, modseq: int, at: int) -> bool:
+    """What the deliveries of a sent message amount to; False when it is no more."""
+    return bool(
+        await tx.run(
+            "UPDATE message SET delivery_state = :state, modseq = :modseq, updated_at = :at WHERE id = :id",
+            id=message_id, state=state, modseq=modseq, at=at,
+        )
     )  # fmt: skip
 
 
@@ -299,12 +335,12 @@ async def all_ids(tx: Tx, after: str, limit: int) -> list[tuple[str, str]]:
 
 async def get_bodies(tx: Tx, account_id: str, message_ids: Sequence[str]) -> dict[str, MessageBody]:
     """The bodies of those of the messages that exist, by id."""
-    rows = await tx.all(
-        """SELECT message_body.* FROM message_body JOIN message ON message.id = message_body.message_id
-           WHERE message.account_id = :account_id AND message.id IN (:ids...)""",
+    rows = await tx.tuples(
+        f"""SELECT {_BODY_COLUMNS} FROM message_body JOIN message ON message.id = message_body.message_id
+            WHERE message.account_id = :account_id AND message.id IN (:ids...)""",
         account_id=account_id, ids=list(message_ids),
     )  # fmt: skip
-    return {row["message_id"]: _body_of(row) for row in rows}
+    return {row[0]: _body_of(row) for row in rows}
 
 
 async def set_direction(tx: Tx, message_id: str, direction: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from posthouse.store import pages
 from posthouse.store.database import Tx
+from posthouse.store.keys import KEYS
 from posthouse.store.records import load
 
 
@@ -114,19 +115,8 @@ async def pods(
     limit: int,
 ) -> list[Pod]:
     """A page of pods in the order of creation, after a keyset position (created_at, id)."""
-    where = ["organization_id = :organization_id"]
-    values: dict[str, Any] = {"organization_id": organization_id, "limit": limit}
-    if pod_id is not None:
-        where.append("id = :pod_id")
-        values["pod_id"] = pod_id
-    if after is not None:
-        where.append(f"(created_at, id) {'>' if ascending else '<'} (:after_at, :after_id)")
-        values["after_at"], values["after_id"] = after
-    order = "ASC" if ascending else "DESC"
-    rows = await tx.all(
-        f"SELECT * FROM pod WHERE {' AND '.join(where)} ORDER BY created_at {order}, id {order} LIMIT :limit",
-        **values,
-    )
+    scope = {"organization_id": organization_id, "id": pod_id}
+    rows = await pages.in_order_of_creation(tx, "pod", scope, after=after, ascending=ascending, limit=limit)
     return [load(Pod, row, flags=("is_default",)) for row in rows]
 
 
@@ -143,6 +133,7 @@ async def pod_holds(tx: Tx, pod_id: str) -> tuple[int, int]:
 
 async def delete_pod(tx: Tx, organization_id: str, pod_id: str) -> bool:
     """Delete a pod with its keys, lists and endpoints; False when there was none."""
+    tx.wake(KEYS)
     return bool(
         await tx.run(
             "DELETE FROM pod WHERE organization_id = :organization_id AND id = :pod_id",

@@ -32,6 +32,8 @@ _SHARE = {
     "recipient": 10,
     "address": 1,
 }
+# Indexes of a few of a table's rows: about how many.
+_PARTIAL = {"message_unread": 50_000}
 
 
 def advise(connection: apsw.Connection) -> None:
@@ -47,7 +49,7 @@ def advise(connection: apsw.Connection) -> None:
         columns = [row[2] for row in connection.execute(f'PRAGMA index_info("{index}")')]
         is_unique = any(row[1] == index and row[2] for row in connection.execute(f'PRAGMA index_list("{table}")'))
         shares: list[int] = []
-        share = _ROWS
+        share = rows = _PARTIAL.get(str(index), _ROWS)
         for column in columns:
             share = min(share // 2 if shares else share, _SHARE.get(str(column), 1))
             shares.append(max(share, 1))
@@ -55,6 +57,6 @@ def advise(connection: apsw.Connection) -> None:
             shares[-1] = 1
         connection.execute(
             "INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (?, ?, ?)",
-            (table, index, " ".join(str(number) for number in (_ROWS, *shares))),
+            (table, index, " ".join(str(number) for number in (rows, *shares))),
         )
     connection.execute("ANALYZE sqlite_schema")  # and reads them anew

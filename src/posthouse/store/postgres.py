@@ -56,6 +56,11 @@ class _Tx:
         rows: list[Row] = await self._connection.fetch(statement.sql, *[values[name] for name in statement.names])
         return rows
 
+    async def tuples(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
+        statement = for_postgres(sql)
+        rows = await self._connection.fetch(statement.sql, *[values[name] for name in statement.names])
+        return [tuple(row) for row in rows]
+
     async def run(self, sql: str, **values: Any) -> int:
         statement = for_postgres(sql)
         status: str = await self._connection.execute(statement.sql, *[values[name] for name in statement.names])

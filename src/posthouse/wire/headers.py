@@ -159,6 +159,8 @@ def decode_text(raw: str | bytes) -> str:
 
     Source: RFC 2047 §6, RFC 8621 §4.1.2.2.
     """
+    if isinstance(raw, str) and raw.isascii() and raw.isprintable() and "=?" not in raw:
+        return raw.strip()  # nearly all of them
     text = unfold(decode_bytes(raw) if isinstance(raw, bytes) else raw)
     if "=?" in text:
         text = _decode_words(text)

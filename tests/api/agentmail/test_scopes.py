@@ -165,3 +165,20 @@ async def test_an_inbox_event_tells_each_label_that_came_and_went(whole: Whole) 
     newest = await whole.api.get(f"/v0/inboxes/{inbox}/events", limit="1")
     assert newest["events"][0] == events[-1]
     assert newest["next_page_token"]
+
+
+async def test_what_changes_about_a_key_or_an_inbox_holds_from_the_next_call(whole: Whole) -> None:
+    inbox = (await whole.api.post("/v0/inboxes", {"username": unique("short")}))["inbox_id"]
+    path = f"/v0/inboxes/{inbox}/messages"
+    made = await whole.api.post("/v0/api-keys", {"name": "short", "permissions": {"message_read": True}})
+    async with whole.api_with(made["api_key"]) as api:
+        assert (await api.call("GET", path))[0] == 200
+        changed = {"permissions": {"inbox_read": True}}
+        assert (await whole.api.call("PATCH", f"/v0/api-keys/{made['api_key_id']}", changed))[0] == 200
+        assert (await api.call("GET", path))[0] == 403, "what it lost"
+        assert (await api.call("GET", f"/v0/inboxes/{inbox}"))[0] == 200, "what it gained"
+        assert (await whole.api.call("GET", path))[0] == 200
+        assert (await whole.api.call("DELETE", f"/v0/inboxes/{inbox}"))[0] in (200, 202, 204)
+        assert (await whole.api.call("GET", path))[0] == 404, "the inbox is gone"
+        assert (await whole.api.call("DELETE", f"/v0/api-keys/{made['api_key_id']}"))[0] == 204
+        assert (await api.call("GET", "/v0/inboxes"))[0] == 401, "and so is the key"

@@ -10,6 +10,11 @@ import pytest
 from api.jmap.conftest import Agent, Clock, mail
 from posthouse import admin
 from posthouse.app import House
+from posthouse.kit.errors import Unavailable
+from posthouse.kit.principal import Principal
+from posthouse.outbound.submission import RecipientOptions, StoredMail, Submitted
+from posthouse.store import accounts, submissions
+from posthouse.store.database import Tx
 
 Maker = Callable[..., Awaitable[Agent]]
 
@@ -224,3 +229,26 @@ async def test_a_vacation_response_keeps_to_its_dates_and_is_one(ann: Agent) -> 
     assert (await ann.call("EmailSubmission/query"))["ids"] == []
     refused = await ann.call("VacationResponse/set", create={"a": {}}, destroy=["singleton"])
     assert refused["notCreated"]["a"]["type"] == refused["notDestroyed"]["singleton"]["type"] == "singleton"
+
+
+async def test_a_submission_and_what_was_asked_for_in_it_are_written_together_or_not_at_all(ann: Agent) -> None:
+    made = await ann.draft()
+    house, before = ann.house, (await ann.call("Email/get", ids=[made["id"]], properties=["keywords", "mailboxIds"]))
+
+    async def breaks(tx: Tx, done: Submitted) -> None:
+        assert await submissions.get(tx, done.submission_id) is not None
+        raise Unavailable("the disk is full")
+
+    owner = Principal(
+        (await house.db.read(lambda tx: accounts.get(tx, ann.account_id))).organization_id  # type: ignore[union-attr]
+    )
+    mail_ = StoredMail(made["id"], ann.address, [("bob@example.org", RecipientOptions())])
+    with pytest.raises(Unavailable):
+        await house.submitter.submit(owner, ann.account_id, mail_, also=breaks)
+    assert (await ann.call("EmailSubmission/get"))["list"] == []
+    after = await ann.call("Email/get", ids=[made["id"]], properties=["keywords", "mailboxIds"])
+    assert after["list"] == before["list"]
+    envelope = {"mailFrom": {"email": ann.address}, "rcptTo": [{"email": "bob@example.org"}]}
+    assert (await send(ann, made["id"], submission={"envelope": envelope}))[0][1]["created"]
+    shown = (await ann.call("EmailSubmission/get"))["list"][0]
+    assert shown["envelope"]["rcptTo"] == [{"email": "bob@example.org", "parameters": None}]

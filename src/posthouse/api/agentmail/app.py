@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Request
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -31,11 +31,13 @@ from posthouse.api.agentmail.routes import (
 )
 from posthouse.api.kit import Services
 from posthouse.kit.errors import PosthouseError
+from posthouse.kit.principal import Principal
 
 HANDLERS = (
     organizations.get_organization,
     organizations.get_identity,
     organizations.sign_up,
+    organizations.attach_human,
     organizations.verify,
     inboxes.create_inbox,
     inboxes.list_inboxes,
@@ -115,6 +117,14 @@ def create(services: Services, *, max_body_bytes: int) -> Litestar:
     def provide_services() -> Services:
         return services
 
+    # Each names the one before, though it has no use for it: the framework starts a group of tasks for
+    # dependencies that do not wait for each other, which takes longer than all of them.
+    async def provide_principal(request: Request[Any, Any, Any], services: Services) -> Principal:
+        return await auth.principal_of(request, services)
+
+    def provide_where(request: Request[Any, Any, Any], principal: Principal) -> scope.Where:
+        return scope.where_of(request)
+
     handlers: dict[Any, Any] = {
         PosthouseError: errors.on_core_error,
         HTTPException: errors.on_http_error,
@@ -126,8 +136,8 @@ def create(services: Services, *, max_body_bytes: int) -> Litestar:
         route_handlers=HANDLERS,
         dependencies={
             "services": Provide(provide_services, sync_to_thread=False),
-            "principal": Provide(auth.principal_of),
-            "where": Provide(scope.where_of, sync_to_thread=False),
+            "principal": Provide(provide_principal),
+            "where": Provide(provide_where, sync_to_thread=False),
         },
         exception_handlers=handlers,
         state=State({"services": services}),

@@ -30,14 +30,13 @@ PERMISSIONS = frozenset(
 GUARDED_LABELS = ("spam", "blocked", "unauthenticated", "trash")
 
 
-async def principal_of(request: Request[Any, Any, Any]) -> Principal:
+async def principal_of(request: Request[Any, Any, Any], services: Services) -> Principal:
     """Who asks; counts the request against the key's rate.
 
     Raises:
         Unauthenticated: no key, one of another surface, or one that is no good.
         TooMany: over the rate.
     """
-    services: Services = request.app.state.services
     secret = bearer(request.scope["headers"]) or request.headers.get("x-api-key")
     if not secret:
         raise Unauthenticated("the request carries no API key", reason="missing_authorization")

@@ -11,8 +11,10 @@ from litestar.types.internal_types import PathParameterDefinition
 
 from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import pods
+from posthouse.accounts.directory import Located
 from posthouse.api.agentmail.shapes.common import DRAFT_PREFIX, MESSAGE_PREFIX, THREAD_PREFIX, core_id
 from posthouse.api.agentmail.shapes.labels import is_visible, labels_of
+from posthouse.api.kit import Services
 from posthouse.kit.errors import NotFound
 from posthouse.kit.principal import Principal
 from posthouse.mail import drafts as draft_rules
@@ -123,7 +125,12 @@ async def inbox(tx: Tx, principal: Principal, inbox_id: str) -> Account:
     return await account_rules.find_in_scope(tx, principal, inbox_id)
 
 
-async def message_id(tx: Tx, account: Account, given: str) -> str:
+async def located(services: Services, principal: Principal, inbox_id: str) -> Located:
+    """The inbox of a path, where no more than its id and address is wanted. Raises `NotFound`."""
+    return await services.directory.find_in_scope(principal, inbox_id)
+
+
+async def message_id(tx: Tx, account_id: str, given: str) -> str:
     """Our id of a message named by our own id or by its RFC 5322 Message-ID, brackets or none.
 
     Raises:
@@ -131,7 +138,7 @@ async def message_id(tx: Tx, account: Account, given: str) -> str:
     """
     given = given.replace("%2F", "/")
     if given.startswith("<") or "@" in given:
-        message = await messages.by_header_message_id(tx, account.id, given.strip().strip("<>"))
+        message = await messages.by_header_message_id(tx, account_id, given.strip().strip("<>"))
         if message is None:
             raise NotFound("there is no such message", field="message_id")
         return message.id
@@ -145,10 +152,15 @@ async def message(tx: Tx, principal: Principal, inbox_id: str, given: str, hidde
 
 async def message_of(tx: Tx, account: Account, given: str, hidden: Collection[str]) -> Found:
     """A message of an inbox that the key may see. Raises `NotFound`."""
-    placed, body = await reading.get(tx, account.id, await message_id(tx, account, given))
+    return Found(account, *await message_with_body(tx, account.id, given, hidden))
+
+
+async def message_with_body(tx: Tx, account_id: str, given: str, hidden: Collection[str]) -> tuple[Placed, MessageBody]:
+    """The same of an account known by its id."""
+    placed, body = await reading.get(tx, account_id, await message_id(tx, account_id, given))
     if not shows(placed, hidden):
         raise NotFound("there is no such message", field="message_id")
-    return Found(account, placed, body)
+    return placed, body
 
 
 def shows(placed: Placed, hidden: Collection[str]) -> bool:

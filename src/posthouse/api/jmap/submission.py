@@ -16,7 +16,7 @@ from posthouse.kit.clock import SECOND, parse_iso
 from posthouse.kit.errors import Forbidden, Invalid, NotFound, OverQuota, PosthouseError, TooLarge, TooMany
 from posthouse.mail import filing
 from posthouse.mail.journal import SUBMISSION
-from posthouse.outbound.submission import RecipientOptions, StoredMail
+from posthouse.outbound.submission import RecipientOptions, StoredMail, Submitted
 from posthouse.store import changes, holds, messages, submissions
 from posthouse.store.database import Tx
 from posthouse.store.identities import Identity
@@ -212,19 +212,20 @@ async def _send(call: Call, value: Json, *, files_itself: bool) -> tuple[Json, s
         files_itself=files_itself,
     )
     services = call.services
-    try:
-        done = await services.submitter.submit(call.caller.principal, call.account_id, mail)
-    except PosthouseError as error:
-        raise _refusal(error, call) from error
     send_at = envelope.send_at if envelope.send_at is not None else services.clock()
 
-    async def note(tx: Tx) -> Detail:
+    noted: list[Detail] = []
+
+    async def note(tx: Tx, done: Submitted) -> None:
         request = submissions.Request(done.submission_id, chosen.id, envelope.shown, send_at)
         await submissions.add_request(tx, request)
-        return (await submissions.details(tx, call.account_id, [done.submission_id]))[0]
+        noted[:] = await submissions.details(tx, call.account_id, [done.submission_id])
 
-    detail = await services.db.write(note)
-    shown = _shape(detail, services.clock(), chosen.id)
+    try:
+        await services.submitter.submit(call.caller.principal, call.account_id, mail, also=note)
+    except PosthouseError as error:
+        raise _refusal(error, call) from error
+    shown = _shape(noted[0], services.clock(), chosen.id)
     names = ["id", "threadId", "sendAt", "undoStatus", "deliveryStatus", "dsnBlobIds", "mdnBlobIds"]
     names += [name for name in ("identityId", "envelope") if value.get(name) is None]
     return {name: shown[name] for name in names}, email_id

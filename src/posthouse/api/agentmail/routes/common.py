@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from litestar.params import Parameter, QueryParameter
 
+from posthouse.api.agentmail.auth import hidden_labels
 from posthouse.api.agentmail.shapes.common import instant
-from posthouse.api.kit import Position
+from posthouse.api.agentmail.shapes.labels import filter_of
+from posthouse.api.kit import Position, list_of
 from posthouse.kit.errors import Invalid
+from posthouse.kit.principal import Principal
+from posthouse.store.listing import MessageFilter
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
@@ -30,6 +35,56 @@ Kept = TypeVar("Kept")
 def limit_of(given: int | None) -> int:
     """The page size that applies."""
     return DEFAULT_LIMIT if given is None else given
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a listing of messages or threads asks for.
+
+    Attributes:
+        filter_: the core's filter; None when nothing can match.
+        marks: what a page token of it is bound to.
+    """
+
+    filter_: MessageFilter | None
+    marks: dict[str, Any]
+
+
+def listing_of(
+    principal: Principal,
+    *,
+    labels: list[str] | None,
+    after: str | None,
+    before: str | None,
+    ascending: bool,
+    shown: Sequence[bool],
+    from_: tuple[str, list[str] | None],
+    to: tuple[str, list[str] | None],
+    subject: list[str] | None,
+) -> Listing:
+    """A listing out of its parameters.
+
+    Args:
+        shown: for each of `INCLUDES` whether it is wanted.
+        from_, to: the parameter's name and its values.
+
+    Raises:
+        Invalid: a date or a list is none.
+    """
+    included = [name for name, flag in zip(INCLUDES, shown, strict=True) if flag]
+    wanted = list_of(labels, "labels")
+    texts = {"from_": list_of(from_[1], from_[0]), "to": list_of(to[1], to[0]), "subject": list_of(subject, "subject")}
+    times = window(after, before)
+    filter_ = filter_of(
+        wanted,
+        included=included,
+        hidden=hidden_labels(principal),
+        after=times["after"],
+        before=times["before"],
+        **texts,
+    )
+    marks = {"ascending": ascending, "labels": wanted, "with": included, "after": after, "before": before, **texts}
+    return Listing(filter_, marks)
 
 
 def cut(found: Sequence[Kept], size: int) -> tuple[Sequence[Kept], Position | None]:

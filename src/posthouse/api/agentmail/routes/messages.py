@@ -8,11 +8,11 @@ from litestar import Request, Response, delete, get, patch
 
 from posthouse.api.agentmail import scope
 from posthouse.api.agentmail.auth import hidden_labels, need
-from posthouse.api.agentmail.routes.common import FromTexts, Limit, PageToken, Texts, limit_of
+from posthouse.api.agentmail.routes.common import FromTexts, Limit, PageToken, Texts, limit_of, listing_of
 from posthouse.api.agentmail.shapes import messages as shapes
-from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX, instant, time
-from posthouse.api.agentmail.shapes.labels import filter_of, patch_of
-from posthouse.api.kit import Services, base_url, list_of, page_token, read_page_token
+from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX, time
+from posthouse.api.agentmail.shapes.labels import patch_of
+from posthouse.api.kit import Services, base_url, page_token, read_page_token
 from posthouse.api.links import LIFETIME_MS, LinkTarget
 from posthouse.kit.errors import NotFound
 from posthouse.kit.principal import Principal
@@ -20,8 +20,6 @@ from posthouse.mail import filing, marking, reading
 from posthouse.mail.journal import changing
 from posthouse.store import messages
 from posthouse.store.database import Tx
-
-_INCLUDES = ("spam", "blocked", "unauthenticated", "trash")
 
 
 @get("/v0/inboxes/{inbox_id:str}/messages", operation_id="messages_list")
@@ -46,28 +44,17 @@ async def list_messages(
     """An inbox's messages, newest first; all given labels must be on a message."""
     need(principal, "message_read")
     size = limit_of(limit)
-    flags = (include_spam, include_blocked, include_unauthenticated, include_trash)
-    included = [name for name, flag in zip(_INCLUDES, flags, strict=True) if flag]
-    wanted = list_of(labels, "labels")
-    texts = {
-        "from_": list_of(from_, "from"),
-        "to": list_of(to, "to"),
-        "subject": list_of(subject, "subject"),
-    }
-    filter_ = filter_of(
-        wanted,
-        included=included,
-        hidden=hidden_labels(principal),
-        after=instant(after, "after"),
-        before=instant(before, "before"),
-        **texts,
-    )
-    filters = {"of": "messages", "inbox": inbox_id, "ascending": ascending, "labels": wanted, "with": included,
-               "after": after, "before": before, **texts}  # fmt: skip
-    position = read_page_token(page_token_, filters)
+    listing = listing_of(
+        principal, labels=labels, after=after, before=before, ascending=ascending,
+        shown=(include_spam, include_blocked, include_unauthenticated, include_trash),
+        from_=("from", from_), to=("to", to), subject=subject,
+    )  # fmt: skip
+    filter_, marks = listing.filter_, {"of": "messages", "inbox": inbox_id, **listing.marks}
+    position = read_page_token(page_token_, marks)
+
+    account = await scope.located(services, principal, inbox_id)
 
     async def unit(tx: Tx) -> tuple[list[shapes.MessageItem], tuple[int, str] | None]:
-        account = await scope.inbox(tx, principal, inbox_id)
         if filter_ is None:
             return [], None
         found, more = await reading.page(tx, account.id, filter_, after=position, ascending=ascending, limit=size)
@@ -76,7 +63,7 @@ async def list_messages(
         return [shapes.item_of(placed, account.main_address, known) for placed in found], more
 
     items, more = await services.db.read(unit)
-    return shapes.MessageList(count=len(items), limit=size, messages=items, next_page_token=page_token(more, filters))
+    return shapes.MessageList(count=len(items), limit=size, messages=items, next_page_token=page_token(more, marks))
 
 
 @get("/v0/inboxes/{inbox_id:str}/messages/{message_id:str}", operation_id="messages_get")
@@ -84,11 +71,13 @@ async def get_message(services: Services, principal: Principal, inbox_id: str, m
     """One message. `extracted_text` is what is new in a reply."""
     need(principal, "message_read")
 
+    account = await scope.located(services, principal, inbox_id)
+
     async def unit(tx: Tx) -> shapes.Message:
-        found = await scope.message(tx, principal, inbox_id, message_id, hidden_labels(principal))
-        named = shapes.named_ids([found.placed.message])
-        known = await messages.ids_by_header(tx, found.account.id, named) if named else {}
-        return shapes.message_of(found.placed, found.body, found.account.main_address, known)
+        placed, body = await scope.message_with_body(tx, account.id, message_id, hidden_labels(principal))
+        named = shapes.named_ids([placed.message])
+        known = await messages.ids_by_header(tx, account.id, named) if named else {}
+        return shapes.message_of(placed, body, account.main_address, known)
 
     return await services.db.read(unit)
 

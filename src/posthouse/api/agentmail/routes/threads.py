@@ -16,6 +16,7 @@ from posthouse.api.agentmail.routes.common import (
     Query,
     Texts,
     limit_of,
+    listing_of,
     query_of,
     search_position,
     search_token,
@@ -26,8 +27,8 @@ from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import messages as message_shapes
 from posthouse.api.agentmail.shapes import threads as shapes
 from posthouse.api.agentmail.shapes.common import THREAD_PREFIX
-from posthouse.api.agentmail.shapes.labels import filter_of, is_visible, labels_of, patch_of
-from posthouse.api.kit import Position, Services, list_of, page_token, read_page_token
+from posthouse.api.agentmail.shapes.labels import is_visible, labels_of, patch_of
+from posthouse.api.kit import Position, Services, page_token, read_page_token
 from posthouse.kit.errors import Invalid, NotFound
 from posthouse.kit.ids import new_id
 from posthouse.kit.principal import Principal
@@ -63,21 +64,14 @@ async def list_threads(
 ) -> shapes.ThreadList:
     """Threads, the one that moved last first; all given labels must be on one of its messages."""
     need(principal, "message_read")
-    size = limit_of(limit)
-    flags = (include_spam, include_blocked, include_unauthenticated, include_trash)
-    included = [name for name, flag in zip(INCLUDES, flags, strict=True) if flag]
-    wanted = list_of(labels, "labels")
-    texts = {
-        "from_": list_of(senders, "senders"),
-        "to": list_of(recipients, "recipients"),
-        "subject": list_of(subject, "subject"),
-    }
-    hidden = hidden_labels(principal)
-    times = window(after, before)
-    filter_ = filter_of(wanted, included=included, hidden=hidden, after=times["after"], before=times["before"], **texts)
-    filters = {"of": "threads", "in": [where.pod_id, where.inbox_id], "ascending": ascending, "labels": wanted,
-               "with": included, "after": after, "before": before, **texts}  # fmt: skip
-    as_of, position = _walk(read_page_token(page_token_, filters))
+    size, hidden = limit_of(limit), hidden_labels(principal)
+    listing = listing_of(
+        principal, labels=labels, after=after, before=before, ascending=ascending,
+        shown=(include_spam, include_blocked, include_unauthenticated, include_trash),
+        from_=("senders", senders), to=("recipients", recipients), subject=subject,
+    )  # fmt: skip
+    filter_, marks = listing.filter_, {"of": "threads", "in": [where.pod_id, where.inbox_id], **listing.marks}
+    as_of, position = _walk(read_page_token(page_token_, marks))
 
     async def unit(tx: Tx) -> tuple[list[shapes.ThreadItem], Position | None]:
         within = await scope.reach(tx, principal, where)
@@ -96,7 +90,7 @@ async def list_threads(
         return items, (more[0], f"{more[1]}.{as_of}") if more else None
 
     items, more = await services.db.read(unit)
-    return shapes.ThreadList(count=len(items), limit=size, threads=items, next_page_token=page_token(more, filters))
+    return shapes.ThreadList(count=len(items), limit=size, threads=items, next_page_token=page_token(more, marks))
 
 
 def _walk(position: Position | None) -> tuple[str, Position | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from posthouse.kit.clock import iso, parse_iso
 from posthouse.kit.errors import Invalid, NotFound
@@ -14,13 +15,11 @@ MESSAGE_PREFIX, THREAD_PREFIX, WEBHOOK_PREFIX, EVENT_PREFIX = "msg_", "thd_", "w
 ATTACHMENT_PREFIX, DRAFT_PREFIX, KEY_PREFIX, DELIVERY_PREFIX = "att_", "drf_", "key_", "whd_"
 _MAX_ID = 200
 
+# An instant as AgentMail writes it.
+time = iso
+
 # What a field of addresses takes: one, or several.
 Addresses = str | list[str]
-
-
-def time(at: int) -> str:
-    """An instant."""
-    return iso(at)
 
 
 def instant(text: str | None, field: str) -> int | None:
@@ -67,7 +66,13 @@ def instant_of(moment: datetime | None, field: str) -> int | None:
 
 def people(persons: Sequence[Person]) -> list[str]:
     """Addresses as texts: `local@domain` or `Name <local@domain>`."""
-    return [format_address(Address(person.email, person.name)) for person in persons]
+    return [person(each) for each in persons]
+
+
+@lru_cache(16_384)
+def person(written: Person) -> str:
+    """One of them."""
+    return format_address(Address(written.email, written.name))
 
 
 def read_addresses(value: Addresses | None, field: str) -> tuple[Address, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 from posthouse.kit.errors import Invalid
 from posthouse.mail.filing import BLOCKED, DRAFT, FLAGGED, HELD, SEEN, UNAUTHENTICATED
@@ -27,27 +28,37 @@ _DELIVERY = {
     "complained": "complained",
     "rejected": "rejected",
 }
+# Of what goes out, these never went.
+_NOT_SENT = ("held", "rejected", "canceled")
 _FROM_KEYWORD = {BLOCKED: "blocked", UNAUTHENTICATED: "unauthenticated", HELD: "held", FLAGGED: "starred"}
 
 
 def labels_of(placed: Placed) -> list[str]:
     """A message's labels, in alphabetical order."""
-    message, roles = placed.message, placed.roles
-    labels = {keyword for keyword in message.keywords if not keyword.startswith("$")}
-    labels.update(label for keyword, label in _FROM_KEYWORD.items() if keyword in message.keywords)
-    if message.direction == "in":
-        labels.update(("received", "read" if SEEN in message.keywords else "unread"))
-    elif DRAFT in message.keywords:
+    message, roles = placed
+    return list(_labels(message.keywords, message.direction, message.delivery_state, JUNK in roles, TRASH in roles))
+
+
+# Most messages of a mailbox are alike in all that counts here.
+@lru_cache(8_192)
+def _labels(
+    keywords: tuple[str, ...], direction: str, delivery_state: str | None, is_junk: bool, is_trash: bool
+) -> tuple[str, ...]:
+    labels = {keyword for keyword in keywords if not keyword.startswith("$")}
+    labels.update(label for keyword, label in _FROM_KEYWORD.items() if keyword in keywords)
+    if direction == "in":
+        labels.update(("received", "read" if SEEN in keywords else "unread"))
+    elif DRAFT in keywords:
         labels.add("draft")
-    elif message.delivery_state not in ("held", "rejected", "canceled"):
+    elif delivery_state not in _NOT_SENT:
         labels.add("sent")
-    if message.delivery_state in _DELIVERY:
-        labels.add(_DELIVERY[message.delivery_state])
-    if JUNK in roles and "blocked" not in labels:
+    if delivery_state in _DELIVERY:
+        labels.add(_DELIVERY[delivery_state])
+    if is_junk and "blocked" not in labels:
         labels.add("spam")
-    if TRASH in roles:
+    if is_trash:
         labels.add("trash")
-    return sorted(labels)
+    return tuple(sorted(labels))
 
 
 def free_labels(labels: Iterable[str] | None, field: str = "labels") -> list[str]:
@@ -124,6 +135,7 @@ def filter_of(
         without_roles.remove(JUNK)
         unless = (JUNK, BLOCKED)
     states: list[str] = []
+    not_in: tuple[str, ...] = ()
     for label in labels:
         if label == "read":
             keywords.append(SEEN)
@@ -135,7 +147,7 @@ def filter_of(
             directions &= {"in"}
         elif label == "sent":
             directions &= {"out"}
-            without.append(HELD)
+            not_in = _NOT_SENT
         elif label == "spam":
             roles.append(JUNK)
             without.append(BLOCKED)
@@ -158,6 +170,7 @@ def filter_of(
         without_role_unless=unless,
         directions=sorted(directions) if directions != {"in", "out"} else (),
         delivery_states=tuple(state for state, label in _DELIVERY.items() if label in states),
+        without_delivery_states=not_in,
         after=after,
         before=before,
         from_contains=tuple(from_),

@@ -75,7 +75,7 @@ class Content:
 def of_stored(blob_hash: str, body: MessageBody, raw: bytes | None) -> Content:
     """The content of a stored message."""
     headers = tuple(body.headers)
-    return Content(blob_hash, headers, replace(msgspec.convert(body.structure, Part), headers=headers), raw)
+    return Content(blob_hash, headers, replace(msgspec.json.decode(body.structure, type=Part), headers=headers), raw)
 
 
 def of_parsed(blob_hash: str, parsed: ParsedMessage, raw: bytes, offset: int | None) -> Content:

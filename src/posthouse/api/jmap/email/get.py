@@ -7,6 +7,7 @@ only when the text of parts is asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -35,8 +36,18 @@ _strings = msgspec.json.Decoder(list[str])
 _attachments = msgspec.json.Decoder(list[StoredAttachment])
 
 
+# The rows of a list say the same few things again and again: each is read once. What is given is never changed.
+_remembered = lru_cache(4_096)
+
+
+@_remembered
 def _persons(text: str) -> list[Json] | None:
     return None if text == "[]" else [{"name": name or None, "email": email} for name, email in _people.decode(text)]
+
+
+@_remembered
+def _keywords(text: str) -> Json:
+    return dict.fromkeys(shown_keywords(_strings.decode(text)), True)
 
 
 def _ids(text: str) -> list[str] | None:
@@ -48,12 +59,12 @@ def utc(at: int) -> str:
     return iso(at)[:-5] + "Z"
 
 
-# Property → the column it comes from, and how.
-_COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+# Property → the column it comes from, and how; None: as it is.
+_COLUMNS: dict[str, tuple[str, Callable[[Any], Any] | None]] = {
     "blobId": ("blob_hash", blobs.whole),
-    "threadId": ("thread_id", lambda value: value),
-    "keywords": ("keywords", lambda text: dict.fromkeys(shown_keywords(_strings.decode(text)), True)),
-    "size": ("size_bytes", lambda value: value),
+    "threadId": ("thread_id", None),
+    "keywords": ("keywords", _keywords),
+    "size": ("size_bytes", None),
     "receivedAt": ("received_at", utc),
     "messageId": ("header_message_id", lambda value: [value] if value else None),
     "inReplyTo": ("in_reply_to", _ids),
@@ -65,7 +76,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "replyTo": ("reply_to_list", _persons),
     "subject": ("subject", lambda value: value or None),
     "sentAt": ("sent_at", lambda value: None if value is None else utc(value)),
-    "preview": ("preview", lambda value: value),
+    "preview": ("preview", None),
     "hasAttachment": (
         "attachments",
         lambda text: text != "[]" and any(each.disposition != "inline" for each in _attachments.decode(text)),
@@ -95,7 +106,7 @@ async def read(call: Call, ids: list[str] | None, properties: Sequence[str]) -> 
     for row in rows:
         one: Json = {"id": row["id"]}
         for name, column, convert in readers:
-            one[name] = convert(row[column])
+            one[name] = row[column] if convert is None else convert(row[column])
         if "mailboxIds" in properties:
             one["mailboxIds"] = dict.fromkeys(places.get(row["id"], ()), True)
         if rest:

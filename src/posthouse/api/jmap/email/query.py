@@ -13,7 +13,7 @@ from posthouse.api.jmap.methods import Window
 from posthouse.kit.clock import parse_iso
 from posthouse.mail import indexing
 from posthouse.mail.journal import EMAIL, THREAD
-from posthouse.store import changes, matching, messages
+from posthouse.store import changes, matching, messages, walking
 from posthouse.store.database import Tx
 from posthouse.store.matching import Comparator, Condition, Filter, Operator
 
@@ -25,7 +25,6 @@ _KEYWORD_SORTS = frozenset(SORTS[6:])
 _DEFAULT_SORT = (Comparator("receivedAt", is_ascending=False),)
 # RFC 8620 §5.5: a server may give fewer than everything, and says so.
 MAX_LIMIT = 50_000
-_COLLAPSE_BATCH = 500
 _MAX_FILTER_DEPTH = 20
 _MAX_CONDITIONS = 250
 
@@ -53,8 +52,9 @@ _FIELDS: dict[str, tuple[str, type]] = {
     "header": ("header", list),
 }
 _KEYWORD_FIELDS = frozenset({"all_in_thread", "some_in_thread", "none_in_thread", "has_keyword", "not_keyword"})
-_TEXT_FIELDS = ("text", "from_", "to", "cc", "bcc", "subject", "body", "header")
-_INDEXED_FIELDS = ("text", "subject", "body")
+_TEXT_FIELDS = (*matching.TEXT_FIELDS, "header")
+# Sorts that the text index keeps the order of.
+_INDEXED_SORTS = frozenset({"from", "subject"})
 _THREAD_FIELDS = ("all_in_thread", "some_in_thread", "none_in_thread")
 _SINGLE_QUOTED = re.compile(r"(?:(?<=\s)|^)'([^']*)'(?=\s|$)")
 
@@ -160,7 +160,7 @@ def _read_value(call: Call, name: str, field: str, given: Any) -> Any:
         if len(given) not in (1, 2) or not all(isinstance(each, str) for each in given) or not given[0]:
             raise invalid("filter", "header is a name and perhaps a text")
         return tuple(given)
-    if field in _INDEXED_FIELDS:
+    if field in matching.TEXT_FIELDS:
         return _SINGLE_QUOTED.sub(r'"\1"', given)  # RFC 8621 §4.4.1: either quote makes a phrase
     return given
 
@@ -168,7 +168,9 @@ def _read_value(call: Call, name: str, field: str, given: Any) -> Any:
 async def prepare(call: Call, query: Query) -> None:
     """A search finds what a reader can list: the index catches up first."""
     conditions = matching.conditions_of(query.filter) if query.filter is not None else []
-    if any(getattr(condition, name) is not None for condition in conditions for name in _INDEXED_FIELDS):
+    if any(comparator.property in _INDEXED_SORTS for comparator in query.sort) or any(
+        getattr(condition, name) is not None for condition in conditions for name in matching.TEXT_FIELDS
+    ):
         await indexing.drain(call.services.db, call.account_id)
 
 
@@ -203,40 +205,21 @@ async def query(call: Call) -> Answer:
 
 
 async def page(tx: Tx, account_id: str, asked: Query, window: Window) -> tuple[int, list[str]]:
-    """The position and the ids of a window, reading no more than it takes.
+    """The position and the ids of a window, reading no more than it takes from the first result on.
+
+    An anchor is looked for among all results, and so is a position counted from the end of collapsed ones.
 
     Raises:
         MethodError: `anchorNotFound`.
     """
     assert window.limit is not None
-    if (
-        window.anchor is not None
-        or (window.position < 0 and asked.collapse)
-        or (asked.collapse and matching.is_by_text(asked.sort))
-    ):
+    if window.anchor is not None or (window.position < 0 and asked.collapse):
         return methods.slice_of(await everything(tx, account_id, asked), window)
     start = window.position
     if start < 0:
-        total = await matching.count(tx, account_id, asked.filter, collapse=False)
-        start = max(0, total + start)
-    if not asked.collapse:
-        found = await matching.ids(tx, account_id, asked.filter, asked.sort, offset=start, limit=window.limit)
-        return start, [match.id for match in found]
-    seen: set[str] = set()
-    first: list[str] = []
-    offset, wanted = 0, start + window.limit
-    while len(first) < wanted:
-        batch = await matching.ids(
-            tx, account_id, asked.filter, asked.sort, offset=offset, limit=max(_COLLAPSE_BATCH, 2 * wanted)
-        )
-        for match in batch:
-            if match.thread_id not in seen:
-                seen.add(match.thread_id)
-                first.append(match.id)
-        if len(batch) < max(_COLLAPSE_BATCH, 2 * wanted):
-            break
-        offset += len(batch)
-    return start, first[start:wanted]
+        start = max(0, start + await matching.count(tx, account_id, asked.filter, collapse=False))
+    found = await walking.first(tx, account_id, asked.filter, asked.sort, start + window.limit, collapse=asked.collapse)
+    return start, [match.id for match in found[start:]]
 
 
 async def everything(tx: Tx, account_id: str, asked: Query) -> list[str]:
