@@ -47,9 +47,9 @@ async def test_a_filed_message_reads_back_as_it_was_filed(db: Database) -> None:
     await house(db, "ann")
     raw = mail("Grüße", message_id="m@x", references=["a@x", "b@x"], in_reply_to=["b@x"], cc="Cy <cy@x.test>")
     made = await receive(db, "ann", raw, keywords=["zeta", "$seen", "zeta"], handed_in={"via": "smtp"})
-    placed, body = await db.read(lambda tx: reading.get(tx, "ann", made.id))
-    assert placed.message == made
-    assert placed.roles == {"inbox"}
+    message, body = await db.read(lambda tx: reading.get(tx, "ann", made.id))
+    assert message == made
+    assert message.roles == {"inbox"}
     assert made.keywords == ("$seen", "zeta")
     assert (made.subject, made.header_message_id, made.refs, made.in_reply_to) == (
         "Grüße",
@@ -162,8 +162,7 @@ async def test_what_leaves_the_trash_stays_where_it_also_lies(db: Database) -> N
         async def unit(tx: Tx) -> None:
             async with changing(tx, "ann", AT) as journal:
                 found = await messages.get_many(tx, "ann", [made.id])
-                [placed] = await reading.place(tx, "ann", list(found.values()))
-                await apply(tx, journal, placed, Patch(take_from=[word]))
+                await apply(tx, journal, found[made.id], Patch(take_from=[word]))
 
         await db.write(unit)
 
@@ -179,8 +178,7 @@ async def test_a_patch_removes_what_is_in_both_of_its_lists(db: Database) -> Non
 
     async def unit(tx: Tx) -> None:
         async with changing(tx, "ann", AT) as journal:
-            [placed] = await reading.place(tx, "ann", [made])
-            await apply(tx, journal, placed, Patch(add=["c", "a"], remove=["b", "c"], move_to="trash"))
+            await apply(tx, journal, made, Patch(add=["c", "a"], remove=["b", "c"], move_to="trash"))
 
     await db.write(unit)
     assert (await _get(db, made)).keywords == ("a",)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from posthouse.kit.errors import NotFound
+from posthouse.kit.ids import new_id
 from posthouse.mail import reading
 from posthouse.store import listing
 from posthouse.store.database import Database, Tx
@@ -184,7 +185,7 @@ async def _walk(db: Database, wanted: MessageFilter, *, ascending: bool, between
             lambda tx, after=after: reading.page(tx, "ann", wanted, after=after, ascending=ascending, limit=4)
         )
         assert len(found) <= 4
-        seen += [placed.message for placed in found]
+        seen += found
         if after is None:
             return seen
         if between is not None:
@@ -240,8 +241,8 @@ async def test_a_list_of_threads_has_those_with_a_message_under_the_filter(db: D
 
     async def page(*account_ids: str, ascending: bool = False, **values: Any) -> list[str]:
         found, _ = await db.read(
-            lambda tx: reading.thread_page(
-                tx, account_ids, MessageFilter(**values), after=None, ascending=ascending, limit=9
+            lambda tx: reading.thread_walk(
+                tx, account_ids, MessageFilter(**values), as_of=new_id(), after=None, ascending=ascending, limit=9
             )
         )
         return [one.thread.id for one in found]
@@ -265,7 +266,7 @@ async def test_a_thread_reads_with_its_messages_oldest_first_and_where_they_lie(
     late = await receive(db, "ann", mail("a", message_id="1@x"), at=AT + 9, mailbox_roles=["trash", "archive"])
     early = await receive(db, "ann", mail("b", references=["1@x"]), at=AT)
     found = await db.read(lambda tx: reading.get_thread(tx, "ann", late.thread_id))
-    assert [(placed.message.id, placed.roles) for placed in found.messages] == [
+    assert [(message.id, message.roles) for message in found.messages] == [
         (early.id, {"inbox"}), (late.id, {"trash", "archive"}),
     ]  # fmt: skip
     assert found.thread.last_message_at == AT + 9
@@ -279,11 +280,11 @@ async def test_pages_of_threads_of_several_accounts_give_each_once(db: Database,
     await house(db, "ann", "bob")
     made = [await receive(db, "ann" if n % 3 else "bob", mail(f"t{n}"), at=AT + n // 4) for n in range(14)]
     seen: list[tuple[int, str]] = []
-    after = None
+    after, as_of = None, new_id()
     while True:
         found, after = await db.read(
-            lambda tx, after=after: reading.thread_page(
-                tx, ["ann", "bob"], MessageFilter(), after=after, ascending=ascending, limit=3
+            lambda tx, after=after: reading.thread_walk(
+                tx, ["ann", "bob"], MessageFilter(), as_of=as_of, after=after, ascending=ascending, limit=3
             )
         )
         seen += [(one.thread.last_message_at, one.thread.id) for one in found]

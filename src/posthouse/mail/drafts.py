@@ -15,7 +15,6 @@ from posthouse.mail import filing, reading
 from posthouse.mail.filing import DRAFT, SEEN, NewMessage
 from posthouse.mail.journal import changing
 from posthouse.mail.mailboxes import DRAFTS
-from posthouse.mail.reading import Placed
 from posthouse.store import draft_plans, drafts, mailboxes
 from posthouse.store.accounts import Account
 from posthouse.store.blobfiles import Blob, Blobs
@@ -35,13 +34,8 @@ class Written:
     """A draft with the message that holds its text."""
 
     draft: Draft
-    placed: Placed
+    message: Message
     body: MessageBody
-
-    @property
-    def message(self) -> Message:
-        """The message."""
-        return self.placed.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +119,8 @@ async def get(tx: Tx, account_id: str, draft_id: str) -> Written:
 
 async def written(tx: Tx, draft: Draft) -> Written:
     """A draft's row with its message."""
-    placed, body = await reading.get(tx, draft.account_id, draft.message_id)
-    return Written(draft, placed, body)
+    message, body = await reading.get(tx, draft.account_id, draft.message_id)
+    return Written(draft, message, body)
 
 
 async def rewrite(

@@ -9,8 +9,8 @@ from typing import Literal
 from posthouse.mail import filing
 from posthouse.mail.journal import Journal
 from posthouse.mail.mailboxes import JUNK, TRASH
-from posthouse.mail.reading import Placed
 from posthouse.store.database import Tx
+from posthouse.store.messages import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +30,15 @@ class Patch:
     take_from: Collection[str] = ()
 
 
-async def apply(tx: Tx, journal: Journal, placed: Placed, patch: Patch) -> None:
+async def apply(tx: Tx, journal: Journal, message: Message, patch: Patch) -> None:
     """Change a message.
 
     Raises:
         Invalid: a label is not acceptable.
     """
-    message = placed.message
     keywords = (set(message.keywords) | set(patch.add)) - set(patch.remove)
     message = await filing.set_keywords(tx, journal, message, keywords)
     if patch.move_to is not None:
         await filing.move_to_role(tx, journal, message, {"trash": TRASH, "junk": JUNK}[patch.move_to])
-    elif placed.roles & set(patch.take_from):
+    elif message.roles & set(patch.take_from):
         await filing.restore(tx, journal, message, patch.take_from)

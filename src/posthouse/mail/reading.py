@@ -1,10 +1,9 @@
-"""Reading mail: messages and threads with where they lie, one at a time or in pages."""
+"""Reading mail: messages and threads, one at a time or in pages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from posthouse.kit.errors import NotFound
 from posthouse.store import listing, messages, threads
@@ -14,27 +13,15 @@ from posthouse.store.messages import Message, MessageBody
 from posthouse.store.threads import Thread
 
 
-class Placed(NamedTuple):
-    """A message and the roles of the mailboxes it lies in."""
-
-    message: Message
-    roles: frozenset[str]
-
-
 @dataclass(frozen=True, slots=True)
-class PlacedThread:
+class FullThread:
     """A thread and its messages, oldest first."""
 
     thread: Thread
-    messages: tuple[Placed, ...]
+    messages: tuple[Message, ...]
 
 
-async def place(tx: Tx, account_id: str, found: Sequence[Message]) -> list[Placed]:
-    """Messages of one account with the roles of their mailboxes."""
-    return [Placed(message, message.roles) for message in found]
-
-
-async def get(tx: Tx, account_id: str, message_id: str) -> tuple[Placed, MessageBody]:
+async def get(tx: Tx, account_id: str, message_id: str) -> tuple[Message, MessageBody]:
     """One message with its body.
 
     Raises:
@@ -43,8 +30,7 @@ async def get(tx: Tx, account_id: str, message_id: str) -> tuple[Placed, Message
     found = await messages.get_whole(tx, account_id, message_id)
     if found is None:
         raise NotFound("there is no such message", field="message_id")
-    message, body = found
-    return Placed(message, message.roles), body
+    return found
 
 
 async def page(
@@ -55,16 +41,16 @@ async def page(
     after: tuple[int, str] | None,
     ascending: bool,
     limit: int,
-) -> tuple[list[Placed], tuple[int, str] | None]:
+) -> tuple[list[Message], tuple[int, str] | None]:
     """A page of messages, and the position to go on from when there are more."""
     found = await listing.messages(tx, account_id, filter_, after=after, ascending=ascending, limit=limit + 1)
     more = len(found) > limit
     found = found[:limit]
     position = (found[-1].received_at, found[-1].id) if more else None
-    return [Placed(message, message.roles) for message in found], position
+    return found, position
 
 
-async def get_thread(tx: Tx, account_id: str, thread_id: str) -> PlacedThread:
+async def get_thread(tx: Tx, account_id: str, thread_id: str) -> FullThread:
     """One thread with all its messages.
 
     Raises:
@@ -76,25 +62,6 @@ async def get_thread(tx: Tx, account_id: str, thread_id: str) -> PlacedThread:
     return (await _with_messages(tx, [thread]))[0]
 
 
-async def thread_page(
-    tx: Tx,
-    account_ids: Sequence[str],
-    filter_: MessageFilter,
-    *,
-    after: tuple[int, str] | None,
-    ascending: bool,
-    limit: int,
-) -> tuple[list[PlacedThread], tuple[int, str] | None]:
-    """A page of threads of one or more accounts, and the position to go on from when there are more."""
-    if not account_ids:
-        return [], None
-    found = await listing.threads(tx, account_ids, filter_, after=after, ascending=ascending, limit=limit + 1)
-    more = len(found) > limit
-    found = found[:limit]
-    position = (found[-1].last_message_at, found[-1].id) if more else None
-    return await _with_messages(tx, found), position
-
-
 async def thread_walk(
     tx: Tx,
     account_ids: Sequence[str],
@@ -104,7 +71,7 @@ async def thread_walk(
     after: tuple[int, str] | None,
     ascending: bool,
     limit: int,
-) -> tuple[list[PlacedThread], tuple[int, str] | None]:
+) -> tuple[list[FullThread], tuple[int, str] | None]:
     """A page of a walk through threads that mail reaching them does not disturb (`listing.threads_as_of`)."""
     found = await listing.threads_as_of(
         tx, account_ids, filter_, as_of=as_of, after=after, ascending=ascending, limit=limit + 1
@@ -115,13 +82,13 @@ async def thread_walk(
     return await _with_messages(tx, [thread for _, thread in found]), position
 
 
-async def _with_messages(tx: Tx, found: Sequence[Thread]) -> list[PlacedThread]:
+async def _with_messages(tx: Tx, found: Sequence[Thread]) -> list[FullThread]:
     by_account: dict[str, list[Thread]] = {}
     for thread in found:
         by_account.setdefault(thread.account_id, []).append(thread)
-    members: dict[str, list[Placed]] = {thread.id: [] for thread in found}
+    members: dict[str, list[Message]] = {thread.id: [] for thread in found}
     for account_id, own in by_account.items():
         all_messages = await messages.of_threads(tx, account_id, [thread.id for thread in own])
-        for placed in await place(tx, account_id, all_messages):
-            members[placed.message.thread_id].append(placed)
-    return [PlacedThread(thread, tuple(members[thread.id])) for thread in found]
+        for message in all_messages:
+            members[message.thread_id].append(message)
+    return [FullThread(thread, tuple(members[thread.id])) for thread in found]

@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from posthouse.mail import indexing, reading
-from posthouse.mail.reading import Placed, PlacedThread
+from posthouse.mail.reading import FullThread
 from posthouse.store import accounts, messages, search
 from posthouse.store.database import Database, Tx
-from posthouse.store.messages import MessageBody, Person
+from posthouse.store.messages import Message, MessageBody, Person
 from posthouse.store.search import Ranked
 from posthouse.wire.html import to_text
 
 Position = tuple[int, int, str]
-Visible = Callable[[Placed], bool]
+Visible = Callable[[Message], bool]
 
 # Hits looked at for one page: most are shown, unless the caller may not see them.
 _BATCH = 100
@@ -29,7 +29,7 @@ _WORD = re.compile(r"[^\W_]+")
 class Hit:
     """A message found."""
 
-    placed: Placed
+    message: Message
     body: MessageBody
 
 
@@ -54,7 +54,7 @@ async def find_messages(
     ranked, more = await _scan(
         tx, account_ids, query, visible=visible, after=after, before=before, position=position, limit=limit
     )
-    return [await _hit(tx, placed) for _, placed in ranked], more
+    return [await _hit(tx, message) for _, message in ranked], more
 
 
 async def find_threads(
@@ -67,16 +67,16 @@ async def find_threads(
     before: int | None,
     position: Position | None,
     limit: int,
-) -> tuple[list[tuple[PlacedThread, Hit]], Position | None]:
+) -> tuple[list[tuple[FullThread, Hit]], Position | None]:
     """A page of threads with a message that has all the words, each at the place of its best message."""
 
-    async def only_best(found: list[tuple[Ranked, Placed]]) -> list[tuple[Ranked, Placed]]:
+    async def only_best(found: list[tuple[Ranked, Message]]) -> list[tuple[Ranked, Message]]:
         kept = []
-        for account_id in sorted({placed.message.account_id for _, placed in found}):
-            mine = [(rank, placed) for rank, placed in found if placed.message.account_id == account_id]
-            threads = sorted({placed.message.thread_id for _, placed in mine})
-            members = await reading.place(tx, account_id, await messages.of_threads(tx, account_id, threads))
-            thread_of = {each.message.id: each.message.thread_id for each in members if visible(each)}
+        for account_id in sorted({message.account_id for _, message in found}):
+            mine = [(rank, message) for rank, message in found if message.account_id == account_id]
+            threads = sorted({message.thread_id for _, message in mine})
+            members = await messages.of_threads(tx, account_id, threads)
+            thread_of = {each.id: each.thread_id for each in members if visible(each)}
             ranks = await search.page(
                 tx, [account_id], query, position=None, after=after, before=before, message_ids=list(thread_of),
                 limit=len(thread_of),
@@ -84,7 +84,7 @@ async def find_threads(
             best: dict[str, str] = {}
             for rank in ranks:
                 best.setdefault(thread_of[rank.message_id], rank.message_id)
-            kept += [(rank, placed) for rank, placed in mine if best.get(placed.message.thread_id) == rank.message_id]
+            kept += [(rank, message) for rank, message in mine if best.get(message.thread_id) == rank.message_id]
         return sorted(kept, key=lambda pair: _order(pair[0]))
 
     ranked, more = await _scan(
@@ -92,9 +92,9 @@ async def find_threads(
         keep=only_best,
     )  # fmt: skip
     found = []
-    for _, placed in ranked:
-        thread = await reading.get_thread(tx, placed.message.account_id, placed.message.thread_id)
-        found.append((thread, await _hit(tx, placed)))
+    for _, message in ranked:
+        thread = await reading.get_thread(tx, message.account_id, message.thread_id)
+        found.append((thread, await _hit(tx, message)))
     return found, more
 
 
@@ -102,10 +102,10 @@ def _order(rank: Ranked) -> tuple[int, int, tuple[int, ...]]:
     return rank.tier, -rank.received_at, tuple(-ord(c) for c in rank.message_id)
 
 
-async def _hit(tx: Tx, placed: Placed) -> Hit:
-    body = await messages.get_body(tx, placed.message.account_id, placed.message.id)
+async def _hit(tx: Tx, message: Message) -> Hit:
+    body = await messages.get_body(tx, message.account_id, message.id)
     assert body is not None  # the same snapshot has the message
-    return Hit(placed, body)
+    return Hit(message, body)
 
 
 async def _scan(
@@ -118,12 +118,12 @@ async def _scan(
     before: int | None,
     position: Position | None,
     limit: int,
-    keep: Callable[[list[tuple[Ranked, Placed]]], object] | None = None,
-) -> tuple[list[tuple[Ranked, Placed]], Position | None]:
-    found: list[tuple[Ranked, Placed]] = []
+    keep: Callable[[list[tuple[Ranked, Message]]], object] | None = None,
+) -> tuple[list[tuple[Ranked, Message]], Position | None]:
+    found: list[tuple[Ranked, Message]] = []
     for _ in range(_MAX_BATCHES):
         batch = await search.page(tx, account_ids, query, position=position, after=after, before=before, limit=_BATCH)
-        shown = [(rank, placed) for rank, placed in await _placed(tx, batch) if visible(placed)]
+        shown = [(rank, message) for rank, message in await _stored(tx, batch) if visible(message)]
         if keep is not None:
             shown = await keep(shown)  # type: ignore[misc]
         found += shown
@@ -137,14 +137,13 @@ async def _scan(
     return found, position
 
 
-async def _placed(tx: Tx, batch: Sequence[Ranked]) -> list[tuple[Ranked, Placed]]:
+async def _stored(tx: Tx, batch: Sequence[Ranked]) -> list[tuple[Ranked, Message]]:
     by_account: dict[str, list[str]] = {}
     for rank in batch:
         by_account.setdefault(rank.account_id, []).append(rank.message_id)
-    known: dict[str, Placed] = {}
+    known: dict[str, Message] = {}
     for account_id, ids in by_account.items():
-        stored = await messages.get_many(tx, account_id, ids)
-        known |= {each.message.id: each for each in await reading.place(tx, account_id, list(stored.values()))}
+        known |= await messages.get_many(tx, account_id, ids)
     return [(rank, known[rank.message_id]) for rank in batch if rank.message_id in known]
 
 
@@ -164,7 +163,7 @@ class Highlights:
 def highlights(hit: Hit, query: str) -> Highlights:
     """Where the query's words are in a message. Words are compared by their beginnings, as the index stems them."""
     terms = {term for term in search.words(query) if term}
-    message = hit.placed.message
+    message = hit.message
     text = hit.body.text_body or to_text(hit.body.html_body or "")
     return Highlights(
         from_=_marked(terms, message.from_list),

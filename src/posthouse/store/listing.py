@@ -152,43 +152,6 @@ async def messages(
     return [message_of(row) for row in rows]
 
 
-async def threads(
-    tx: Tx,
-    account_ids: Sequence[str],
-    filter_: MessageFilter,
-    *,
-    after: tuple[int, str] | None = None,
-    ascending: bool = False,
-    limit: int,
-) -> list[Thread]:
-    """A page of threads that have a message under the filter; `after` is a (last_message_at, id).
-
-    `filter_.after` and `.before` bound the thread's last message here.
-    """
-    inner = _Where()
-    inner.add("message.thread_id = thread.id")
-    window = filter_.after, filter_.before
-    _conditions(inner, replace(filter_, after=None, before=None))
-    where = _Where(values=inner.values)
-    if len(account_ids) == 1:
-        where.add(f"thread.account_id = {where.value(account_ids[0])}")
-    else:
-        where.add(f"thread.account_id IN ({where.value(list(account_ids))}...)")
-    if window[0] is not None:
-        where.add(f"thread.last_message_at >= {where.value(window[0])}")
-    if window[1] is not None:
-        where.add(f"thread.last_message_at < {where.value(window[1])}")
-    _keyset(where, "thread.last_message_at, thread.id", after, ascending=ascending)
-    order = "ASC" if ascending else "DESC"
-    rows = await tx.all(
-        f"SELECT thread.* FROM thread WHERE {where.text} "
-        f"AND EXISTS (SELECT 1 FROM message WHERE {inner.text}) "
-        f"ORDER BY thread.last_message_at {order}, thread.id {order} LIMIT {int(limit)}",
-        **where.values,
-    )
-    return [load(Thread, row) for row in rows]
-
-
 async def threads_as_of(
     tx: Tx,
     account_ids: Sequence[str],

@@ -50,12 +50,12 @@ async def body_of(tx: Tx, event: Event) -> dict[str, Any] | None:
         return None
     if event.type in _RECEIVED:
         try:
-            placed, body = await reading.get(tx, account.id, event.message_id)
-            thread = await reading.get_thread(tx, account.id, placed.message.thread_id)
+            message, body = await reading.get(tx, account.id, event.message_id)
+            thread = await reading.get_thread(tx, account.id, message.thread_id)
         except NotFound:
             return None
-        known = await messages.ids_by_header(tx, account.id, message_shapes.named_ids([placed.message]))
-        message = msgspec.to_builtins(message_shapes.message_of(placed, body, account.main_address, known))
+        known = await messages.ids_by_header(tx, account.id, message_shapes.named_ids([message]))
+        message = msgspec.to_builtins(message_shapes.message_of(message, body, account.main_address, known))
         # An older documented payload has these two. They come first: clients that rename `from` keep the later.
         message = {"from_": [message["from"]], "organization_id": event.organization_id} | message
         told["message"] = message

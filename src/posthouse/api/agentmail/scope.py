@@ -21,10 +21,11 @@ from posthouse.mail import drafts as draft_rules
 from posthouse.mail import reading
 from posthouse.mail.drafts import Written
 from posthouse.mail.filing import DRAFT
-from posthouse.mail.reading import Placed, PlacedThread
+from posthouse.mail.reading import FullThread
 from posthouse.store import accounts, drafts, messages, threads
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
+from posthouse.store.messages import Message as StoredMessage
 from posthouse.store.messages import MessageBody
 
 
@@ -116,7 +117,7 @@ class Found:
     """A message with its body and its inbox."""
 
     account: Account
-    placed: Placed
+    message: StoredMessage
     body: MessageBody
 
 
@@ -155,22 +156,24 @@ async def message_of(tx: Tx, account: Account, given: str, hidden: Collection[st
     return Found(account, *await message_with_body(tx, account.id, given, hidden))
 
 
-async def message_with_body(tx: Tx, account_id: str, given: str, hidden: Collection[str]) -> tuple[Placed, MessageBody]:
+async def message_with_body(
+    tx: Tx, account_id: str, given: str, hidden: Collection[str]
+) -> tuple[StoredMessage, MessageBody]:
     """The same of an account known by its id."""
-    placed, body = await reading.get(tx, account_id, await message_id(tx, account_id, given))
-    if not shows(placed, hidden):
+    message, body = await reading.get(tx, account_id, await message_id(tx, account_id, given))
+    if not shows(message, hidden):
         raise NotFound("there is no such message", field="message_id")
-    return placed, body
+    return message, body
 
 
-def shows(placed: Placed, hidden: Collection[str]) -> bool:
+def shows(message: StoredMessage, hidden: Collection[str]) -> bool:
     """Whether a key sees a message: drafts are seen elsewhere, hidden labels nowhere."""
-    return DRAFT not in placed.message.keywords and is_visible(labels_of(placed), hidden)
+    return DRAFT not in message.keywords and is_visible(labels_of(message), hidden)
 
 
 async def thread(
     tx: Tx, principal: Principal, where: Where, given: str, hidden: Collection[str]
-) -> tuple[Account, PlacedThread, list[Placed]]:
+) -> tuple[Account, FullThread, list[StoredMessage]]:
     """A thread with its inbox and those of its messages the key sees. Raises `NotFound`."""
     within = await reach(tx, principal, where)
     thread_id = core_id(given, THREAD_PREFIX, "thread")
@@ -181,7 +184,7 @@ async def thread(
     if account is None or not within.has(account):
         raise NotFound("there is no such thread", field="thread_id")
     found = await reading.get_thread(tx, account.id, thread_id)
-    visible = [placed for placed in found.messages if shows(placed, hidden)]
+    visible = [message for message in found.messages if shows(message, hidden)]
     if not visible:
         raise NotFound("there is no such thread", field="thread_id")
     return account, found, visible

@@ -136,7 +136,7 @@ async def get_attachment(
     """An attachment of a draft, with a link to its bytes."""
     need(principal, "draft_read")
     _, written = await services.db.read(lambda tx: scope.draft(tx, principal, where, draft_id))
-    return attachment_link(request, services, principal, written.placed, attachment_id)
+    return attachment_link(request, services, principal, written.message, attachment_id)
 
 
 @patch("/v0/inboxes/{inbox_id:str}/drafts/{draft_id:str}", operation_id="drafts_update")
@@ -247,7 +247,7 @@ async def _outgoing(
         return "new", None, outgoing
     need(principal, "message_read")
     found = await services.db.read(lambda tx: scope.message_of(tx, account, named, hidden_labels(principal)))
-    parent = await answers.parent(services.db, account.id, found.placed.message.id)
+    parent = await answers.parent(services.db, account.id, found.message.id)
     if data.forward_of is not None:
         passed = await answers.forward(parent, services.blobs, text=data.text, html=data.html)
         return "forward", parent.message, replace(

@@ -11,7 +11,6 @@ from posthouse.api.agentmail.shapes import inbox_events as shapes
 from posthouse.api.agentmail.shapes.labels import label_of_mark
 from posthouse.api.kit import Position, Services, page_token, read_page_token
 from posthouse.kit.principal import Principal
-from posthouse.mail import reading
 from posthouse.store import markings, messages
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
@@ -57,10 +56,7 @@ async def _shown(tx: Tx, account: Account, batch: list[Marking], hidden: frozens
     """Those of the markings that are labels, on messages the key sees."""
     ids = sorted({marking.message_id for marking in batch})
     stored = await messages.get_many(tx, account.id, ids) if ids else {}
-    visible = {
-        placed.message.id for placed in await reading.place(tx, account.id, list(stored.values()))
-        if scope.shows(placed, hidden)
-    }  # fmt: skip
+    visible = {message.id for message in stored.values() if scope.shows(message, hidden)}
     kept = []
     for marking in batch:
         named = label_of_mark(marking.mark, is_added=marking.is_added)

@@ -20,6 +20,7 @@ from posthouse.mail import filing, marking, reading
 from posthouse.mail.journal import changing
 from posthouse.store import messages
 from posthouse.store.database import Tx
+from posthouse.store.messages import Message as StoredMessage
 
 
 @get("/v0/inboxes/{inbox_id:str}/messages", operation_id="messages_list")
@@ -58,9 +59,9 @@ async def list_messages(
         if filter_ is None:
             return [], None
         found, more = await reading.page(tx, account.id, filter_, after=position, ascending=ascending, limit=size)
-        named = shapes.named_ids([placed.message for placed in found])
+        named = shapes.named_ids(found)
         known = await messages.ids_by_header(tx, account.id, named) if named else {}
-        return [shapes.item_of(placed, account.main_address, known) for placed in found], more
+        return [shapes.item_of(message, account.main_address, known) for message in found], more
 
     items, more = await services.db.read(unit)
     return shapes.MessageList(count=len(items), limit=size, messages=items, next_page_token=page_token(more, marks))
@@ -74,10 +75,10 @@ async def get_message(services: Services, principal: Principal, inbox_id: str, m
     account = await scope.located(services, principal, inbox_id)
 
     async def unit(tx: Tx) -> shapes.Message:
-        placed, body = await scope.message_with_body(tx, account.id, message_id, hidden_labels(principal))
-        named = shapes.named_ids([placed.message])
+        message, body = await scope.message_with_body(tx, account.id, message_id, hidden_labels(principal))
+        named = shapes.named_ids([message])
         known = await messages.ids_by_header(tx, account.id, named) if named else {}
-        return shapes.message_of(placed, body, account.main_address, known)
+        return shapes.message_of(message, body, account.main_address, known)
 
     return await services.db.read(unit)
 
@@ -94,10 +95,10 @@ async def update_message(
         hidden = hidden_labels(principal)
         found = await scope.message(tx, principal, inbox_id, message_id, hidden)
         async with changing(tx, found.account.id, services.clock()) as journal:
-            await marking.apply(tx, journal, found.placed, change)
-        placed, body = await reading.get(tx, found.account.id, found.placed.message.id)
-        known = await messages.ids_by_header(tx, found.account.id, shapes.named_ids([placed.message]))
-        return shapes.message_of(placed, body, found.account.main_address, known)
+            await marking.apply(tx, journal, found.message, change)
+        message, body = await reading.get(tx, found.account.id, found.message.id)
+        known = await messages.ids_by_header(tx, found.account.id, shapes.named_ids([message]))
+        return shapes.message_of(message, body, found.account.main_address, known)
 
     return await services.db.write(unit)
 
@@ -110,7 +111,7 @@ async def delete_message(services: Services, principal: Principal, inbox_id: str
     async def unit(tx: Tx) -> None:
         found = await scope.message(tx, principal, inbox_id, message_id, hidden_labels(principal))
         async with changing(tx, found.account.id, services.clock()) as journal:
-            await filing.destroy(tx, journal, found.placed.message, organization_id=found.account.organization_id)
+            await filing.destroy(tx, journal, found.message, organization_id=found.account.organization_id)
 
     await services.db.write(unit)
 
@@ -124,7 +125,7 @@ async def get_raw(
     found = await services.db.read(
         lambda tx: scope.message(tx, principal, inbox_id, message_id, hidden_labels(principal))
     )
-    message = found.placed.message
+    message = found.message
     if _wants_bytes(request):
         raw = await services.blobs.read(message.blob_hash)
         return Response(raw, media_type="message/rfc822", headers={"x-content-type-options": "nosniff"})
@@ -154,18 +155,17 @@ async def get_attachment(
     found = await services.db.read(
         lambda tx: scope.message(tx, principal, inbox_id, message_id, hidden_labels(principal))
     )
-    return attachment_link(request, services, principal, found.placed, attachment_id)
+    return attachment_link(request, services, principal, found.message, attachment_id)
 
 
 def attachment_link(
     request: Request[Any, Any, Any],
     services: Services,
     principal: Principal,
-    placed: reading.Placed,
+    message: StoredMessage,
     attachment_id: str,
 ) -> shapes.AttachmentLink:
     """An attachment of a message with its link. Raises `NotFound`."""
-    message = placed.message
     part = next((part for part in message.attachments if shapes.attachment_id(message, part) == attachment_id), None)
     if part is None:
         raise NotFound("there is no such attachment", field="attachment_id")

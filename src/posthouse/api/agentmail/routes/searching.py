@@ -29,10 +29,10 @@ from posthouse.kit.errors import Invalid, NotFound
 from posthouse.kit.principal import Principal
 from posthouse.mail import marking, reading, searching
 from posthouse.mail.journal import changing
-from posthouse.mail.reading import Placed
 from posthouse.store import messages
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
+from posthouse.store.messages import Message as StoredMessage
 
 _MAX_GET, _MAX_UPDATE = 500, 50
 
@@ -58,17 +58,17 @@ async def search_messages(
     account = await services.db.read(lambda tx: scope.inbox(tx, principal, inbox_id))
     await searching.index(services.db, [account.id])
 
-    def visible(placed: Placed) -> bool:
-        return scope.shows(placed, hidden) and is_visible(labels_of(placed), INCLUDES)
+    def visible(message: StoredMessage) -> bool:
+        return scope.shows(message, hidden) and is_visible(labels_of(message), INCLUDES)
 
     async def unit(tx: Tx) -> tuple[list[shapes.FoundMessage], Position | None]:
         found, more = await searching.find_messages(
             tx, [account.id], query, visible=visible, position=position, limit=size, **times
         )
-        known = await _known(tx, account, [hit.placed for hit in found])
+        known = await _known(tx, account, [hit.message for hit in found])
         items = []
         for hit in found:
-            item = msgspec.structs.asdict(shapes.item_of(hit.placed, account.main_address, known))
+            item = msgspec.structs.asdict(shapes.item_of(hit.message, account.main_address, known))
             marks = shapes.highlights_of(searching.highlights(hit, query))
             items.append(shapes.FoundMessage(**item, highlights=marks))
         return items, search_token(more)
@@ -88,8 +88,8 @@ async def batch_get(
     async def unit(tx: Tx) -> shapes.BatchGetAnswer:
         account = await scope.inbox(tx, principal, inbox_id)
         found = await _existing(tx, account, ids, principal)
-        known = await _known(tx, account, [each.placed for each in found])
-        shown = [shapes.message_of(each.placed, each.body, account.main_address, known) for each in found]
+        known = await _known(tx, account, [each.message for each in found])
+        shown = [shapes.message_of(each.message, each.body, account.main_address, known) for each in found]
         return shapes.BatchGetAnswer(limit=_MAX_GET, count=len(shown), messages=shown)
 
     return await services.db.read(unit)
@@ -109,9 +109,9 @@ async def batch_update(
         updates = []
         async with changing(tx, account.id, services.clock()) as journal:
             for found in await _existing(tx, account, ids, principal):
-                await marking.apply(tx, journal, found.placed, change)
-                placed, _ = await reading.get(tx, account.id, found.placed.message.id)
-                updates.append(shapes.Updated(MESSAGE_PREFIX + placed.message.id, labels_of(placed)))
+                await marking.apply(tx, journal, found.message, change)
+                message, _ = await reading.get(tx, account.id, found.message.id)
+                updates.append(shapes.Updated(MESSAGE_PREFIX + message.id, labels_of(message)))
         return shapes.BatchUpdateAnswer(limit=_MAX_UPDATE, count=len(updates), updates=updates)
 
     return await services.db.write(unit)
@@ -132,10 +132,10 @@ async def _existing(tx: Tx, account: Account, ids: Sequence[str], principal: Pri
             each = await scope.message_of(tx, account, given, hidden_labels(principal))
         except NotFound:
             continue
-        found.setdefault(each.placed.message.id, each)  # named by its own id and by its Message-ID
+        found.setdefault(each.message.id, each)  # named by its own id and by its Message-ID
     return list(found.values())
 
 
-async def _known(tx: Tx, account: Account, placed: Sequence[Placed]) -> dict[str, str]:
-    named = shapes.named_ids([each.message for each in placed])
+async def _known(tx: Tx, account: Account, shown: Sequence[StoredMessage]) -> dict[str, str]:
+    named = shapes.named_ids(shown)
     return await messages.ids_by_header(tx, account.id, named) if named else {}

@@ -126,7 +126,7 @@ async def forward(
         lambda tx: scope.message(tx, principal, inbox_id, message_id, hidden_labels(principal))
     )
     account = found.account
-    parent = await answers.parent(services.db, account.id, found.placed.message.id)
+    parent = await answers.parent(services.db, account.id, found.message.id)
     fields = await answers.forward(parent, services.blobs, text=data.text, html=data.html)
     composition = Composition(
         outgoing=Outgoing(
@@ -171,7 +171,7 @@ async def _answer(
         lambda tx: scope.message(tx, principal, inbox_id, message_id, hidden_labels(principal))
     )
     account = found.account
-    parent = await answers.parent(services.db, account.id, found.placed.message.id)
+    parent = await answers.parent(services.db, account.id, found.message.id)
     fields = answers.reply(parent, everyone=everyone)
     composition = Composition(
         outgoing=Outgoing(

@@ -35,9 +35,9 @@ from posthouse.kit.principal import Principal
 from posthouse.mail import filing, marking, reading, searching
 from posthouse.mail.journal import changing
 from posthouse.mail.mailboxes import TRASH
-from posthouse.mail.reading import Placed
 from posthouse.store import messages
 from posthouse.store.database import Tx
+from posthouse.store.messages import Message as StoredMessage
 
 # A thread as long as this is changed message by message.
 _MAX_UPDATED = 100
@@ -124,8 +124,8 @@ async def search_threads(
     ids = await services.db.read(lambda tx: _account_ids(tx, principal, where))
     await searching.index(services.db, ids)
 
-    def visible(placed: Placed) -> bool:
-        return scope.shows(placed, hidden) and is_visible(labels_of(placed), INCLUDES)
+    def visible(message: StoredMessage) -> bool:
+        return scope.shows(message, hidden) and is_visible(labels_of(message), INCLUDES)
 
     async def unit(tx: Tx) -> tuple[list[shapes.FoundThread], Position | None]:
         found, more = await searching.find_threads(
@@ -155,11 +155,11 @@ async def get_thread(services: Services, principal: Principal, where: Where, thr
     async def unit(tx: Tx) -> shapes.Thread:
         account, thread, visible = await scope.thread(tx, principal, where, thread_id, hidden_labels(principal))
         bodies = {}
-        for placed in visible:
-            body = await messages.get_body(tx, account.id, placed.message.id)
+        for message in visible:
+            body = await messages.get_body(tx, account.id, message.id)
             assert body is not None  # the same snapshot has the message
-            bodies[placed.message.id] = body
-        named = message_shapes.named_ids([placed.message for placed in visible])
+            bodies[message.id] = body
+        named = message_shapes.named_ids(visible)
         known = await messages.ids_by_header(tx, account.id, named) if named else {}
         return shapes.thread_of(thread, account.main_address, visible, bodies, known)
 
@@ -181,18 +181,18 @@ async def update_thread(
             raise Invalid(f"a thread of {_MAX_UPDATED} messages or more is not changed at once",
                           reason="too_many_messages")  # fmt: skip
         async with changing(tx, account.id, services.clock()) as journal:
-            for placed in visible:
-                await marking.apply(tx, journal, placed, change)
+            for message in visible:
+                await marking.apply(tx, journal, message, change)
         after = await reading.get_thread(tx, account.id, thread.thread.id)
-        labels = {label for placed in after.messages if not _is_draft(placed) for label in labels_of(placed)}
+        labels = {label for message in after.messages if not _is_draft(message) for label in labels_of(message)}
         return shapes.UpdatedThread(thread_id=THREAD_PREFIX + thread.thread.id, labels=sorted(labels - hidden))
 
     return await services.db.write(unit)
 
 
-def _is_draft(placed: Placed) -> bool:
+def _is_draft(message: StoredMessage) -> bool:
     """Drafts are no part of the thread that is shown."""
-    return filing.DRAFT in placed.message.keywords
+    return filing.DRAFT in message.keywords
 
 
 @delete(scope.paths("/threads/{thread_id:str}"), operation_id=scope.operation("threads_delete"))
@@ -205,11 +205,11 @@ async def delete_thread(
     async def unit(tx: Tx) -> None:
         account, _, visible = await scope.thread(tx, principal, where, thread_id, hidden_labels(principal))
         async with changing(tx, account.id, services.clock()) as journal:
-            for placed in visible:
+            for message in visible:
                 if permanent:
-                    await filing.destroy(tx, journal, placed.message, organization_id=account.organization_id)
+                    await filing.destroy(tx, journal, message, organization_id=account.organization_id)
                 else:
-                    await filing.move_to_role(tx, journal, placed.message, TRASH)
+                    await filing.move_to_role(tx, journal, message, TRASH)
 
     await services.db.write(unit)
 
@@ -229,12 +229,11 @@ async def get_attachment(
     """An attachment of one of the thread's messages, the latest that has it."""
     need(principal, "message_read")
 
-    async def unit(tx: Tx) -> Placed:
+    async def unit(tx: Tx) -> StoredMessage:
         _, _, visible = await scope.thread(tx, principal, where, thread_id, hidden_labels(principal))
-        for placed in reversed(visible):
-            message = placed.message
+        for message in reversed(visible):
             if any(message_shapes.attachment_id(message, part) == attachment_id for part in message.attachments):
-                return placed
+                return message
         raise NotFound("there is no such attachment", field="attachment_id")
 
     return attachment_link(request, services, principal, await services.db.read(unit), attachment_id)

@@ -9,8 +9,8 @@ from posthouse.kit.errors import Invalid
 from posthouse.mail.filing import BLOCKED, DRAFT, FLAGGED, HELD, SEEN, UNAUTHENTICATED
 from posthouse.mail.mailboxes import JUNK, TRASH
 from posthouse.mail.marking import Patch
-from posthouse.mail.reading import Placed
 from posthouse.store.listing import MessageFilter
+from posthouse.store.messages import Message as StoredMessage
 
 # Written by the server alone.
 SYSTEM = frozenset(
@@ -33,9 +33,9 @@ _NOT_SENT = ("held", "rejected", "canceled")
 _FROM_KEYWORD = {BLOCKED: "blocked", UNAUTHENTICATED: "unauthenticated", HELD: "held", FLAGGED: "starred"}
 
 
-def labels_of(placed: Placed) -> list[str]:
+def labels_of(message: StoredMessage) -> list[str]:
     """A message's labels, in alphabetical order."""
-    message, roles = placed
+    roles = message.roles
     return list(_labels(message.keywords, message.direction, message.delivery_state, JUNK in roles, TRASH in roles))
 
 

@@ -20,7 +20,6 @@ from posthouse.api.agentmail.shapes.common import (
 )
 from posthouse.api.agentmail.shapes.labels import labels_of
 from posthouse.kit.errors import Invalid
-from posthouse.mail.reading import Placed
 from posthouse.mail.searching import Highlights as FoundHighlights
 from posthouse.store.messages import Message as StoredMessage
 from posthouse.store.messages import MessageBody, StoredAttachment
@@ -279,15 +278,14 @@ _Shown = tuple[
 ]  # fmt: skip
 
 
-def _shown(placed: Placed, inbox_id: str, known: Mapping[str, str]) -> _Shown:
+def _shown(message: StoredMessage, inbox_id: str, known: Mapping[str, str]) -> _Shown:
     """By position, since a page has a hundred of them: names would double what each costs."""
-    message = placed.message
     created_at = time(message.created_at)
     return (
         inbox_id,
         THREAD_PREFIX + message.thread_id,
         MESSAGE_PREFIX + message.id,
-        labels_of(placed),
+        labels_of(message),
         time(message.received_at),
         person(message.from_list[0]) if message.from_list else "",
         [person(each) for each in message.to_list],
@@ -304,20 +302,20 @@ def _shown(placed: Placed, inbox_id: str, known: Mapping[str, str]) -> _Shown:
     )
 
 
-def item_of(placed: Placed, inbox_id: str, known: Mapping[str, str]) -> MessageItem:
+def item_of(message: StoredMessage, inbox_id: str, known: Mapping[str, str]) -> MessageItem:
     """A message in a list.
 
     Args:
         known: our ids of the Message-IDs it names, as far as they are stored in the inbox.
     """
-    return MessageItem(*_shown(placed, inbox_id, known))
+    return MessageItem(*_shown(message, inbox_id, known))
 
 
-def message_of(placed: Placed, body: MessageBody, inbox_id: str, known: Mapping[str, str]) -> Message:
+def message_of(message: StoredMessage, body: MessageBody, inbox_id: str, known: Mapping[str, str]) -> Message:
     """A whole message."""
     return Message(
-        *_shown(placed, inbox_id, known),
-        people(placed.message.reply_to_list) or None,
+        *_shown(message, inbox_id, known),
+        people(message.reply_to_list) or None,
         body.text_body,
         body.html_body,
         body.extracted_text,

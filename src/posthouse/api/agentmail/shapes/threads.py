@@ -10,7 +10,7 @@ from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX, THREAD_PREFIX,
 from posthouse.api.agentmail.shapes.labels import is_visible, labels_of
 from posthouse.api.agentmail.shapes.messages import Attachment, Highlights, Message, attachment_of, message_of
 from posthouse.mail.filing import DRAFT
-from posthouse.mail.reading import Placed, PlacedThread
+from posthouse.mail.reading import FullThread
 from posthouse.store.messages import Message as StoredMessage
 from posthouse.store.messages import MessageBody, Person
 
@@ -83,49 +83,48 @@ class UpdatedThread(msgspec.Struct):
     labels: list[str]
 
 
-def shown(thread: PlacedThread, hidden: Collection[str]) -> list[Placed]:
+def shown(thread: FullThread, hidden: Collection[str]) -> list[StoredMessage]:
     """The messages of a thread a key sees: no drafts, and none with a label it may not see."""
     return [
-        placed
-        for placed in thread.messages
-        if DRAFT not in placed.message.keywords and is_visible(labels_of(placed), hidden)
+        message
+        for message in thread.messages
+        if DRAFT not in message.keywords and is_visible(labels_of(message), hidden)
     ]
 
 
-def item_of(thread: PlacedThread, inbox_id: str, messages: list[Placed]) -> ThreadItem:
+def item_of(thread: FullThread, inbox_id: str, messages: list[StoredMessage]) -> ThreadItem:
     """A conversation in a list; `messages` are those that are shown, at least one."""
-    stored = [placed.message for placed in messages]
-    last = stored[-1]
-    received = [message.received_at for message in stored if message.direction == "in"]
-    sent = [message.received_at for message in stored if message.direction == "out"]
-    senders = _unique(person for message in stored for person in message.from_list)
-    recipients = _unique(person for message in stored for person in _recipients(message))
+    last = messages[-1]
+    received = [message.received_at for message in messages if message.direction == "in"]
+    sent = [message.received_at for message in messages if message.direction == "out"]
+    senders = _unique(person for message in messages for person in message.from_list)
+    recipients = _unique(person for message in messages for person in _recipients(message))
     return ThreadItem(
         inbox_id=inbox_id,
         thread_id=THREAD_PREFIX + thread.thread.id,
-        labels=sorted({label for placed in messages for label in labels_of(placed)}),
+        labels=sorted({label for message in messages for label in labels_of(message)}),
         timestamp=time(last.received_at),
         senders=people(senders),
         recipients=people(recipients),
         participants=[person.email for person in _unique((*senders, *recipients))],
         last_message_id=MESSAGE_PREFIX + last.id,
         last_message_at=time(last.received_at),
-        message_count=len(stored),
-        size=sum(message.size_bytes for message in stored),
+        message_count=len(messages),
+        size=sum(message.size_bytes for message in messages),
         created_at=time(thread.thread.created_at),
-        updated_at=time(max(thread.thread.updated_at, *(message.updated_at for message in stored))),
+        updated_at=time(max(thread.thread.updated_at, *(message.updated_at for message in messages))),
         received_timestamp=time(max(received)) if received else None,
         sent_timestamp=time(max(sent)) if sent else None,
         subject=thread.thread.subject or None,
         preview=last.preview or None,
-        attachments=[attachment_of(message, part) for message in stored for part in message.attachments] or None,
+        attachments=[attachment_of(message, part) for message in messages for part in message.attachments] or None,
     )
 
 
 def thread_of(
-    thread: PlacedThread,
+    thread: FullThread,
     inbox_id: str,
-    messages: list[Placed],
+    messages: list[StoredMessage],
     bodies: Mapping[str, MessageBody],
     known: Mapping[str, str],
 ) -> Thread:
@@ -133,7 +132,7 @@ def thread_of(
     item = item_of(thread, inbox_id, messages)
     return Thread(
         **{field: getattr(item, field) for field in item.__struct_fields__},
-        messages=[message_of(placed, bodies[placed.message.id], inbox_id, known) for placed in messages],
+        messages=[message_of(message, bodies[message.id], inbox_id, known) for message in messages],
         count=len(messages),
     )
 
