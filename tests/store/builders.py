@@ -8,7 +8,7 @@ from typing import Any
 from posthouse.mail import filing
 from posthouse.mail.journal import Journal, changing
 from posthouse.mail.mailboxes import provision
-from posthouse.store import accounts, blobs, mailboxes, messages, organizations
+from posthouse.store import accounts, blobs, mailboxes, messages, organizations, webhooks
 from posthouse.store.accounts import Account
 from posthouse.store.blobfiles import Blob
 from posthouse.store.database import Database, Row, Tx
@@ -206,3 +206,8 @@ async def rows(db: Database, sql: str, **values: Any) -> list[Row]:
 async def count(db: Database, table: str) -> int:
     """How many rows a table has."""
     return int((await rows(db, f"SELECT count(*) AS total FROM {table}"))[0]["total"])
+
+
+async def claim_tellings(tx: Tx, now: int, lease_until: int, limit: int) -> list[WebhookDelivery]:
+    """Take tellings that are due, whomever they are for."""
+    return await webhooks.take(tx, [each for each, _ in await webhooks.due(tx, now, limit)], lease_until)

@@ -13,7 +13,7 @@ from posthouse.mail.journal import changing
 from posthouse.store import accounts, jobs, secrets, spool, submissions, webhooks
 from posthouse.store.database import Database, Tx
 from posthouse.store.postgres import PostgresDatabase
-from store.builders import AT, delivery, endpoint, house, spooled, submission, telling
+from store.builders import AT, claim_tellings, delivery, endpoint, house, spooled, submission, telling
 
 _TERMINATE = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
   WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"""
@@ -201,7 +201,7 @@ async def test_a_server_that_is_gone_is_unavailable(db: Database, tmp_path: obje
 _CLAIMS = {
     "spool": spool.claim,
     "delivery": submissions.claim,
-    "webhook_delivery": webhooks.claim,
+    "webhook_delivery": claim_tellings,
     "job": lambda tx, now, until, limit: jobs.claim(tx, "k", now, until, limit),
 }
 

@@ -10,7 +10,8 @@ import pytest
 
 from posthouse.store import jobs, leases, spool, submissions, webhooks
 from posthouse.store.database import Database, Tx
-from store.builders import AT, delivery, endpoint, house, receive, rows, spooled, submission, telling
+from posthouse.store.webhooks import Outcome
+from store.builders import AT, claim_tellings, delivery, endpoint, house, receive, rows, spooled, submission, telling
 
 Claim = Callable[[Tx, int, int, int], Awaitable[list[Any]]]
 
@@ -50,7 +51,7 @@ class Queue:
     async def claim(self, now: int, lease_until: int, limit: int = 100) -> list[str]:
         """Claim; the rows' names, in the order they came in."""
         claims: dict[str, Claim] = {
-            "spool": spool.claim, "delivery": submissions.claim, "webhook_delivery": webhooks.claim,
+            "spool": spool.claim, "delivery": submissions.claim, "webhook_delivery": claim_tellings,
             "job": lambda tx, *given: jobs.claim(tx, "k", *given),
         }  # fmt: skip
         found = await self.db.write(lambda tx: claims[self.table](tx, now, lease_until, limit))
@@ -326,23 +327,21 @@ async def test_every_attempt_of_a_telling_sends_the_same_bytes_and_is_written_do
     await house(db, "ann")
     await db.write(lambda tx: webhooks.add(tx, endpoint()))
     await db.write(lambda tx: webhooks.add_deliveries(tx, [telling("t")]))
-    [first] = await db.write(lambda tx: webhooks.claim(tx, AT, AT + 60, 9))
+    [first] = await db.write(lambda tx: claim_tellings(tx, AT, AT + 60, 9))
     assert first.body is None
-    await db.write(lambda tx: webhooks.set_body(tx, "t", b'{"\x00\xff"}'))
+    await db.write(lambda tx: webhooks.set_bodies(tx, {"t": b'{"\x00\xff"}'}))
     for _ in range(2):  # a unit may be run again
         await db.write(
             lambda tx: webhooks.settle(
-                tx, first, state="failed", due_at=AT + 5, status=None, error="refused", elapsed_ms=3, at=AT + 1
+                tx, [Outcome(first.id, first.attempts, "failed", AT + 5, None, "refused", 3, AT + 1)]
             )
         )
-    [second] = await db.write(lambda tx: webhooks.claim(tx, AT + 5, AT + 60, 9))
+    [second] = await db.write(lambda tx: claim_tellings(tx, AT + 5, AT + 60, 9))
     assert (second.body, second.attempts, second.state) == (b'{"\x00\xff"}', 2, "failed")
     await db.write(
-        lambda tx: webhooks.settle(
-            tx, second, state="delivered", due_at=None, status=200, error=None, elapsed_ms=4, at=AT + 6
-        )
+        lambda tx: webhooks.settle(tx, [Outcome(second.id, second.attempts, "delivered", None, 200, None, 4, AT + 6)])
     )
-    assert await db.write(lambda tx: webhooks.claim(tx, AT + 10**9, AT, 9)) == []
+    assert await db.write(lambda tx: claim_tellings(tx, AT + 10**9, AT, 9)) == []
     attempts = await rows(db, "SELECT attempt, status, error, elapsed_ms FROM webhook_attempt ORDER BY attempt")
     assert [tuple(row.values()) for row in attempts] == [(1, None, "refused", 3), (2, 200, None, 4)]
     assert await db.write(lambda tx: webhooks.prune(tx, AT)) == 0
@@ -354,12 +353,10 @@ async def test_settling_a_telling_whose_endpoint_has_gone_is_no_error(db: Databa
     await house(db, "ann")
     await db.write(lambda tx: webhooks.add(tx, endpoint()))
     await db.write(lambda tx: webhooks.add_deliveries(tx, [telling("t")]))
-    [claimed] = await db.write(lambda tx: webhooks.claim(tx, AT, AT + 60, 9))
+    [claimed] = await db.write(lambda tx: claim_tellings(tx, AT, AT + 60, 9))
     await db.write(lambda tx: webhooks.delete(tx, "org", "w"))
     await db.write(
-        lambda tx: webhooks.settle(
-            tx, claimed, state="delivered", due_at=None, status=200, error=None, elapsed_ms=4, at=AT
-        )
+        lambda tx: webhooks.settle(tx, [Outcome(claimed.id, claimed.attempts, "delivered", None, 200, None, 4, AT)])
     )
     assert await rows(db, "SELECT * FROM webhook_attempt") == []
 

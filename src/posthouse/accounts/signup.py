@@ -18,7 +18,7 @@ from posthouse.kit.clock import HOUR
 from posthouse.kit.errors import Conflict, Forbidden, Gone, Invalid, OverQuota, Unauthenticated
 from posthouse.kit.ids import new_uuid, same
 from posthouse.kit.principal import Principal
-from posthouse.store import accounts, keys, organizations, signups
+from posthouse.store import accounts, keys, organizations, signups, webhooks
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
 from posthouse.store.organizations import Organization, Pod
@@ -109,7 +109,9 @@ async def _again(tx: Tx, known: Signup, surface: str, at: int) -> Registered:
     account = await accounts.get(tx, known.account_id)
     if account is None:
         raise Conflict("the inbox of this address was deleted", field="human_email", reason="already_registered")
-    await keys.delete(tx, known.organization_id, known.key_id)
+    # Whoever registered before may not be who registers now: nothing they set up reads on.
+    await keys.delete_all(tx, known.organization_id)
+    await webhooks.delete_all(tx, known.organization_id)
     key, secret = await key_rules.create(
         tx, organization_id=known.organization_id, surface=surface, name="made by sign-up", at=at
     )

@@ -426,7 +426,7 @@ def _after_pause(paused_until: int) -> int:
 
 async def _write_down(tx: Tx, outcomes: Sequence[tuple[Outcome, str | None]]) -> None:
     """Outcomes in the order they came in, and what they say of the endpoints named beside them."""
-    await webhooks.settle_all(tx, [outcome for outcome, _ in outcomes])
+    await webhooks.settle(tx, [outcome for outcome, _ in outcomes])
     by_endpoint: dict[str, list[Outcome]] = {}
     for outcome, endpoint_id in outcomes:
         if endpoint_id is not None:

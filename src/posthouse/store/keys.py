@@ -98,6 +98,12 @@ async def delete(tx: Tx, organization_id: str, key_id: str) -> bool:
     )  # fmt: skip
 
 
+async def delete_all(tx: Tx, organization_id: str) -> None:
+    """Revoke every key of an organisation for good."""
+    tx.wake(KEYS)
+    await tx.run("DELETE FROM api_key WHERE organization_id = :organization_id", organization_id=organization_id)
+
+
 async def touch(tx: Tx, key_id: str, at: int) -> None:
     """Remember when the key was last used."""
     await tx.run("UPDATE api_key SET used_at = :at WHERE id = :id", id=key_id, at=at)

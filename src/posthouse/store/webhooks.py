@@ -201,6 +201,13 @@ async def delete(tx: Tx, organization_id: str, endpoint_id: str) -> bool:
     )  # fmt: skip
 
 
+async def delete_all(tx: Tx, organization_id: str) -> None:
+    """Delete every endpoint of an organisation with its deliveries."""
+    await tx.run(
+        "DELETE FROM webhook_endpoint WHERE organization_id = :organization_id", organization_id=organization_id
+    )
+
+
 async def add_deliveries(tx: Tx, deliveries: Sequence[WebhookDelivery]) -> None:
     """Insert tellings that are due at once; their bodies are rendered by the first worker that takes them."""
     await tx.many(
@@ -241,16 +248,6 @@ async def take(tx: Tx, delivery_ids: Sequence[str], lease_until: int) -> list[We
     return [load(WebhookDelivery, row, flags=("leased",)) for row in rows]
 
 
-async def claim(tx: Tx, now: int, lease_until: int, limit: int) -> list[WebhookDelivery]:
-    """Take up to `limit` deliveries that are due, whomever they are for."""
-    return await take(tx, [delivery_id for delivery_id, _ in await due(tx, now, limit)], lease_until)
-
-
-async def set_body(tx: Tx, delivery_id: str, body: bytes) -> None:
-    """Keep the rendered body: every attempt sends the same bytes."""
-    await set_bodies(tx, {delivery_id: body})
-
-
 async def set_bodies(tx: Tx, bodies: Mapping[str, bytes]) -> None:
     """Keep rendered bodies by delivery."""
     await tx.many(
@@ -259,24 +256,7 @@ async def set_bodies(tx: Tx, bodies: Mapping[str, bytes]) -> None:
     )
 
 
-async def settle(
-    tx: Tx,
-    delivery: WebhookDelivery,
-    *,
-    state: str,
-    due_at: int | None,
-    status: int | None,
-    error: str | None,
-    elapsed_ms: int,
-    at: int,
-) -> None:
-    """Write down an attempt and what follows from it."""
-    await settle_all(
-        tx, [Outcome(delivery.id, delivery.attempts, state, due_at, status, error, elapsed_ms, at)]
-    )  # fmt: skip
-
-
-async def settle_all(tx: Tx, outcomes: Sequence[Outcome]) -> None:
+async def settle(tx: Tx, outcomes: Sequence[Outcome]) -> None:
     """Write down attempts, each of another telling, and what follows from them."""
     # In one order, whoever writes: two units never wait for each other's rows.
     ordered = sorted(outcomes, key=lambda outcome: outcome.delivery_id)
@@ -357,7 +337,7 @@ async def add_rendered(tx: Tx, delivery: WebhookDelivery) -> None:
     """Insert a telling whose body is known already."""
     await add_deliveries(tx, [delivery])
     if delivery.body is not None:
-        await set_body(tx, delivery.id, delivery.body)
+        await set_bodies(tx, {delivery.id: delivery.body})
 
 
 async def get_delivery(tx: Tx, endpoint_id: str, delivery_id: str) -> WebhookDelivery | None:

@@ -62,6 +62,19 @@ async def test_registering_again_changes_the_key_until_somebody_has_vouched(whol
         assert (status, error["code"]) == (403, "already_exists"), "knowing the address gives nobody a key"
 
 
+async def test_what_was_set_up_before_registering_again_reads_nothing_more(whole: Whole) -> None:
+    first = await sign_up(whole)
+    async with whole.api_with(first["api_key"]) as api:
+        other = await api.post("/v0/api-keys", {"name": "kept back"})
+        await api.post("/v0/webhooks", {"url": "https://a.example/", "event_types": ["message.received"]})
+    second = await sign_up(whole, human_email=first["human_email"])
+    async with whole.api_with(other["api_key"]) as api:
+        assert (await api.call("GET", "/v0/auth/me"))[0] == 401
+    async with whole.api_with(second["api_key"]) as api:
+        assert (await api.get("/v0/webhooks"))["count"] == 0
+        assert (await api.get("/v0/api-keys"))["count"] == 1
+
+
 async def test_a_code_is_good_for_ten_tries_and_a_day(whole: Whole) -> None:
     made = await sign_up(whole)
     code = await code_for(whole, made["inbox_id"])
