@@ -120,6 +120,21 @@ async def test_a_failure_report_does_not_come_when_it_is_not_wanted(server: Serv
     assert [m["subject"] for m in await agent.inbox()] == [subject]
 
 
+async def test_nobody_is_told_when_mail_with_the_null_path_fails(server: Server) -> None:
+    agent, other = await server.agent(), await server.agent()
+    nobody, subject = f"{unique('nobody')}@{server.domain}", unique("Read it")
+    with server.sign_in(agent) as client:
+        client.sendmail("", [other.address, nobody], mail(agent.address, [other.address, nobody], subject).as_bytes())
+    got = await other.received(subject)
+    assert (await _bytes(server, other, got["message_id"])).startswith(b"Return-Path: <>\r\n")  # RFC 5321 §4.5.5
+    sent = (await agent.get("messages", labels="sent"))["messages"][0]
+    await agent.labelled(sent["message_id"], "bounced")
+    after = unique("After")
+    server.send("ann@elsewhere.example", agent.address, after)
+    await agent.received(after)
+    assert [m["subject"] for m in await agent.inbox()] == [after]
+
+
 async def _report(agent: Agent) -> dict[str, object]:
     async def look() -> list[dict[str, object]]:
         return await agent.inbox()

@@ -38,7 +38,12 @@ class Reporter:
         delayed: Sequence[Outcome],
         delivered: Sequence[Outcome],
     ) -> None:
-        """Deposit one report on these outcomes, as far as the sender wants to hear of them (RFC 3461 §4.1)."""
+        """Deposit one report on these outcomes, as far as the sender wants to hear of them (RFC 3461 §4.1).
+
+        Mail with the null reverse-path names nobody to tell (RFC 5321 §4.5.5): a report itself, an automatic answer.
+        """
+        if not submission.mail_from:
+            return
         told = [
             *(
                 _recipient(delivery, result, "failed", None)

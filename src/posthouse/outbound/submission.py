@@ -108,7 +108,8 @@ class RawMail:
     """What to send, as bytes a client made.
 
     Attributes:
-        mail_from: the reverse-path it named; has to be an address of the account, or "" for the main one.
+        mail_from: the reverse-path it named; an address of the account, or "": nobody is told of a failure then
+            (RFC 5321 §4.5.5).
         rcpt_to: the recipients it named, with what it asked for each.
         envelope_id, dsn_return: ENVID and RET (RFC 3461 §4.3–4.4).
     """
@@ -492,7 +493,7 @@ def _raw(account: Account, mail: RawMail, own: set[str]) -> _Ready:
     return _Ready(
         raw=raw,
         parsed=parsed if raw == mail.raw else parse(raw),
-        mail_from=mail.mail_from or account.main_address,
+        mail_from=mail.mail_from,
         recipients=tuple(seen.values()),
         bcc=tuple(Address(email) for key, (email, _) in seen.items() if key not in visible),
         envelope_id=mail.envelope_id,

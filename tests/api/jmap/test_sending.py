@@ -79,6 +79,9 @@ async def test_an_answer_is_given_the_references_its_writer_left_out(ann: Agent,
         ({}, {"envelope": {"mailFrom": {"email": "ann@agents.test"}, "rcptTo": [{"email": "no address"}]}}, "invalidRecipients"),
         ({}, {"envelope": {"mailFrom": {"email": "ann@agents.test"},
                            "rcptTo": [{"email": f"b{n}@example.org"} for n in range(51)]}}, "tooManyRecipients"),
+        ({}, {"envelope": {"mailFrom": {"email": "ann@agents.test"},
+                           "rcptTo": [{"email": "b@example.org", "parameters": {"NOTIFY": "NEVER,SUCCESS"}}]}},
+         "invalidProperties"),
         ({}, {"identityId": "nobody"}, "invalidProperties"),
         ({}, {"emailId": "nothing"}, "invalidProperties"),
     ],
@@ -160,6 +163,20 @@ async def test_a_bounce_is_no_delivery_and_names_its_report(ann: Agent, house: H
     assert report["parsed"][shown["dsnBlobIds"][0]]["bodyStructure"]["type"] == "multipart/report"
     told = await ann.call("EmailSubmission/changes", sinceState=state)
     assert told["created"] == [sent["id"]]
+
+
+async def test_an_empty_mail_from_is_the_null_path(ann: Agent, make_agent: Maker) -> None:
+    eve = await make_agent("eve")
+    made = await ann.draft(to=[{"email": eve.address}])
+    envelope = {"mailFrom": {"email": ""}, "rcptTo": [{"email": eve.address}, {"email": "nobody@agents.test"}]}
+    sent = (await send(ann, made["id"], submission={"envelope": envelope}))[0][1]["created"]["s"]
+    await ann.house.settle()
+    shown = (await ann.call("EmailSubmission/get", ids=[sent["id"]]))["list"][0]
+    assert shown["envelope"]["mailFrom"]["email"] == ""
+    assert {email: status["delivered"] for email, status in shown["deliveryStatus"].items()} == {
+        eve.address: "yes", "nobody@agents.test": "no",
+    }  # fmt: skip
+    assert shown["dsnBlobIds"] == [], "nobody is told"
 
 
 async def test_identities_are_those_of_the_accounts_addresses(ann: Agent) -> None:

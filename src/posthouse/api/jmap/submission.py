@@ -299,15 +299,16 @@ def _envelope(call: Call, given: Any, chosen: Identity, message: Message) -> _En
     for each in given["rcptTo"]:
         options = _parameters(each)
         notify = ",".join(sorted(filter(None, (word.strip().upper() for word in options.get("NOTIFY", "").split(",")))))
-        if set(notify.split(",")) - {"", "NEVER", "SUCCESS", "FAILURE", "DELAY"}:
-            raise SetError("invalidProperties", "NOTIFY is not one of RFC 3461", ["envelope"])
+        words = set(notify.split(",")) - {""}
+        if words != {"NEVER"} and words - {"SUCCESS", "FAILURE", "DELAY"}:  # RFC 3461 §4.1: NEVER stands alone
+            raise SetError("invalidProperties", "NOTIFY is NEVER, or some of SUCCESS, FAILURE and DELAY", ["envelope"])
         rcpt_to.append((each["email"], RecipientOptions(notify, options.get("ORCPT", ""))))
     shown = {
         "mailFrom": {"email": sender["email"], "parameters": sender.get("parameters")},
         "rcptTo": [{"email": each["email"], "parameters": each.get("parameters")} for each in given["rcptTo"]],
     }
     return _Envelope(
-        sender["email"] or chosen.email,
+        sender["email"],
         tuple(rcpt_to),
         parameters.get("ENVID", "")[:100],
         parameters.get("RET", "").upper(),
