@@ -120,6 +120,7 @@ class House:
             Limits(
                 message_bytes=settings.max_message_bytes,
                 submissions_a_day=10_000 if limited else None,
+                first_day_recipients=10 if limited else None,
             ),
         )
         self.drafts = DraftSender(db, self.blobs, self.submitter, clock)

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from posthouse.accounts import accounts as account_rules
-from posthouse.accounts import identities, lists
+from posthouse.accounts import identities
 from posthouse.events import outbox
 from posthouse.kit.clock import DAY, Clock
 from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, TooMany
@@ -22,9 +22,9 @@ from posthouse.mail import filing
 from posthouse.mail.filing import NewMessage
 from posthouse.mail.journal import SUBMISSION, Journal, changing
 from posthouse.mail.mailboxes import DRAFTS, INBOX, SENT
-from posthouse.outbound import suppressions
+from posthouse.outbound import policy, suppressions
 from posthouse.outbound.bounces import return_path
-from posthouse.store import accounts, drafts, holds, idempotency, mailboxes, messages, signups, submissions
+from posthouse.store import accounts, drafts, holds, idempotency, mailboxes, messages, submissions
 from posthouse.store.accounts import Account
 from posthouse.store.blobfiles import Blob, Blobs
 from posthouse.store.blobs import digest
@@ -53,6 +53,7 @@ class Limits:
     recipients: int = 50
     message_bytes: int = 25 * 1024 * 1024
     submissions_a_day: int | None = 10_000
+    first_day_recipients: int | None = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +347,10 @@ class Submitter:
                 raise Forbidden(
                     f"every recipient is suppressed ({', '.join(reasons)})", field="to", reason="suppressed"
                 )
-            await _check_lists(tx, account, [email for email, _ in ready.recipients])
+            await policy.check(
+                tx, account, [email for email, _ in ready.recipients], at,
+                first_day_recipients=self.limits.first_day_recipients,
+            )  # fmt: skip
             text = await _draft_text(tx, account.id, ready.draft) if ready.draft is not None else None
             submission_id = new_id()
             if ready.stored is not None:
@@ -531,24 +535,6 @@ def _delivery(
         created_at=at,
         updated_at=at,
     )
-
-
-async def _check_lists(tx: Tx, account: Account, recipients: Sequence[str]) -> None:
-    """Whether the account may write to these: by its lists, and while nobody has vouched for it."""
-    barred = await lists.barred(tx, account, "send", recipients)
-    if barred:
-        raise Forbidden(f"a list keeps {', '.join(sorted(barred))} out", field="to", reason="list_blocked")
-    signup = await signups.get(tx, account.organization_id)
-    if signup is not None and signup.verified_at is None:
-        if signup.human_email is None:
-            raise Forbidden(
-                "this organisation receives only, until a human is attached to it", field="to", reason="unverified"
-            )
-        others = {normalize(email) for email in recipients} - {signup.human_email}
-        if others:
-            raise Forbidden(
-                "until the code is entered, mail goes to the human's own address only", field="to", reason="unverified"
-            )
 
 
 async def _draft_text(tx: Tx, account_id: str, draft: tuple[str, str]) -> Message:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 
 from api.agentmail.conftest import Whole
+from flows.engines import empty_database
+from flows.houses import indoors
 from flows.server import Api, unique
 from flows.sinks import webhook_receiver
+from posthouse import admin
 from posthouse.kit.clock import iso
 from posthouse.wire.resolver import NameNotFound
 
@@ -412,3 +416,29 @@ async def test_a_range_that_cannot_be_counted_is_refused(
 ) -> None:
     given, error = await whole.api.call("GET", "/v0/metrics/events", params=query)
     assert (given, error["code"]) == (status, code)
+
+
+async def test_on_its_first_day_a_newcomer_writes_to_few_people_elsewhere(
+    engine: str, request: pytest.FixtureRequest
+) -> None:
+    with empty_database(engine, request) as url:
+        async with indoors(url, signup="open", rate_limits="on") as inside:
+            made = await admin.key_create(inside.house, surface="agentmail")
+            base = f"http://127.0.0.1:{inside.house.ports['http']}"
+            async with aiohttp.ClientSession(base, headers={"Authorization": f"Bearer {made['key']}"}) as session:
+                whole = Whole(inside, Api(session))
+                new = await sign_up(whole)
+                neighbour = await whole.inbox()
+                code = await code_for(whole, new["inbox_id"])
+                async with whole.api_with(new["api_key"]) as api:
+                    await api.post("/v0/agent/verify", {"otp_code": code})
+                    path = f"/v0/inboxes/{new['inbox_id']}/messages"
+                    for each in range(10):
+                        await api.post(path, {"to": f"Bob{each}@far.example"})
+                    status, error = await api.call("POST", path, {"to": ["bob3@far.example", "one.more@far.example"]})
+                    assert (status, error["code"]) == (429, "rate_limit_exceeded")
+                    assert "first day" in error["message"]
+                    for known in ("bob3@far.example", new["human_email"], neighbour):
+                        await api.post(path, {"to": known})
+                    inside.clock.forward(days=1)
+                    await api.post(path, {"to": "one.more@far.example"})
