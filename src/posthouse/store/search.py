@@ -1,4 +1,4 @@
-"""The full-text index. One of the two modules with a query per engine: FTS5 here, tsvector with GIN there.
+"""The full-text index, with a query per engine: FTS5 here, tsvector with GIN there.
 
 Both get the same words: text is cut into words here (case folded, diacritics removed, letters of scripts
 without blanks one by one), so that both engines find alike.
