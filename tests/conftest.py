@@ -18,6 +18,11 @@ from posthouse.store.sqlite import SqliteDatabase
 ENGINES = ("sqlite", "postgres")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes comes first, so that no process is left with it when the others have nothing to do."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The address of a PostgreSQL server's `postgres` database; `TEST_POSTGRES_URL` names one already there."""

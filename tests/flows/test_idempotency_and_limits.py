@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import smtplib
 
+import aiohttp
 import pytest
 
 from flows.engines import empty_database
@@ -26,6 +27,20 @@ async def test_a_repeated_key_answers_the_first_ids_and_sends_once(server: Serve
     assert [answer for answer in [*taken, again] if answer != taken[0]] == []
     await other.received(subject)
     assert len((await agent.get("messages", labels="sent"))["messages"]) == 1
+
+
+async def test_a_conflict_does_not_make_a_client_wait_for_the_end_of_its_rate(server: Server) -> None:
+    agent, key = await server.agent(), unique("key")
+    statuses = {}
+    async with aiohttp.ClientSession(server.url, headers={"Authorization": f"Bearer {agent.key}"}) as session:
+        for subject, path in (("A", "messages"), ("B", "messages"), ("C", "nothing")):
+            body = {"to": "bob@far.example", "subject": subject, "text": "Hi."}
+            async with session.post(
+                f"/v0/inboxes/{agent.address}/{path}", json=body, headers={"Idempotency-Key": key}
+            ) as answer:
+                statuses[answer.status] = "X-RateLimit-Reset" in answer.headers
+    # Published clients try a 409 again by themselves, after the instant this header names.
+    assert statuses == {200: True, 409: False, 404: False}, "nothing is counted where there is nothing"
 
 
 @pytest.mark.parametrize("change", ["body", "inbox", "endpoint"])

@@ -88,7 +88,8 @@ class Dispatcher:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_CORS, *scope["state"].get("answer_headers", ())]
+                extra = () if _is_tried_again(message["status"]) else scope["state"].get("answer_headers", ())
+                message["headers"] = [*message["headers"], *_CORS, *extra]
             await send(message)
 
         surface = self._owner(path)
@@ -126,6 +127,11 @@ class Dispatcher:
         if steps[0] == "jmap" or tuple(steps[:3]) in _SIGNUP_PATHS or tuple(steps[:2]) in _WELL_KNOWN_PATHS:
             return self._jmap
         return None
+
+
+def _is_tried_again(status: int) -> bool:
+    """Published clients try these again by themselves, and would first wait for the end of the rate's window."""
+    return status in (408, 409) or status >= 500
 
 
 def _declared_length(scope: Scope) -> int:
