@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from posthouse.kit.errors import NotFound
-from posthouse.kit.ids import new_id
+from posthouse.kit.ids import latest_id, new_id
 from posthouse.mail import reading
 from posthouse.store import listing
 from posthouse.store.database import Database, Tx
@@ -242,7 +242,7 @@ async def test_a_list_of_threads_has_those_with_a_message_under_the_filter(db: D
     async def page(*account_ids: str, ascending: bool = False, **values: Any) -> list[str]:
         found, _ = await db.read(
             lambda tx: reading.thread_walk(
-                tx, account_ids, MessageFilter(**values), as_of=new_id(), after=None, ascending=ascending, limit=9
+                tx, account_ids, MessageFilter(**values), as_of=latest_id(), after=None, ascending=ascending, limit=9
             )
         )
         return [one.thread.id for one in found]
@@ -280,11 +280,11 @@ async def test_pages_of_threads_of_several_accounts_give_each_once(db: Database,
     await house(db, "ann", "bob")
     made = [await receive(db, "ann" if n % 3 else "bob", mail(f"t{n}"), at=AT + n // 4) for n in range(14)]
     seen: list[tuple[int, str]] = []
-    after, as_of = None, new_id()
+    after = None
     while True:
         found, after = await db.read(
             lambda tx, after=after: reading.thread_walk(
-                tx, ["ann", "bob"], MessageFilter(), as_of=as_of, after=after, ascending=ascending, limit=3
+                tx, ["ann", "bob"], MessageFilter(), as_of=latest_id(), after=after, ascending=ascending, limit=3
             )
         )
         seen += [(one.thread.last_message_at, one.thread.id) for one in found]
@@ -294,3 +294,10 @@ async def test_pages_of_threads_of_several_accounts_give_each_once(db: Database,
         new = await receive(db, "bob", mail("x"), at=AT - 1 if ascending else AT + 99)
         assert new.thread_id not in [thread_id for _, thread_id in seen]
     assert seen == sorted(((one.received_at, one.thread_id) for one in made), reverse=not ascending)
+
+
+def test_no_id_made_until_now_comes_after_the_latest() -> None:
+    made = [new_id() for _ in range(2_000)]
+    latest = latest_id()
+    assert max(made) <= latest
+    assert len(latest) == len(made[0])

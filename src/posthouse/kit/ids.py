@@ -29,6 +29,12 @@ def new_id() -> str:
     return "p" + "".join([_PAIRS[(value >> shift) & 1023] for shift in _SHIFTS])
 
 
+def latest_id() -> str:
+    """An id, given to nothing, that no id made until now comes after, nor any of this same millisecond."""
+    value = (time.time_ns() // 1_000_000) << 60 | (1 << 60) - 1
+    return "p" + "".join([_PAIRS[(value >> shift) & 1023] for shift in _SHIFTS])
+
+
 def new_uuid() -> str:
     """A random UUID, for accounts, pods and organisations (clients expect that form there)."""
     return str(uuid.uuid4())

@@ -168,7 +168,7 @@ async def threads_as_of(
     keeps the place its older messages give it, and one that has no older message is left for the next walk.
 
     Args:
-        as_of: messages with a greater id came after the walk began (ids made later sort later).
+        as_of: messages with a greater id came after the walk began (`kit.ids.latest_id`).
         after: the (instant, id) of the last one seen, the instant as this answers it.
 
     Returns:

@@ -30,7 +30,7 @@ from posthouse.api.agentmail.shapes.common import THREAD_PREFIX
 from posthouse.api.agentmail.shapes.labels import is_visible, labels_of, patch_of
 from posthouse.api.kit import Position, Services, page_token, read_page_token
 from posthouse.kit.errors import Invalid, NotFound
-from posthouse.kit.ids import new_id
+from posthouse.kit.ids import latest_id
 from posthouse.kit.principal import Principal
 from posthouse.mail import filing, marking, reading, searching
 from posthouse.mail.journal import changing
@@ -96,7 +96,7 @@ async def list_threads(
 def _walk(position: Position | None) -> tuple[str, Position | None]:
     """When a walk through the pages began, as an id, and where it is; the token carries both."""
     if position is None:
-        return new_id(), None
+        return latest_id(), None
     thread_id, _, as_of = position[1].partition(".")
     if not as_of:
         raise Invalid("the page token is not one of ours", field="page_token")
