@@ -44,17 +44,8 @@ class House:
         headers = {"Authorization": f"Bearer {self.key}"}
         content = None
         if body is not None:
-            content, headers["Content-Type"] = json.dumps(body), "application/json"
-        try:
-            self._connection.request(method, path, content, headers)
-            response = self._connection.getresponse()
-        except (http.client.HTTPException, ConnectionError):
-            self._connection.close()  # kept alive for too long: once more over a new one
-            self._connection.request(method, path, content, headers)
-            response = self._connection.getresponse()
-        text = response.read()
-        if not 200 <= response.status < 300:
-            raise RuntimeError(f"{method} {path} answered {response.status}: {text[:500]!r}")
+            content, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
+        text = processes.ask(self._connection, method, path, content, headers)
         answer: dict[str, Any] = json.loads(text) if text else {}
         return answer
 

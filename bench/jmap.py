@@ -47,17 +47,7 @@ class Server:
 
     def _ask(self, method: str, path: str, content: bytes | None, kind: str) -> bytes:
         headers = {"Authorization": self.authorization} | ({"Content-Type": kind} if kind else {})
-        try:
-            self._connection.request(method, path, content, headers)
-            response = self._connection.getresponse()
-        except (http.client.HTTPException, ConnectionError):
-            self._connection.close()  # kept alive for too long: once more over a new one
-            self._connection.request(method, path, content, headers)
-            response = self._connection.getresponse()
-        text = response.read()
-        if not 200 <= response.status < 300:
-            raise RuntimeError(f"{self.name} answered {response.status} to {path}: {text[:300]!r}")
-        return text
+        return processes.ask(self._connection, method, path, content, headers)
 
     def send(self, body: dict[str, Any]) -> list[Any]:
         """A request; its method responses, none of them an error."""

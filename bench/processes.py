@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -98,3 +99,24 @@ def child(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def ask(
+    connection: http.client.HTTPConnection, method: str, path: str, content: bytes | None, headers: dict[str, str]
+) -> bytes:
+    """One request over a connection that is kept alive; the answer's body.
+
+    Raises:
+        RuntimeError: the answer was not a 2xx.
+    """
+    try:
+        connection.request(method, path, content, headers)
+        response = connection.getresponse()
+    except (http.client.HTTPException, ConnectionError):
+        connection.close()  # kept alive for too long: once more over a new one
+        connection.request(method, path, content, headers)
+        response = connection.getresponse()
+    text = response.read()
+    if not 200 <= response.status < 300:
+        raise RuntimeError(f"{method} {path} answered {response.status}: {text[:500]!r}")
+    return text

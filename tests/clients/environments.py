@@ -90,9 +90,9 @@ def node_with(**packages: str) -> Path:
 def node_script(folder: Path, name: str) -> tuple[str, str]:
     """The command that runs one of our scripts with what a folder of `node_with` has."""
     # Node looks for packages beside the script, not in the folder it is started from.
-    script = folder / name
-    shutil.copyfile(SCRIPTS / name, script)
-    return "node", str(script)
+    for each in (name, "waiting.mjs"):
+        shutil.copyfile(SCRIPTS / each, folder / each)
+    return "node", str(folder / name)
 
 
 def drive(*command: str, log: str = "", timeout_s: float = 180, **environment: str) -> str:

@@ -170,8 +170,12 @@ async def find_in_scope(tx: Tx, principal: Principal, address: str) -> Account:
     Raises:
         NotFound: there is none, or none the caller may see.
     """
-    account = await accounts.by_address(tx, normalize(address)) if "@" in address else None
-    return in_scope(principal, account or await accounts.get(tx, address))
+    return in_scope(principal, await find(tx, address))
+
+
+async def find(tx: Tx, address: str) -> Account | None:
+    """An account by one of its addresses or its id, whoever asks."""
+    return await (accounts.by_address(tx, normalize(address)) if "@" in address else accounts.get(tx, address))
 
 
 class _Scoped(Protocol):

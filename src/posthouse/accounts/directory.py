@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from posthouse.accounts import accounts as rules
 from posthouse.kit.principal import Principal
-from posthouse.store import accounts
 from posthouse.store.accounts import ADDRESSES
 from posthouse.store.database import Database
 from posthouse.store.memo import Memo
@@ -40,8 +39,7 @@ class Directory:
         name = normalize(address) if "@" in address else address
 
         async def read() -> Located | None:
-            find = accounts.by_address if "@" in name else accounts.get
-            account = await self._db.read(lambda tx: find(tx, name))
+            account = await self._db.read(lambda tx: rules.find(tx, name))
             if account is None:
                 return None
             return Located(account.id, account.organization_id, account.pod_id, account.main_address)

@@ -25,13 +25,16 @@ def new_id() -> str:
     The time in front keeps inserts at the end of each index. An id is never a credential: whatever it
     names is looked up together with the account that asks.
     """
-    value = (time.time_ns() // 1_000_000) << 60 | int.from_bytes(os.urandom(8), "big") >> 4
-    return "p" + "".join([_PAIRS[(value >> shift) & 1023] for shift in _SHIFTS])
+    return _now_with(int.from_bytes(os.urandom(8), "big") >> 4)
 
 
 def latest_id() -> str:
     """An id, given to nothing, that no id made until now comes after, nor any of this same millisecond."""
-    value = (time.time_ns() // 1_000_000) << 60 | (1 << 60) - 1
+    return _now_with((1 << 60) - 1)
+
+
+def _now_with(tail: int) -> str:
+    value = (time.time_ns() // 1_000_000) << 60 | tail
     return "p" + "".join([_PAIRS[(value >> shift) & 1023] for shift in _SHIFTS])
 
 

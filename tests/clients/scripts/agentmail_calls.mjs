@@ -2,19 +2,10 @@
 import assert from "node:assert/strict";
 import net from "node:net";
 import { AgentMail, AgentMailClient } from "agentmail";
+import { until } from "./waiting.mjs";
 
 const { SERVER, NAME, SMTP_PORT, AGENTMAIL_API_KEY } = process.env;
 const client = new AgentMailClient({ apiKey: AGENTMAIL_API_KEY, baseUrl: SERVER });
-
-async function until(look, what) {
-  const ends = Date.now() + 20_000;
-  while (Date.now() < ends) {
-    const found = await look();
-    if (found) return found;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`waited in vain for ${what}`);
-}
 
 async function mail(to, text) {
   const socket = net.connect(Number(SMTP_PORT), "127.0.0.1");

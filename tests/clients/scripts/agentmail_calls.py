@@ -4,7 +4,6 @@
 import base64
 import os
 import smtplib
-import time
 import urllib.request
 from importlib.metadata import version
 
@@ -12,6 +11,7 @@ from agentmail import AgentMail
 from agentmail.core.api_error import ApiError
 from agentmail.environment import AgentMailEnvironment
 from agentmail.errors import NotFoundError, ValidationError
+from waiting import until
 
 TWO = version("agentmail").startswith("2.")
 server, name = os.environ["SERVER"], os.environ["NAME"]
@@ -19,16 +19,6 @@ client = AgentMail(
     environment=AgentMailEnvironment(http=server, websockets=server.replace("http", "ws")),
     api_key=os.environ["AGENTMAIL_API_KEY"],
 )
-
-
-def until(look, what):
-    ends = time.monotonic() + 20
-    while time.monotonic() < ends:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"waited in vain for {what}")
 
 
 # Inboxes

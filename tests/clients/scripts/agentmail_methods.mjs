@@ -1,6 +1,7 @@
 // Every method of AgentMail's Node client, called at least once; a table of what came of each.
 import assert from "node:assert/strict";
 import { AgentMailClient } from "agentmail";
+import { until } from "./waiting.mjs";
 
 const { SERVER, NAME, OPERATOR, AGENTMAIL_API_KEY } = process.env;
 const options = { baseUrl: SERVER, environment: { http: SERVER, websockets: SERVER.replace("http", "ws") } };
@@ -35,16 +36,6 @@ async function callAs(whose, path, ...given) {
   const answer = await found[parts.at(-1)](...given);
   table[path] = "ok";
   return answer;
-}
-
-async function until(look, what) {
-  const ends = Date.now() + 20_000;
-  while (Date.now() < ends) {
-    const found = await look();
-    if (found) return found;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`waited in vain for ${what}`);
 }
 
 assert.ok((await call("organizations.get")).inboxCount >= 0);

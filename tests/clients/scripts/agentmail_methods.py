@@ -4,13 +4,13 @@ import inspect
 import json
 import os
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
 from agentmail import AgentMail
 from agentmail.core.api_error import ApiError
 from agentmail.environment import AgentMailEnvironment
+from waiting import until
 
 TWO = version("agentmail").startswith("2.")
 server, name = os.environ["SERVER"], os.environ["NAME"]
@@ -56,17 +56,6 @@ def call(path, /, *positional, by=None, **fields):
         answer = b"".join(answer)
     table[path] = "ok"
     return answer
-
-
-def until(look, what):
-    """Ask until there is an answer."""
-    ends = time.monotonic() + 20
-    while time.monotonic() < ends:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"waited in vain for {what}")
 
 
 def try_every_absent():

@@ -5,7 +5,6 @@ import asyncio
 import base64
 import json
 import os
-import time
 from types import SimpleNamespace
 
 import pymupdf
@@ -13,6 +12,7 @@ from agentmail import AgentMail
 from agentmail.core.api_error import ApiError
 from agentmail.environment import AgentMailEnvironment
 from agentmail.errors import ConflictError
+from waiting import until
 
 server, name, framework = os.environ["SERVER"], os.environ["NAME"], os.environ["FRAMEWORK"]
 environment = AgentMailEnvironment(http=server, websockets=server.replace("http", "ws"))
@@ -78,17 +78,6 @@ def call(tool, tools=None, by=None, /, **arguments):
     answer = (by or invoke)((tools or TOOLS)[tool], arguments)
     table[tool] = "ok"
     return answer
-
-
-def until(look, what):
-    """Ask until there is an answer."""
-    ends = time.monotonic() + 20
-    while time.monotonic() < ends:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"waited in vain for {what}")
 
 
 # Inboxes

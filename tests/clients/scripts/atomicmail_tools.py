@@ -4,13 +4,13 @@
 import json
 import os
 import tempfile
-import time
 from pathlib import Path
 
 from atomicmail.help import HELP_TOPIC_LIST
 from atomicmail.session import create_agent_session
 from atomicmail.shared_assets import shared_dir
 from langchain_atomicmail import AtomicMailToolkit
+from waiting import until
 
 name = os.environ["NAME"]
 home = Path(tempfile.mkdtemp())
@@ -43,13 +43,12 @@ def ask(who, preset="", **more):
 
 def arrived(who, subject):
     """The mail with this subject, once the preset that lists the inbox tells of it."""
-    ends = time.monotonic() + 20
-    while time.monotonic() < ends:
-        for email in ask(who, "list_inbox.json")["g0"]["list"]:
-            if email["subject"] == subject:
-                return email
-        time.sleep(0.05)
-    raise AssertionError(f"waited in vain for {subject!r}")
+
+    def look():
+        listed = ask(who, "list_inbox.json")["g0"]["list"]
+        return next((email for email in listed if email["subject"] == subject), None)
+
+    return until(look, repr(subject))
 
 
 # Signing up; the same name again is no second sign-up

@@ -1,18 +1,9 @@
 // A mailbox read and a mail sent with jmap-jam from npm, out of its own environment.
 import assert from "node:assert/strict";
 import JamClient from "jmap-jam";
+import { until } from "./waiting.mjs";
 
 const { SERVER, SENDER, SENDER_KEY, RECEIVER, RECEIVER_KEY } = process.env;
-
-async function until(look, what) {
-  const ends = Date.now() + 20_000;
-  while (Date.now() < ends) {
-    const found = await look();
-    if (found) return found;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`waited in vain for ${what}`);
-}
 
 async function mailboxes(client, accountId) {
   const [{ list }] = await client.api.Mailbox.get({ accountId, ids: null });

@@ -3,7 +3,6 @@
 import os
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 from jmapc import (
@@ -41,6 +40,7 @@ from jmapc.methods import (
     ThreadGet,
 )
 from jmapc.models import Address, Mailbox
+from waiting import until
 
 host = os.environ["SERVER"].removeprefix("https://")
 mine, theirs = os.environ["SENDER"], os.environ["RECEIVER"]
@@ -136,9 +136,10 @@ assert submission.id in ask(EmailSubmissionQuery()).ids
 (filed,) = ask(EmailGet(ids=[draft.id])).data
 assert filed.mailbox_ids == {sent: True} and "$draft" not in filed.keywords, filed
 
+
 # At the other end
-ends = time.monotonic() + 20
-while True:
+def arrived():
+    """The other's answers, once the mail is among them."""
     found = other.request(
         [
             EmailQuery(
@@ -150,10 +151,10 @@ while True:
         ],
         raise_errors=True,
     )
-    if found[1].response.data:
-        break
-    assert time.monotonic() < ends, "the mail did not come"
-    time.sleep(0.05)
+    return found if found[1].response.data else None
+
+
+found = until(arrived, "the mail")
 query, (got,) = found[0].response, found[1].response.data
 assert got.subject == "Through jmapc" and got.mail_from[0].name == "Sender", got
 assert got.body_values[got.text_body[0].part_id].value.strip() == "Found by every word."

@@ -35,6 +35,18 @@ class FakeDoor:
         self.received: Callable[[bytes], Awaitable[Reply]] | None = None
         self.password: Callable[[str], object | None] = lambda secret: "ann" if secret == "secret" else None
 
+    def hold(self) -> tuple[asyncio.Event, asyncio.Event]:
+        """Have hand-overs wait; the events say that one has begun, and let them finish."""
+        started, may_finish = asyncio.Event(), asyncio.Event()
+
+        async def received(raw: bytes) -> Reply:
+            started.set()
+            await may_finish.wait()
+            return MESSAGE_OK
+
+        self.received = received
+        return started, may_finish
+
     async def connection_opened(self, peer: Peer) -> Reply | None:
         self.peers.append(peer)
         return self.opened()

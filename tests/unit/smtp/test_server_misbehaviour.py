@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 import pytest
 
 from posthouse.smtp.server import Limits
-from posthouse.wire.smtp_replies import MESSAGE_OK, Reply
 from unit.smtp.serving import (
     CONFIG,
     FakeDoor,
@@ -47,15 +45,7 @@ async def test_a_client_that_vanishes_within_its_message_leaves_nothing() -> Non
 @on_both_loops
 async def test_a_client_that_vanishes_during_the_hand_over_does_not_undo_it() -> None:
     door = FakeDoor()
-    may_finish = asyncio.Event()
-    started = asyncio.Event()
-
-    async def slow(raw: bytes) -> Reply:
-        started.set()
-        await may_finish.wait()
-        return MESSAGE_OK
-
-    door.received = slow
+    started, may_finish = door.hold()
     async with serving(door) as (server, port):
         async with connected(port) as client:
             await client.begin()
@@ -70,14 +60,7 @@ async def test_a_client_that_vanishes_during_the_hand_over_does_not_undo_it() ->
 @on_both_loops
 async def test_what_is_sent_during_a_hand_over_is_read_only_so_far() -> None:
     door = FakeDoor()
-    may_finish, started = asyncio.Event(), asyncio.Event()
-
-    async def slow(raw: bytes) -> Reply:
-        started.set()
-        await may_finish.wait()
-        return MESSAGE_OK
-
-    door.received = slow
+    started, may_finish = door.hold()
     async with serving(door, replace(CONFIG, max_commands=10_000_000)) as (server, port), connected(port) as client:
         await client.begin()
         await client.say("DATA")

@@ -20,14 +20,7 @@ from unit.smtp.serving import (
 @on_both_loops
 async def test_stopping_tells_the_idle_and_lets_hand_overs_finish() -> None:
     door = FakeDoor()
-    may_finish, started = asyncio.Event(), asyncio.Event()
-
-    async def slow(raw: bytes) -> Reply:
-        started.set()
-        await may_finish.wait()
-        return MESSAGE_OK
-
-    door.received = slow
+    started, may_finish = door.hold()
     server = SmtpServer(door, CONFIG)
     port = await server.start("127.0.0.1", 0)
     async with connected(port) as idle, connected(port) as writing, connected(port) as busy:

@@ -334,16 +334,7 @@ async def query(call: Call) -> Answer:
 
     state, found = await call.services.db.read(unit)
     ids = _results(call, found)
-    position, shown = methods.slice_of(ids, window)
-    body: Json = {
-        "accountId": call.account_id,
-        "queryState": state,
-        "canCalculateChanges": _calculable(call),
-        "position": position,
-        "ids": shown,
-    }
-    if call.get("calculateTotal", bool, False):
-        body["total"] = len(ids)
+    body = methods.query_body(call, window, state=state, ids=ids, is_calculable=_calculable(call))
     return [(call.method, body)]
 
 
@@ -359,16 +350,4 @@ async def query_changes(call: Call) -> Answer:
 
     page, found = await call.services.db.read(unit)
     ids = _results(call, found)
-    if page is None:
-        raise MethodError("cannotCalculateChanges")
-    body = methods.query_changes_body(
-        call,
-        new_state=states.write(page.position),
-        ids=ids,
-        gone=set(page.destroyed),
-        changed=set(page.updated),
-        created=set(page.created),
-        up_to=False,
-        total=len(ids),
-    )
-    return [(call.method, body)]
+    return [(call.method, methods.changes_of_page(call, page, ids))]

@@ -356,6 +356,47 @@ def slice_of(ids: Sequence[str], window: Window) -> tuple[int, list[str]]:
     return start, list(ids[start:end])
 
 
+def query_body(call: Call, window: Window, *, state: str, ids: Sequence[str], is_calculable: bool = True) -> Json:
+    """The answer of a `/query` whose results are all at hand.
+
+    Raises:
+        MethodError: `anchorNotFound`.
+
+    Source: RFC 8620 §5.5.
+    """
+    position, shown = slice_of(ids, window)
+    body: Json = {
+        "accountId": call.account_id,
+        "queryState": state,
+        "canCalculateChanges": is_calculable,
+        "position": position,
+        "ids": shown,
+    }
+    if call.get("calculateTotal", bool, False):
+        body["total"] = len(ids)
+    return body
+
+
+def changes_of_page(call: Call, page: changes.Page | None, ids: Sequence[str]) -> Json:
+    """The answer of a `/queryChanges` out of the change log and the present results.
+
+    Raises:
+        MethodError: `cannotCalculateChanges` where the log does not reach back, or as `query_changes_body`.
+    """
+    if page is None:
+        raise MethodError("cannotCalculateChanges")
+    return query_changes_body(
+        call,
+        new_state=states.write(page.position),
+        ids=ids,
+        gone=set(page.destroyed),
+        changed=set(page.updated),
+        created=set(page.created),
+        up_to=False,
+        total=len(ids),
+    )
+
+
 def query_changes_body(
     call: Call,
     *,

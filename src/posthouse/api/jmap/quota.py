@@ -107,17 +107,7 @@ async def query(call: Call) -> Answer:
     """RFC 9425 §4.3."""
     window = methods.read_window(call)
     state, ids = await _ids(call)
-    position, shown = methods.slice_of(ids, window)
-    body: Json = {
-        "accountId": call.account_id,
-        "queryState": state,
-        "canCalculateChanges": True,
-        "position": position,
-        "ids": shown,
-    }
-    if call.get("calculateTotal", bool, False):
-        body["total"] = len(ids)
-    return [(call.method, body)]
+    return [(call.method, methods.query_body(call, window, state=state, ids=ids))]
 
 
 async def query_changes(call: Call) -> Answer:

@@ -486,17 +486,7 @@ async def query(call: Call) -> Answer:
     """RFC 8621 §7.3."""
     window = methods.read_window(call)
     state, ids = await _results(call)
-    position, shown = methods.slice_of(ids, window)
-    body: Json = {
-        "accountId": call.account_id,
-        "queryState": state,
-        "canCalculateChanges": True,
-        "position": position,
-        "ids": shown,
-    }
-    if call.get("calculateTotal", bool, False):
-        body["total"] = len(ids)
-    return [(call.method, body)]
+    return [(call.method, methods.query_body(call, window, state=state, ids=ids))]
 
 
 async def query_changes(call: Call) -> Answer:
@@ -504,16 +494,4 @@ async def query_changes(call: Call) -> Answer:
     since = methods.read_since(call, "sinceQueryState")
     page = await call.services.db.read(lambda tx: changes.page(tx, call.account_id, SUBMISSION, since, None))
     _, ids = await _results(call)
-    if page is None:
-        raise MethodError("cannotCalculateChanges")
-    body = methods.query_changes_body(
-        call,
-        new_state=states.write(page.position),
-        ids=ids,
-        gone=set(page.destroyed),
-        changed=set(page.updated),
-        created=set(page.created),
-        up_to=False,
-        total=len(ids),
-    )
-    return [(call.method, body)]
+    return [(call.method, methods.changes_of_page(call, page, ids))]
