@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from posthouse.mail import indexing, reading
 from posthouse.mail.reading import FullThread
-from posthouse.store import accounts, messages, search
+from posthouse.store import accounts, index_query, messages, search
 from posthouse.store.database import Database, Tx
 from posthouse.store.messages import Message, MessageBody, Person
 from posthouse.store.search import Ranked
@@ -162,7 +162,7 @@ class Highlights:
 
 def highlights(hit: Hit, query: str) -> Highlights:
     """Where the query's words are in a message. Words are compared by their beginnings, as the index stems them."""
-    terms = {term for term in search.words(query) if term}
+    terms = {term for term in index_query.words(query) if term}
     message = hit.message
     text = hit.body.text_body or to_text(hit.body.html_body or "")
     return Highlights(
@@ -179,7 +179,7 @@ def _marked(terms: set[str], people: Sequence[Person]) -> tuple[str, ...]:
 
 
 def _is_sought(word: str, terms: set[str]) -> bool:
-    for key in search.words(word):
+    for key in index_query.words(word):
         if key in terms:
             return True
         # "invoices" for "invoice": the index has cut the endings.

@@ -24,8 +24,8 @@ class Tx(Protocol):
     `IN (…)`, `:name...int` for a list of integers.
 
     Attributes:
-        engine: for `store/search.py` and `store/walking.py`, the only modules that read an index in another way on
-            each engine.
+        engine: for `store/search.py`, `store/index_query.py` and `store/walking.py`, the only modules that read an
+            index in another way on each engine.
         lock: the row-lock clause a claim ends its inner SELECT with. That SELECT is a materialised CTE: a plain
             subquery may be run once for each row of the outer one, and then takes more rows than its limit.
     """

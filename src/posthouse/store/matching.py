@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from posthouse.store import search
+from posthouse.store import index_query
 from posthouse.store.database import Row, Tx
 from posthouse.store.messages import Person
 from posthouse.store.records import dump
@@ -135,9 +135,9 @@ _TEXTS = (("text", None), ("subject", "subject"), ("body", "body"), ("from_", "f
 TEXT_FIELDS = tuple(name for name, _ in _TEXTS)
 
 
-def words_of(c: Condition) -> list[search.Words]:
+def words_of(c: Condition) -> list[index_query.Words]:
     """What a condition asks of the text index."""
-    return [search.Words(text, field) for name, field in _TEXTS if (text := getattr(c, name)) is not None]
+    return [index_query.Words(text, field) for name, field in _TEXTS if (text := getattr(c, name)) is not None]
 
 
 def without(c: Condition, *names: str) -> Condition:
@@ -145,23 +145,23 @@ def without(c: Condition, *names: str) -> Condition:
     return replace(c, **dict.fromkeys(names))
 
 
-def as_words(node: Filter) -> search.Words | search.Combined | None:
+def as_words(node: Filter) -> index_query.Words | index_query.Combined | None:
     """A filter that asks the text index for everything it wants to know; None when it wants more."""
     if isinstance(node, Condition):
         words = words_of(node)
-        return search.Combined("AND", words) if words and without(node, *TEXT_FIELDS) == Condition() else None
+        return index_query.Combined("AND", words) if words and without(node, *TEXT_FIELDS) == Condition() else None
     nodes = [as_words(each) for each in node.conditions]
     known = [each for each in nodes if each is not None]
-    return search.Combined(node.operator, known) if known and len(known) == len(nodes) else None
+    return index_query.Combined(node.operator, known) if known and len(known) == len(nodes) else None
 
 
-def indexed(sql: Sql, words: search.Words | search.Combined) -> str:
+def indexed(sql: Sql, words: index_query.Words | index_query.Combined) -> str:
     """A condition on the message: the text index finds it."""
-    found = search.match(sql.engine, sql.account_id, words, f"t{len(sql.values)}")
+    found = index_query.match(sql.engine, sql.account_id, words, f"t{len(sql.values)}")
     if found is None:
         return "FALSE"
     sql.values |= found.values
-    return search.among(sql.engine, found)
+    return index_query.among(sql.engine, found)
 
 
 def _condition(sql: Sql, c: Condition) -> str:
@@ -201,7 +201,7 @@ def _condition(sql: Sql, c: Condition) -> str:
         parts.append(HAS_ATTACHMENT if c.has_attachment else f"NOT {HAS_ATTACHMENT}")
     words = words_of(c)
     if words:
-        parts.append(indexed(sql, search.Combined("AND", words)))
+        parts.append(indexed(sql, index_query.Combined("AND", words)))
     if c.header is not None:
         parts.append(f"message.id IN ({sql.value(sql.headers[c.header])})")
     return "(" + " AND ".join(parts) + ")" if parts else "TRUE"

@@ -1,6 +1,6 @@
 """The full-text index, with a query per engine: FTS5 here, tsvector with GIN there.
 
-Both get the same words: text is cut into words here (case folded, diacritics removed, letters of scripts
+Both get the same words: text is cut into words by `index_query` (case folded, diacritics removed, letters of scripts
 without blanks one by one), so that both engines find alike.
 
 Beside the words of a message its *marks* are indexed: the words of single header fields, each with a letter in
@@ -13,26 +13,15 @@ messages with a word are read from the end of its list, and no more of it than a
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
+from posthouse.store import index_query
 from posthouse.store.database import Row, Tx
 from posthouse.wire.thread_subject import base_subject
 
-# More of one field is not indexed.
-_MAX_CHARS = 400_000
 # A tsvector holds 1,048,575 octets of words and their places, all fields together.
 _MAX_OCTETS = 1_000_000
-# Longer ones are cut in pieces that stand together: FTS5 stems up to 64 octets, a tsquery refuses 2,047.
-_WORD = re.compile(r"[^\W_]{1,64}")
-# Han, Hiragana, Katakana, Hangul, Thai, Lao, Khmer, Myanmar: written without blanks between words.
-_UNSPACED = re.compile(
-    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff])"
-)
-# Field → the letters its marks begin with.
-_MARKS = {"subject": "s", "people": "ftcb", "from": "f", "to": "t", "cc": "c", "bcc": "b"}
 # Of a text that messages are sorted by, the index keeps so many characters; the rest decides among equals.
 SORT_CHARS = 40
 # A message's row number: the second it was received in, and its number within that second.
@@ -83,21 +72,6 @@ class Hit(NamedTuple):
     rank: float
 
 
-def words(text: str) -> list[str]:
-    """The text's words as the index knows them."""
-    text = unicodedata.normalize("NFKD", text[:_MAX_CHARS].casefold())
-    text = "".join(c for c in text if not unicodedata.combining(c)) if not text.isascii() else text
-    # NFKD takes Hangul apart; put together again before single letters are set apart.
-    text = unicodedata.normalize("NFC", text)
-    return _WORD.findall(_UNSPACED.sub(r" \1 ", text))
-
-
-def _phrases(query: str) -> list[list[str]]:
-    """The query's terms: words between blanks, quoted text as one phrase."""
-    terms = re.findall(r'"([^"]*)"|(\S+)', query)
-    return [found for quoted, plain in terms if (found := words(quoted or plain))]
-
-
 def sort_key(text: str) -> str:
     """The beginning of a text as messages are sorted by it."""
     return text.casefold()[:SORT_CHARS]
@@ -113,18 +87,18 @@ def prepare(entry: Entry) -> Prepared:
         strict=True,
     ):
         if part:
-            marked += [letter + word for word in words(part)]
+            marked += [letter + word for word in index_query.words(part)]
     # An eighth at most: a subject without end leaves room for what it is the subject of.
     kept, left = _fitting(marked, room // 8)
     marks = " ".join(kept)
     room -= room // 8 - left
     fields = []
     for part in (entry.subject, entry.people, entry.body):
-        kept, room = _fitting(words(part), room)
+        kept, room = _fitting(index_query.words(part), room)
         fields.append(" ".join(kept))
     subject, people, body = fields
     return Prepared(
-        entry.message_id, _scope(entry.account_id), subject, people, body, marks,
+        entry.message_id, index_query.scope(entry.account_id), subject, people, body, marks,
         sort_key(base_subject(entry.subject)[0]), sort_key(entry.author),
     )  # fmt: skip
 
@@ -254,7 +228,7 @@ async def find(tx: Tx, account_ids: Sequence[str], query: str, *, field: str | N
         query: words, all of which must occur; text between double quotes is a phrase.
         field: `subject`, `people` or `body`; None for anywhere.
     """
-    phrases = _phrases(query)
+    phrases = index_query.phrases_of(query)
     if not phrases or not account_ids:
         return []
     if tx.engine == "sqlite":
@@ -265,11 +239,11 @@ async def find(tx: Tx, account_ids: Sequence[str], query: str, *, field: str | N
                JOIN message ON message.id = message_indexed.message_id
                WHERE message_index MATCH :match AND message.account_id IN (:account_ids...)
                ORDER BY rank, message.received_at DESC, message.id LIMIT :limit""",
-            match=f"{_scopes(account_ids)} AND {_fts(phrases, field, ranked=True)}", account_ids=list(account_ids),
-            limit=limit,
+            match=f"{index_query.scopes(account_ids)} AND {index_query.fts(phrases, field, ranked=True)}",
+            account_ids=list(account_ids), limit=limit,
         )  # fmt: skip
     else:
-        match = _tsquery(phrases, field, ranked=True)
+        match = index_query.tsquery(phrases, field, ranked=True)
         # The scope is a lexeme as it stands; the words go through the stemmer.
         rows = await tx.all(
             """SELECT message.id AS message_id, message.account_id,
@@ -278,137 +252,12 @@ async def find(tx: Tx, account_ids: Sequence[str], query: str, *, field: str | N
                WHERE message_index.words @@ (CAST(:scope AS tsquery) && to_tsquery('posthouse', :match))
                  AND message.account_id IN (:account_ids...)
                ORDER BY rank, message.received_at DESC, message.id LIMIT :limit""",
-            match=match, scope=_lexemes(account_ids), account_ids=list(account_ids), limit=limit,
+            match=match, scope=index_query.lexemes(account_ids), account_ids=list(account_ids), limit=limit,
         )  # fmt: skip
     return [Hit(row["message_id"], row["account_id"], float(row["rank"])) for row in rows]
 
 
-# --- What is looked for, as each engine says it
-
-
-class Words(NamedTuple):
-    """A query's terms, all of which occur in `field`: one of `_MARKS`, `body`, or None for anywhere."""
-
-    query: str
-    field: str | None = None
-
-
-class Combined(NamedTuple):
-    """`NOT` holds when none of its nodes does."""
-
-    operator: Literal["AND", "OR", "NOT"]
-    nodes: Sequence[Words | Combined]
-
-
-def _fts(phrases: list[list[str]], field: str | None, *, ranked: bool = False) -> str:
-    """All phrases in a field, in FTS5's words. `ranked`: in the field's own column, which `bm25` weighs."""
-    if field in _MARKS and not ranked:
-        terms = (
-            " OR ".join('"' + " ".join(letter + word for word in phrase) + '"' for letter in _MARKS[field])
-            for phrase in phrases
-        )
-        return "({marks} : (" + " AND ".join(f"({term})" for term in terms) + "))"
-    columns = field or "subject people body"
-    return f"({{{columns}}} : (" + " AND ".join('"' + " ".join(phrase) + '"' for phrase in phrases) + "))"
-
-
-_WEIGHTS = {"subject": "A", "people": "B", "body": "C", None: "ABC"}
-
-
-def _tsquery(phrases: list[list[str]], field: str | None, *, ranked: bool = False) -> str:
-    """All phrases in a field, as a tsquery; a phrase lies within one field (the next one's places follow on)."""
-    if field in _MARKS and not ranked:
-        return _weighted(phrases, "D", _MARKS[field])
-    return _weighted(phrases, _WEIGHTS[field])
-
-
-def _weighted(phrases: list[list[str]], weights: str, letters: str = "") -> str:
-    return " & ".join(
-        "("
-        + " | ".join(
-            " <-> ".join(f"'{letter}{word}':{weight}" for word in phrase)
-            for weight in ([weights] if len(phrase) == 1 else weights)
-            for letter in (letters or ("",))
-        )
-        + ")"
-        for phrase in phrases
-    )
-
-
-def _scope(account_id: str) -> str:
-    # One word without a hyphen, and in capitals, which no word of a text has here. It makes the search fast; that
-    # a message is the account's is said by its row, since a stemmer may take two scopes for one.
-    return "SCOPE" + account_id.replace("-", "")
-
-
-def _scopes(account_ids: Sequence[str]) -> str:
-    return "(" + " OR ".join(f'account_id : "{_scope(account_id)}"' for account_id in account_ids) + ")"
-
-
-def _lexemes(account_ids: Sequence[str]) -> str:
-    return " | ".join(f"'{_scope(account_id)}'" for account_id in account_ids)
-
-
-def _said(engine: str, account_id: str, node: Words | Combined) -> str | bool:
-    """A tree of terms in an engine's words; True holds for every message, False for none."""
-    if isinstance(node, Words):
-        phrases = _phrases(node.query)
-        if not phrases:
-            return False
-        return _fts(phrases, node.field) if engine == "sqlite" else f"({_tsquery(phrases, node.field)})"
-    parts = [_said(engine, account_id, each) for each in node.nodes]
-    # A NOT is that none of the parts holds: as an OR turned round.
-    absorbing = node.operator != "AND"
-    if absorbing in [part for part in parts if isinstance(part, bool)]:
-        joined: str | bool = absorbing
-    else:
-        said = [part for part in parts if isinstance(part, str)]
-        signs = {"AND": " AND ", "OR": " OR "} if engine == "sqlite" else {"AND": " & ", "OR": " | "}
-        joined = "(" + signs["OR" if absorbing else "AND"].join(said) + ")" if said else not absorbing
-    if node.operator != "NOT":
-        return joined
-    if isinstance(joined, bool):
-        return not joined
-    return f"({_scopes([account_id])} NOT {joined})" if engine == "sqlite" else f"!{joined}"
-
-
-class Match(NamedTuple):
-    """What an index is asked, for one account. `values` are what the condition takes, by names that begin alike."""
-
-    condition: str
-    values: dict[str, str]
-
-
-def match(engine: str, account_id: str, node: Words | Combined, name: str) -> Match | None:
-    """A tree of terms as a condition on `message_index`; None when nothing can match.
-
-    Args:
-        name: begins the names of the condition's values.
-    """
-    said = _said(engine, account_id, node)
-    if said is False:
-        return None
-    if engine == "sqlite":
-        text = _scopes([account_id]) + ("" if said is True else f" AND {said}")
-        return Match(f"message_index MATCH :{name}_match", {f"{name}_match": text})
-    scope = {f"{name}_scope": _lexemes([account_id])}
-    if said is True:
-        return Match(f"message_index.words @@ CAST(:{name}_scope AS tsquery)", scope)
-    return Match(
-        f"message_index.words @@ (CAST(:{name}_scope AS tsquery) && to_tsquery('posthouse', :{name}_match))",
-        scope | {f"{name}_match": str(said)},
-    )
-
-
-def among(engine: str, found: Match) -> str:
-    """A condition on `message.id`: it is one of all that match."""
-    if engine == "sqlite":
-        return f"""message.id IN (SELECT message_indexed.message_id FROM message_index
-            JOIN message_indexed ON message_indexed.row = message_index.rowid WHERE {found.condition})"""
-    return f"message.id IN (SELECT message_index.message_id FROM message_index WHERE {found.condition})"
-
-
-async def having(tx: Tx, found: Match, message_ids: Sequence[str]) -> set[str]:
+async def having(tx: Tx, found: index_query.Match, message_ids: Sequence[str]) -> set[str]:
     """Those of the messages that match, asked one by one: for a few messages, where very many match."""
     if not message_ids:
         return set()
@@ -502,7 +351,7 @@ async def page(
         after, before: `after` ≤ received_at < `before`.
         message_ids: look among these only.
     """
-    phrases = _phrases(query)
+    phrases = index_query.phrases_of(query)
     found: list[Ranked] = []
     if not phrases or not account_ids:
         return found
@@ -604,15 +453,15 @@ def _tier_match(
     engine: str, account_ids: Sequence[str], phrases: list[list[str]], tier: int
 ) -> tuple[str, dict[str, Any]]:
     """The condition for a tier, and the values it takes."""
-    say = _fts if engine == "sqlite" else _tsquery
+    say = index_query.fts if engine == "sqlite" else index_query.tsquery
     text = f"({say(phrases, _TIERS[tier])})"
     for earlier in _TIERS[:tier]:
         text = (
             f"({text} NOT ({say(phrases, earlier)}))" if engine == "sqlite" else f"{text} & !({say(phrases, earlier)})"
         )
     if engine == "sqlite":
-        return "message_index MATCH :match", {"match": f"{_scopes(account_ids)} AND {text}"}
+        return "message_index MATCH :match", {"match": f"{index_query.scopes(account_ids)} AND {text}"}
     return (
         "message_index.words @@ (CAST(:scope AS tsquery) && to_tsquery('posthouse', :match))",
-        {"match": text, "scope": _lexemes(account_ids)},
+        {"match": text, "scope": index_query.lexemes(account_ids)},
     )

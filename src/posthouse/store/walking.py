@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from posthouse.store import matching, search
+from posthouse.store import index_query, matching, search
 from posthouse.store.database import Row, Tx
 from posthouse.store.matching import Comparator, Condition, Filter, Match, Operator, Source, Sql
 
@@ -73,7 +73,7 @@ async def first(
     sql = await matching.new_sql(tx, account_id, node)
     words = None
     if asked.words:
-        words = search.match(tx.engine, account_id, search.Combined("AND", asked.words), "words")
+        words = index_query.match(tx.engine, account_id, index_query.Combined("AND", asked.words), "words")
         if words is None:
             return []
     narrow = await _narrowest(tx, sql, asked, bounds, ascending=sort[0].is_ascending)
@@ -99,7 +99,7 @@ class _Asked:
     is_unread: bool = False
     after: int | None = None
     before: int | None = None
-    words: list[search.Words | search.Combined] = field(default_factory=list)
+    words: list[index_query.Words | index_query.Combined] = field(default_factory=list)
     rest: list[Filter] = field(default_factory=list)
 
     def add(self, node: Filter) -> None:
@@ -365,7 +365,7 @@ async def _by_words(
     tx: Tx,
     sql: Sql,
     asked: _Asked,
-    words: search.Match,
+    words: index_query.Match,
     narrow: _Narrow | None,
     sort: Sequence[Comparator],
     taking: _Taking,
@@ -406,7 +406,7 @@ async def _by_words(
 
 
 async def _hits(
-    tx: Tx, sql: Sql, asked: _Asked, words: search.Match, sort: Sequence[Comparator], taking: _Taking
+    tx: Tx, sql: Sql, asked: _Asked, words: index_query.Match, sort: Sequence[Comparator], taking: _Taking
 ) -> AsyncIterator[_Chunk]:
     """Messages with the words in order of arrival, on SQLite."""
     within: search.Reach | None = search.reach(asked.after, asked.before)
@@ -422,7 +422,7 @@ async def _hits(
 
 
 async def _few_hits(
-    tx: Tx, sql: Sql, asked: _Asked, words: search.Match, sort: Sequence[Comparator], most: int
+    tx: Tx, sql: Sql, asked: _Asked, words: index_query.Match, sort: Sequence[Comparator], most: int
 ) -> list[Row] | None:
     """All messages with the words, in order; None when there are more than `most`. On SQLite."""
     within = search.reach(asked.after, asked.before)

@@ -8,7 +8,7 @@ from posthouse.api.jmap import calls
 from posthouse.api.jmap.calls import Answer, Call, Json, is_id
 from posthouse.api.jmap.email.query import read_filter
 from posthouse.api.jmap.errors import MethodError
-from posthouse.store import matching, messages, search
+from posthouse.store import index_query, matching, messages
 from posthouse.store.database import Tx
 from posthouse.store.messages import Message, MessageBody
 from posthouse.wire.html import to_text
@@ -35,7 +35,7 @@ def _terms(filter_: matching.Filter | None, names: tuple[str, ...]) -> set[str]:
         for name in names:
             text = getattr(condition, name)
             if text:
-                found |= {_stem(word) for word in search.words(text)}
+                found |= {_stem(word) for word in index_query.words(text)}
     return found
 
 
@@ -49,7 +49,7 @@ def _spans(text: str, terms: set[str]) -> list[tuple[int, int]]:
         end = start
         while end < len(text) and text[end].isalnum():
             end += 1
-        if any(_stem(word) in terms for word in search.words(text[start:end])):
+        if any(_stem(word) in terms for word in index_query.words(text[start:end])):
             spans.append((start, end))
         start = end
     return spans
