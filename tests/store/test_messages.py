@@ -41,7 +41,7 @@ async def test_every_field_survives_both_ways(db: Database) -> None:
     )  # fmt: skip
     await db.write(lambda tx: messages.add(tx, full, body))
     assert await db.read(lambda tx: messages.get(tx, "ann", "m")) == full
-    assert await db.read(lambda tx: messages.get_body(tx, "ann", "m")) == body
+    assert await db.read(lambda tx: messages.get_bodies(tx, "ann", ["m"])) == {"m": body}
     bare = _message("n", thread_id)
     await db.write(lambda tx: messages.add(tx, bare, MessageBody("n", [], "null", None, None, None, None, [], {})))
     assert await db.read(lambda tx: messages.get_many(tx, "ann", ["m", "n", "o"])) == {"m": full, "n": bare}
@@ -55,7 +55,7 @@ async def test_no_other_account_reaches_a_message(db: Database) -> None:
         async def unit(tx: Tx, account_id: str = account_id) -> list[Any]:
             return [
                 await messages.get(tx, account_id, made.id),
-                await messages.get_body(tx, account_id, made.id),
+                (await messages.get_bodies(tx, account_id, [made.id])).get(made.id),
                 await messages.by_header_message_id(tx, account_id, "1@x"),
                 *await messages.of_threads(tx, account_id, [made.thread_id]),
                 *(await messages.get_many(tx, account_id, [made.id])).values(),

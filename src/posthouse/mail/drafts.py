@@ -189,7 +189,7 @@ async def delete(tx: Tx, account: Account, before: Written, at: int) -> None:
         await filing.destroy(tx, journal, before.message, organization_id=account.organization_id, bury=False)
 
 
-async def outgoing(tx: Tx, before: Written, raw: bytes, sender: Address, at: int) -> Outgoing:
+def outgoing(before: Written, raw: bytes, sender: Address, at: int) -> Outgoing:
     """What a draft says, ready to be composed again: edited, or to be sent.
 
     Args:

@@ -118,9 +118,10 @@ async def _backlog(tx: Tx, account_id: str) -> _Backlog | None:
 
 async def _entries(tx: Tx, account_id: str, ids: list[str]) -> list[search.Entry]:
     found = await messages.get_many(tx, account_id, ids)
+    bodies = await messages.get_bodies(tx, account_id, list(found))
     entries = []
     for message in found.values():
-        body = await messages.get_body(tx, account_id, message.id)
+        body = bodies.get(message.id)
         lists = [_people(each) for each in (message.from_list, message.to_list, message.cc_list, message.bcc_list)]
         names = [attachment.filename for attachment in message.attachments if attachment.filename]
         entries.append(

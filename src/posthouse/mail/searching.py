@@ -54,7 +54,7 @@ async def find_messages(
     ranked, more = await _scan(
         tx, account_ids, query, visible=visible, after=after, before=before, position=position, limit=limit
     )
-    return [await _hit(tx, message) for _, message in ranked], more
+    return await _hits(tx, [message for _, message in ranked]), more
 
 
 async def find_threads(
@@ -91,21 +91,20 @@ async def find_threads(
         tx, account_ids, query, visible=visible, after=after, before=before, position=position, limit=limit,
         keep=only_best,
     )  # fmt: skip
-    found = []
-    for _, message in ranked:
-        thread = await reading.get_thread(tx, message.account_id, message.thread_id)
-        found.append((thread, await _hit(tx, message)))
-    return found, more
+    hits = await _hits(tx, [message for _, message in ranked])
+    return [(await reading.get_thread(tx, hit.message.account_id, hit.message.thread_id), hit) for hit in hits], more
 
 
 def _order(rank: Ranked) -> tuple[int, int, tuple[int, ...]]:
     return rank.tier, -rank.received_at, tuple(-ord(c) for c in rank.message_id)
 
 
-async def _hit(tx: Tx, message: Message) -> Hit:
-    body = await messages.get_body(tx, message.account_id, message.id)
-    assert body is not None  # the same snapshot has the message
-    return Hit(message, body)
+async def _hits(tx: Tx, found: Sequence[Message]) -> list[Hit]:
+    bodies: dict[str, MessageBody] = {}
+    for account_id in {message.account_id for message in found}:
+        mine = [message.id for message in found if message.account_id == account_id]
+        bodies |= await messages.get_bodies(tx, account_id, mine)
+    return [Hit(message, bodies[message.id]) for message in found]  # the same snapshot has them
 
 
 async def _scan(

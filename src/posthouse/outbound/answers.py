@@ -60,11 +60,10 @@ async def parent(db: Database, account_id: str, message_id: str) -> Parent:
     """
 
     async def unit(tx: Tx) -> Parent:
-        message = await messages.get(tx, account_id, message_id)
-        body = None if message is None else await messages.get_body(tx, account_id, message_id)
-        if message is None or body is None or DRAFT in message.keywords:
+        found = await messages.get_whole(tx, account_id, message_id)
+        if found is None or DRAFT in found[0].keywords:
             raise NotFound("there is no such message", field="message_id")
-        return Parent(message, body, frozenset(await accounts.addresses(tx, account_id)))
+        return Parent(*found, frozenset(await accounts.addresses(tx, account_id)))
 
     return await db.read(unit)
 

@@ -22,7 +22,6 @@ from posthouse.store.accounts import Account
 from posthouse.store.blobfiles import Blobs
 from posthouse.store.database import Database, Tx
 from posthouse.store.draft_plans import DraftPlan
-from posthouse.wire.compose import Outgoing
 
 _log = log.get("scheduled")
 
@@ -68,12 +67,7 @@ class DraftSender:
                 return earlier
         account, written = await self._db.read(lambda tx: _find(tx, account_id, draft_id))
         raw = await self._blobs.read(written.message.blob_hash)
-        at = self._clock()
-
-        async def look(tx: Tx) -> Outgoing:
-            return await draft_rules.outgoing(tx, written, raw, identities.own_address(account), at)
-
-        outgoing = await self._db.read(look)
+        outgoing = draft_rules.outgoing(written, raw, identities.own_address(account), self._clock())
         own = {keyword for keyword in written.message.keywords if not keyword.startswith("$")}
         draft = written.draft
         answered = draft.parent_message_id if draft.kind in ("reply", "reply_all") else None

@@ -242,11 +242,6 @@ def _body_of(row: tuple[Any, ...]) -> MessageBody:
     )  # fmt: skip
 
 
-async def get_body(tx: Tx, account_id: str, message_id: str) -> MessageBody | None:
-    """The message's body, or None."""
-    return (await get_bodies(tx, account_id, [message_id])).get(message_id)
-
-
 async def by_header_message_id(tx: Tx, account_id: str, header_message_id: str) -> Message | None:
     """The first message of the account with this Message-ID (without brackets)."""
     rows = await tx.tuples(

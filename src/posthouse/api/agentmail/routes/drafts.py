@@ -276,7 +276,7 @@ async def _edited(services: Services, account: Account, before: Written, data: s
         return None
     raw = await services.blobs.read(before.message.blob_hash)
     sender = identities.own_address(account)
-    outgoing = await services.db.read(lambda tx: draft_rules.outgoing(tx, before, raw, sender, services.clock()))
+    outgoing = draft_rules.outgoing(before, raw, sender, services.clock())
     ids = [message_shapes.attachment_id(before.message, part) for part in before.message.attachments]
     for index, attachment_id in enumerate(data.remove_attachments or ()):
         if attachment_id not in ids:

@@ -154,11 +154,7 @@ async def get_thread(services: Services, principal: Principal, where: Where, thr
 
     async def unit(tx: Tx) -> shapes.Thread:
         account, thread, visible = await scope.thread(tx, principal, where, thread_id, hidden_labels(principal))
-        bodies = {}
-        for message in visible:
-            body = await messages.get_body(tx, account.id, message.id)
-            assert body is not None  # the same snapshot has the message
-            bodies[message.id] = body
+        bodies = await messages.get_bodies(tx, account.id, [message.id for message in visible])
         named = message_shapes.named_ids(visible)
         known = await messages.ids_by_header(tx, account.id, named) if named else {}
         return shapes.thread_of(thread, account.main_address, visible, bodies, known)
