@@ -14,6 +14,7 @@ from posthouse.mail.mailboxes import LASTING
 from posthouse.store import mailboxes, messages
 from posthouse.store.database import Tx
 from posthouse.store.mailboxes import Mailbox
+from posthouse.wire import text
 
 MAX_DEPTH = 10
 MAX_NAME_OCTETS = 200
@@ -28,7 +29,9 @@ def check_name(name: str) -> str:
     Raises:
         Invalid: empty, too long, or with control characters (RFC 5198 Net-Unicode).
     """
-    key = unicodedata.normalize("NFC", name)
+    if len(name) > MAX_NAME_OCTETS:  # before any work on it
+        raise Invalid(f"a mailbox's name has at most {MAX_NAME_OCTETS} octets", field="name")
+    key = text.nfc(name)
     if not key.strip() or any(unicodedata.category(char) in ("Cc", "Cs") for char in key):
         raise Invalid("a mailbox has a name without control characters", field="name")
     if len(key.encode("utf-8", "replace")) > MAX_NAME_OCTETS:

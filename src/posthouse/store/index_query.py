@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from posthouse.wire.text import nfc, nfkd
+
 # More of one field is not indexed.
 _MAX_CHARS = 400_000
 # Longer ones are cut in pieces that stand together: FTS5 stems up to 64 octets, a tsquery refuses 2,047.
@@ -21,10 +23,10 @@ _MARKS = {"subject": "s", "people": "ftcb", "from": "f", "to": "t", "cc": "c", "
 
 def words(text: str) -> list[str]:
     """The text's words as the index knows them."""
-    text = unicodedata.normalize("NFKD", text[:_MAX_CHARS].casefold())
+    text = nfkd(text[:_MAX_CHARS].casefold())
     text = "".join(c for c in text if not unicodedata.combining(c)) if not text.isascii() else text
     # NFKD takes Hangul apart; put together again before single letters are set apart.
-    text = unicodedata.normalize("NFC", text)
+    text = nfc(text)
     return _WORD.findall(_UNSPACED.sub(r" \1 ", text))
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from posthouse.kit.errors import Invalid
 from posthouse.wire.headers import decode_text
+from posthouse.wire.text import caseless, nfc, nfkc
 
 # RFC 5321 §4.5.3.1.1–2 and RFC 3696 erratum 1690 (a path of 256 octets holds the two angle brackets).
 MAX_LOCAL_OCTETS = 64
@@ -80,12 +81,13 @@ def to_ascii(domain: str) -> str:
 
 def _labels(domain: str) -> list[str]:
     if not domain.isascii():
-        domain = unicodedata.normalize("NFKC", domain.translate(_IDEOGRAPHIC_DOTS)).lower()
-        domain = unicodedata.normalize("NFC", domain)
+        domain = nfc(nfkc(domain.translate(_IDEOGRAPHIC_DOTS)).lower())
     return domain.lower().removesuffix(".").split(".")
 
 
 def _label(label: str, domain: str) -> str:
+    if len(label) > MAX_LABEL_OCTETS:  # before encoding, which is quadratic; an A-label is longer still
+        raise Invalid(f"{_show(domain)} is not a domain name.")
     if not label.isascii():
         for char in label:
             # Letters, marks, digits; the rest of RFC 5892 Appendix A that real names use.
@@ -111,7 +113,7 @@ def normalize(email: str) -> str:
     if local.startswith('"') and local.endswith('"') and len(local) > 1:
         inner = re.sub(r"\\(.)", r"\1", local[1:-1])
         local = inner if _DOT_ATOM.fullmatch(inner) else _quote(inner)
-    local = unicodedata.normalize("NFC", unicodedata.normalize("NFC", local).casefold())
+    local = caseless(local)
     try:
         domain = to_ascii(domain) if domain else ""
     except Invalid:
@@ -143,7 +145,7 @@ def parse_address(text: str) -> Address:
             raise Invalid(f"{_show(text)} has a '>' without a '<'.")
         name = _strict_name(head.strip(), text)
     _check_spec(spec, text)
-    return Address(unicodedata.normalize("NFC", spec), name)
+    return Address(nfc(spec), name)
 
 
 def _strict_name(head: str, text: str) -> str:
@@ -195,7 +197,7 @@ def _check_literal(domain: str, text: str) -> None:
 
 def _show(text: str) -> str:
     """The caller's words, safe and short enough for an error sentence."""
-    text = clean(text)
+    text = clean(text[:200])
     return f"'{text[:80]}…'" if len(text) > 80 else f"'{text}'"
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import binascii
 import re
-import unicodedata
 from datetime import date
 from urllib.parse import unquote_to_bytes
 
 from posthouse.wire.charset import decode_base64, decode_bytes
+from posthouse.wire.text import nfc
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -167,7 +167,7 @@ def decode_text(raw: str | bytes) -> str:
     if not text.isprintable():
         text = _CONTROLS.sub(" ", text)
     text = text.strip()
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    return nfc(text)
 
 
 def _decode_words(text: str) -> str:

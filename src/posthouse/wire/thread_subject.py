@@ -6,7 +6,8 @@ Obeys RFC 5256 §2.1, with the words for "reply" and "forward" of other language
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from posthouse.wire.text import caseless
 
 _REPLY_WORDS = (
     "re|ref|aw|antw|antwort|sv|vs|odp|r|rif|res|resp|ynt|atb|na|ang|отв|ответ|回复|回覆|答复|返信|회신|בעניין|ha"
@@ -44,7 +45,7 @@ def base_subject(subject: str) -> tuple[str, bool]:
         if not (text[:5].lower() == "[fwd:" and text.endswith("]")):
             break
         text, marked = text[5:-1].strip(), True  # step 6
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold()), marked
+    return caseless(text), marked
 
 
 def _without_leaders(text: str) -> tuple[str, bool]:

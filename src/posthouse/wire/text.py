@@ -1,0 +1,66 @@
+"""Unicode normal forms of text that a stranger wrote, in linear time.
+
+Sorting a run of combining marks into its canonical order is quadratic, in C, with the interpreter locked: a mail
+of 100 KB of alternating marks would stop the process for seconds. So no module but this one calls
+`unicodedata.normalize` (the linter sees to it), and runs of marks are bounded before it does.
+
+Source: UAX #15 §1.2 and §13 (stream-safe text: at most 30 marks in a row).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+
+MAX_MARKS = 30
+# Marks in a row stop here: a COMBINING GRAPHEME JOINER between them is a starter, and sorts with nothing.
+_JOINER = "\u034f"
+# Every mark lies between these (a test says so for the running Python's Unicode).
+_FIRST, _LAST = 0x300, 0x1F000
+
+
+def nfc(text: str) -> str:
+    """Normalization Form C: characters put together."""
+    return text if text.isascii() else unicodedata.normalize("NFC", bounded(text))
+
+
+def nfkc(text: str) -> str:
+    """Normalization Form KC: put together, wide and other variants of letters made the plain ones."""
+    return text if text.isascii() else unicodedata.normalize("NFKC", bounded(text))
+
+
+def nfkd(text: str) -> str:
+    """Normalization Form KD: taken apart, variants of letters made the plain ones."""
+    return text if text.isascii() else unicodedata.normalize("NFKD", bounded(text))
+
+
+def caseless(text: str) -> str:
+    """What is the same for two texts that differ in case or in how characters are put together (Unicode §3.13)."""
+    return text.lower() if text.isascii() else nfc(nfc(text).casefold())
+
+
+def bounded(text: str) -> str:
+    """The text with no run of more than `MAX_MARKS` combining marks; a run goes on behind a joiner."""
+    if text.isascii():
+        return text
+    return _long_run().sub(lambda run: run.group() + _JOINER, text)
+
+
+@cache
+def _long_run() -> re.Pattern[str]:
+    """`MAX_MARKS` characters in a row that begin with a mark when taken apart, with one more behind them."""
+    marks = [code for code in range(_FIRST, _LAST) if is_mark(chr(code))]
+    spans: list[list[int]] = []
+    for code in marks:
+        if spans and spans[-1][1] == code - 1:
+            spans[-1][1] = code
+        else:
+            spans.append([code, code])
+    letters = "".join(f"{chr(first)}-{chr(last)}" for first, last in spans)
+    return re.compile(f"[{letters}]{{{MAX_MARKS}}}(?=[{letters}])")
+
+
+def is_mark(char: str) -> bool:
+    """Whether a character, taken apart, begins with a combining mark that normalization sorts."""
+    return unicodedata.combining(unicodedata.normalize("NFKD", char)[0]) != 0

@@ -1,0 +1,66 @@
+"""Normal forms in linear time, whatever a stranger strings together (UAX #15)."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from time import process_time
+
+import pytest
+
+from posthouse.kit.errors import Invalid
+from posthouse.mail.mailbox_rules import check_name
+from posthouse.store.index_query import words
+from posthouse.wire.address import normalize, parse_address, to_ascii
+from posthouse.wire.headers import decode_text
+from posthouse.wire.text import MAX_MARKS, bounded, caseless, is_mark, nfc, nfkc, nfkd
+from posthouse.wire.thread_subject import base_subject
+
+ZALGO = "a" + "\u0316\u0301" * 200_000
+
+
+def test_no_mark_lies_outside_of_what_is_looked_for() -> None:
+    marks = [code for code in range(sys.maxunicode + 1) if is_mark(chr(code))]
+    assert marks
+    assert min(marks) >= 0x300
+    assert max(marks) < 0x1F000
+    for code in marks:
+        assert bounded(chr(code) * (MAX_MARKS + 1)) != chr(code) * (MAX_MARKS + 1), hex(code)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, MAX_MARKS])
+def test_marks_that_languages_use_stay_as_they_are(count: int) -> None:
+    text = "x" + "\u0301" * count + "y"
+    assert bounded(text) == text
+    assert nfc(text) == unicodedata.normalize("NFC", text)
+
+
+def test_a_longer_run_is_broken_and_nothing_of_it_is_lost() -> None:
+    found = bounded(ZALGO)
+    assert found.replace("\u034f", "") == ZALGO
+    assert bounded(found) == found
+    longest = max(len(run) for run in found.split("\u034f"))
+    assert longest <= MAX_MARKS + 1
+
+
+@pytest.mark.parametrize(
+    "read",
+    [nfc, nfkc, nfkd, caseless, decode_text, base_subject, words, lambda text: normalize(f"{text}@x.example")],
+    ids=["nfc", "nfkc", "nfkd", "caseless", "decode_text", "base_subject", "words", "normalize"],
+)
+def test_reading_marks_grows_with_their_number_and_not_with_its_square(read: object) -> None:
+    def cost(size: int) -> float:
+        text = ("a" + "\u0316\u0301" * size)[: 2 * size]
+        begun = process_time()
+        read(text)  # type: ignore[operator]
+        return process_time() - begun
+
+    read("\u00e9\u0301")  # type: ignore[operator]
+    small, large = max(cost(10_000), 0.002), cost(160_000)
+    assert large < 16 * small * 4  # the square would be 256
+
+
+@pytest.mark.parametrize("take", [to_ascii, parse_address, check_name])
+def test_what_is_far_too_long_is_refused_before_it_is_read(take: object) -> None:
+    with pytest.raises(Invalid, match=r"not a domain|longer|not an address|at most"):
+        take("a@" + "\u00e9" * 2_000_000)  # type: ignore[operator]
