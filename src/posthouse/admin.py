@@ -31,6 +31,7 @@ from posthouse.store import (
     events,
     graveyard,
     holds,
+    jobs,
     keys,
     messages,
     organizations,
@@ -343,6 +344,34 @@ async def reindex(house: House) -> dict[str, Any]:
     return {"messages": await indexing.rebuild(house.db)}
 
 
+async def jobs_list(house: House) -> dict[str, Any]:
+    """Jobs that are dead or failed when they were last tried."""
+    found = await house.db.read(jobs.troubled)
+    return {
+        "jobs": [
+            {
+                "id": job.id,
+                "kind": job.kind,
+                "state": job.state,
+                "attempts": job.attempts,
+                "error": job.last_error,
+                "created_at": iso(job.created_at),
+                "due_at": iso(job.due_at) if job.state == "ready" else None,
+            }
+            for job in found
+        ]
+    }
+
+
+async def jobs_retry(house: House, *, id: str | None = None) -> dict[str, Any]:
+    """Try a dead job again, or all of them."""
+    at = house.clock()
+    revived = await house.db.write(lambda tx: jobs.revive(tx, None if id is None else [id], at))
+    if id is not None and not revived:
+        raise NotFound(f"there is no dead job {id}; `posthouse jobs list` shows them")
+    return {"retried": revived}
+
+
 async def backup(house: House, *, path: str) -> dict[str, Any]:
     """Copy database, blobs and keys, as of one instant, into a new folder.
 
@@ -458,6 +487,8 @@ COMMANDS: dict[str, Command] = {
     "undelete_list": undelete_list,
     "undelete": undelete_one,
     "reindex": reindex,
+    "jobs_list": jobs_list,
+    "jobs_retry": jobs_retry,
     "backup": backup,
     "doctor": doctor,
     "whoami": whoami,

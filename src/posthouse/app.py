@@ -11,7 +11,7 @@ import fcntl
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from posthouse.accounts import domain_proof
@@ -37,13 +37,14 @@ from posthouse.inbound.spool import WAKE as SPOOL_WAKE
 from posthouse.inbound.vacation import INTERVAL_MS as VACATION_INTERVAL_MS
 from posthouse.inbound.vacation import JOB as VACATION_JOB
 from posthouse.inbound.vacation import VacationResponder
+from posthouse.jobs import JobKind, JobRunner
 from posthouse.kit import log
-from posthouse.kit.clock import DAY, SECOND, Clock, now
+from posthouse.kit.clock import DAY, MINUTE, Clock, now
 from posthouse.kit.config import Settings
 from posthouse.kit.errors import Conflict, Invalid
 from posthouse.kit.ids import new_secret
 from posthouse.kit.pace import Pace
-from posthouse.kit.worker import Worker
+from posthouse.kit.worker import Work, Worker
 from posthouse.mail import indexing
 from posthouse.mail.filing import GRAVEYARD_DAYS, INDEX_JOB
 from posthouse.net import tls
@@ -72,6 +73,7 @@ from posthouse.store import (
     idempotency,
     jobs,
     leases,
+    mailboxes,
     markings,
     push,
     secrets,
@@ -83,6 +85,7 @@ from posthouse.store import (
 )
 from posthouse.store.blobfiles import Blobs, LocalBlobFiles
 from posthouse.store.database import Database, Tx
+from posthouse.store.jobs import Job
 from posthouse.store.sqlite import SqliteDatabase
 from posthouse.wire.resolver import Resolver
 from posthouse.wire.smtp_events import SmtpConfig
@@ -92,7 +95,6 @@ _log = log.get("house")
 ROLES = ("http", "smtp", "worker")
 # How long change logs reach back before `cannotCalculateChanges` (at least 30 days), and events with them.
 _HISTORY_MS = 30 * DAY
-_INDEX_LEASE_MS = 60 * SECOND
 # Mails being filed at once that make a burst, and how often (a fifth of a second each) the index waits for it.
 _BURST = 16
 _INDEX_WAITS = 25
@@ -132,7 +134,7 @@ class House:
             operator_address=settings.operator_address,
         )
         self.streams = Streams(db)
-        self.verifier = Verifier(db, resolver, self.hostname)
+        self.verifier = Verifier(db, resolver, clock, self.hostname)
         self.dialer = GuardedDialer(resolver, settings.webhooks_allow_private)
         self.local = LocalCourier(
             db,
@@ -159,6 +161,7 @@ class House:
         self.webhooks = WebhookWorker(db, self.dialer, self.dialects, clock)
         self.vacations = VacationResponder(db, self.submitter, clock)
         self.pushes = PushWorker(db, self.dialer, clock)
+        self.work = self._table_of_work()
         self.jmap: JmapApp | None = None
         self.challenges: Challenges | None = None
         self.services: Services | None = None
@@ -194,7 +197,8 @@ class House:
             house = cls(settings, db, clock, resolver or DnsResolver())
             house._lock = lock
             if lock is not None:
-                await db.write(lambda tx: leases.release_all(tx, clock()))
+                tables = {work.table for work in house.work}
+                await db.write(lambda tx: leases.release_all(tx, tables, clock()))
             return house
         except BaseException:
             if lock is not None:
@@ -203,58 +207,68 @@ class House:
 
     # -- doors and workers
 
-    async def start_workers(self) -> None:
-        """File what comes in, carry what goes out, tell, index, clean up."""
+    def _table_of_work(self) -> tuple[Work, ...]:
+        """All that is done in the background: file what comes in, carry what goes out, tell, index."""
         db = self.db
 
         def due(query: Callable[[Tx], Awaitable[int | None]]) -> Callable[[], Awaitable[int | None]]:
             return lambda: db.read(query)
 
-        self._run("ingest", self.ingester.run_once, due(spool.next_due), (SPOOL_WAKE,))
-        self._run("deliver", self.deliveries.run_once, due(submissions.next_due), (DELIVERIES_WAKE,))
-        self._run("webhooks", self.webhooks.run_once, due(webhooks.next_due), ("webhooks",))
-        self._run("drafts", self.drafts.run_once, due(draft_plans.next_due), (PLANS_WAKE,))
-        self._run(
-            "domains",
-            self._verify_once,
-            due(lambda tx: jobs.next_due(tx, domain_proof.VERIFY_JOB)),
-            (f"job:{domain_proof.VERIFY_JOB}",),
+        def of_jobs(kind: JobKind, wait: Callable[[], Awaitable[None]] | None = None) -> Work:
+            runner = JobRunner(db, self.clock, kind)
+
+            async def run_once() -> int:
+                if wait is not None:
+                    await wait()
+                return await runner.run_once()
+
+            return Work(kind.name, run_once, runner.next_due, (kind.topic,), table="job")
+
+        ingester, deliveries, webhook_worker = self.ingester, self.deliveries, self.webhooks
+        return (
+            Work("ingest", ingester.run_once, due(spool.next_due), (SPOOL_WAKE,), "spool", ingester.drain),
+            Work(
+                "deliver",
+                deliveries.run_once,
+                due(submissions.next_due),
+                (DELIVERIES_WAKE,),
+                "delivery",
+                deliveries.drain,
+            ),
+            Work(
+                "webhooks",
+                webhook_worker.run_once,
+                due(webhooks.next_due),
+                ("webhooks",),
+                "webhook_delivery",
+                webhook_worker.drain,
+            ),
+            Work("drafts", self.drafts.run_once, due(draft_plans.next_due), (PLANS_WAKE,), "draft_plan"),
+            Work("push", self.pushes.run_once, self.pushes.next_due, ("push", "account:*"), "push_subscription"),
+            of_jobs(JobKind(domain_proof.VERIFY_JOB, self.verifier.verify, batch=10)),
+            of_jobs(JobKind(INDEX_JOB, self._index), self._after_bursts),
+            of_jobs(JobKind(VACATION_JOB, self.vacations.answer, lease_ms=5 * MINUTE)),
         )
-        self._run("index", self._index_once, due(lambda tx: jobs.next_due(tx, INDEX_JOB)), (f"job:{INDEX_JOB}",))
-        due_vacation = due(lambda tx: jobs.next_due(tx, VACATION_JOB))
-        self._run("vacation", self.vacations.run_once, due_vacation, (f"job:{VACATION_JOB}",))
-        self._run("push", self.pushes.run_once, self.pushes.next_due, ("push", "account:*"))
+
+    async def start_workers(self) -> None:
+        """Begin the work of the table, and clean up now and then."""
+        for work in self.work:
+            worker = Worker(work, self.clock)
+            self._unlisten.extend(self.db.listen(topic, worker.wake) for topic in work.topics)
+            self._workers.append(worker)
+            worker.start()
         self._tasks.append(asyncio.create_task(self._clean_up(), name="posthouse-clean-up"))
 
-    def _run(
-        self,
-        name: str,
-        run_once: Callable[[], Awaitable[int]],
-        next_due: Callable[[], Awaitable[int | None]],
-        topics: Iterable[str],
-    ) -> None:
-        worker = Worker(name, run_once, next_due, self.clock)
-        self._unlisten.extend(self.db.listen(topic, worker.wake) for topic in topics)
-        self._workers.append(worker)
-        worker.start()
-
-    async def _verify_once(self) -> int:
-        return await self.verifier.run_once(self.clock())
-
-    async def _index_once(self) -> int:
+    async def _after_bursts(self) -> None:
         # A search catches up by itself: the index can wait for a burst to be filed, though not for ever.
         for _ in range(_INDEX_WAITS):
             if self.ingester.under_way <= _BURST:
-                break
+                return
             await asyncio.sleep(0.2)
-        at = self.clock()
-        claimed = await self.db.write(lambda tx: jobs.claim(tx, INDEX_JOB, at, at + _INDEX_LEASE_MS, 20))
-        for job in claimed:
-            assert job.account_id is not None
-            await indexing.drain(self.db, job.account_id)
-        done = [job.id for job in claimed]
-        await self.db.write(lambda tx: jobs.done(tx, done))
-        return len(claimed)
+
+    async def _index(self, job: Job) -> None:
+        assert job.account_id is not None
+        await indexing.drain(self.db, job.account_id)
 
     async def _clean_up(self) -> None:
         while True:
@@ -271,6 +285,9 @@ class House:
         await self.db.write(lambda tx: idempotency.prune(tx, at))
         await self.db.write(lambda tx: graveyard.prune(tx, at))
         await self.db.write(lambda tx: changes.prune(tx, at - _HISTORY_MS))
+        while await self.db.write(mailboxes.prune_tombstones, heavy=True):
+            pass
+        await self.db.write(lambda tx: jobs.prune(tx, at - _HISTORY_MS))
         await self.db.write(lambda tx: events.prune(tx, at - _HISTORY_MS))
         await self.db.write(lambda tx: markings.prune(tx, at - _HISTORY_MS))
         await self.db.write(lambda tx: webhooks.prune(tx, at - GRAVEYARD_DAYS * DAY))
@@ -385,20 +402,13 @@ class House:
 
     async def settle(self) -> None:
         """Do everything that is due now, here, one after the other: for tests and for commands without workers."""
-        while True:
-            done = await self.ingester.run_once()
-            await self.ingester.drain()
-            done += await self.deliveries.run_once()
-            await self.deliveries.drain()
-            done += await self.webhooks.run_once()
-            await self.webhooks.drain()
-            done += await self.drafts.run_once()
-            done += await self._verify_once()
-            done += await self._index_once()
-            done += await self.vacations.run_once()
-            done += await self.pushes.run_once()
-            if not done:
-                return
+        done = True
+        while done:
+            done = False
+            for work in self.work:
+                done = bool(await work.run_once()) or done
+                if work.drain is not None:
+                    await work.drain(None)
 
     async def close(self) -> None:
         """Refuse what is new, finish what was taken on, close."""
@@ -412,9 +422,9 @@ class House:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(worker.stop() for worker in self._workers))
-        await self.ingester.drain(_STOP_GRACE_S)
-        await self.deliveries.drain(_STOP_GRACE_S)
-        await self.webhooks.drain(_STOP_GRACE_S)
+        for work in self.work:
+            if work.drain is not None:
+                await work.drain(_STOP_GRACE_S)
         for stop in self._unlisten:
             stop()
         try:

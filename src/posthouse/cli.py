@@ -33,7 +33,9 @@ key_app = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke
 inbox_app = typer.Typer(no_args_is_help=True, help="Inboxes.")
 events_app = typer.Typer(no_args_is_help=True, help="Events.")
 level_app = typer.Typer(no_args_is_help=True, help="Oversight levels.")
+jobs_app = typer.Typer(no_args_is_help=True, help="Work in the background that failed.")
 app.add_typer(key_app, name="key")
+app.add_typer(jobs_app, name="jobs")
 app.add_typer(inbox_app, name="inbox")
 app.add_typer(events_app, name="events")
 app.add_typer(level_app, name="level")
@@ -305,6 +307,33 @@ def reindex(data_dir: DataDir = None, as_json: Json = False) -> None:
         _print_json(answer)
     else:
         print(f"Indexed {answer['messages']} messages.")
+
+
+@jobs_app.command("list")
+def jobs_list(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Show jobs that were given up, and those that failed and will be tried again."""
+    answer = _command(data_dir, "jobs_list")
+    if as_json:
+        _print_json(answer)
+        return
+    for job in answer["jobs"]:
+        print(f"{job['id']}  {job['kind']:14}  {job['state']:5}  {job['attempts']} tries  {job['error'] or ''}")
+    if not answer["jobs"]:
+        print("No job has failed.")
+
+
+@jobs_app.command("retry")
+def jobs_retry(
+    id: Annotated[str | None, typer.Argument(help="The job; without one all that were given up.")] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Try jobs again that were given up."""
+    answer = _command(data_dir, "jobs_retry", id=id)
+    if as_json:
+        _print_json(answer)
+    else:
+        print(f"{len(answer['retried'])} jobs are tried again.")
 
 
 @app.command()

@@ -7,7 +7,7 @@ import pytest
 
 from posthouse.mail.journal import changing
 from posthouse.mail.mailboxes import provision
-from posthouse.store import mailboxes
+from posthouse.store import changes, mailboxes
 from posthouse.store.database import Database, Tx
 from posthouse.store.mailboxes import Mailbox
 from store.builders import AT, house, role, rows, settle_in
@@ -21,9 +21,11 @@ async def _enter(
     )
 
 
-async def _leave(tx: Tx, mailbox_id: str, message_id: str, modseq: int = 2, *, unread: bool = True) -> int | None:
+async def _leave(
+    tx: Tx, mailbox_id: str, message_id: str, modseq: int = 2, account_id: str = "ann", *, unread: bool = True
+) -> int | None:
     return await mailboxes.expunge(
-        tx, account_id="ann", mailbox_id=mailbox_id, message_id=message_id, modseq=modseq, unread=unread
+        tx, account_id=account_id, mailbox_id=mailbox_id, message_id=message_id, modseq=modseq, unread=unread
     )
 
 
@@ -62,7 +64,9 @@ async def test_a_uid_is_never_used_twice(db: Database) -> None:
         assert await _leave(tx, inbox.id, "m2") == 2
         uids += [await _enter(tx, inbox.id, "m2")]
         assert await _leave(tx, inbox.id, "m2", 3) == 3
-        await mailboxes.prune_tombstones(tx, "ann", 100)
+        await changes.record(tx, "ann", 100, 1, [("Email", "m2", "destroyed")])
+        await changes.prune(tx, 2)
+        assert await mailboxes.prune_tombstones(tx) == 2
         return [*uids, await _enter(tx, inbox.id, "m3")]
 
     assert await db.write(unit) == [1, 2, 3, 4]
@@ -90,8 +94,23 @@ async def test_leaving_a_mailbox_counts_down_once_and_leaves_a_tombstone(db: Dat
     assert (inbox.total_messages, inbox.unread_messages) == (1, 0)
     [gone] = await rows(db, "SELECT uid, modseq, expunged_modseq FROM membership WHERE message_id = 'm1'")
     assert gone == {"uid": 1, "modseq": 9, "expunged_modseq": 9}
-    assert await db.write(lambda tx: mailboxes.prune_tombstones(tx, "ann", 9)) == 0
-    assert await db.write(lambda tx: mailboxes.prune_tombstones(tx, "ann", 10)) == 1
+
+
+async def test_a_tombstone_is_forgotten_when_nobody_can_ask_what_changed_since(db: Database) -> None:
+    await house(db, "ann", "bob")
+    for account_id in ("ann", "bob"):
+        box = (await role(db, account_id, "inbox")).id
+        for message_id, modseq in (("m1", 9), ("m2", 10), ("m3", 11)):
+            await db.write(lambda tx, a=account_id, b=box, m=message_id: _enter(tx, b, f"{a}-{m}", account_id=a))
+            await db.write(lambda tx, a=account_id, b=box, m=message_id, s=modseq: _leave(tx, b, f"{a}-{m}", s, a))
+    assert await db.write(mailboxes.prune_tombstones) == 0
+    await db.write(lambda tx: changes.record(tx, "ann", 10, 1, [("Email", "m", "destroyed")]))
+    await db.write(lambda tx: changes.prune(tx, 2))
+    assert await db.write(lambda tx: mailboxes.prune_tombstones(tx, 1)) == 1
+    assert await db.write(lambda tx: mailboxes.prune_tombstones(tx, 1)) == 1
+    assert await db.write(mailboxes.prune_tombstones) == 0
+    left = await rows(db, "SELECT message_id FROM membership ORDER BY message_id")
+    assert [row["message_id"] for row in left] == ["ann-m3", "bob-m1", "bob-m2", "bob-m3"]
 
 
 async def test_another_account_s_mailbox_takes_nothing_and_gives_nothing(db: Database) -> None:

@@ -13,6 +13,7 @@ from posthouse.store.database import Database, Tx
 from posthouse.store.webhooks import Outcome
 from store.builders import AT, claim_tellings, delivery, endpoint, house, receive, rows, spooled, submission, telling
 
+ALL = ("spool", "delivery", "webhook_delivery", "job", "draft_plan")
 Claim = Callable[[Tx, int, int, int], Awaitable[list[Any]]]
 
 
@@ -130,7 +131,7 @@ async def test_at_the_start_of_the_only_process_every_lease_is_void(queue: Queue
     await queue.add("claimed")
     assert await queue.claim(AT, AT + 10**9) == ["claimed"]
     await queue.add("waiting", at=AT + 500)
-    assert await queue.db.write(lambda tx: leases.release_all(tx, AT + 5)) == 1
+    assert await queue.db.write(lambda tx: leases.release_all(tx, [queue.table], AT + 5)) == 1
     assert await queue.claim(AT + 5, AT + 60) == ["claimed"]
     assert await queue.claim(AT + 499, AT + 600) == ["claimed"]
     assert await queue.claim(AT + 500, AT + 600) == ["waiting"]
@@ -155,7 +156,7 @@ async def test_a_postponed_mail_waits_and_remembers_why(db: Database) -> None:
     await db.write(lambda tx: spool.add(tx, [spooled("s")]))
     await db.write(lambda tx: spool.claim(tx, AT, AT + 60, 9))
     await db.write(lambda tx: spool.postpone(tx, "s", AT + 7, "no DNS"))
-    assert await db.write(lambda tx: leases.release_all(tx, AT)) == 0
+    assert await db.write(lambda tx: leases.release_all(tx, ALL, AT)) == 0
     assert await db.write(lambda tx: spool.claim(tx, AT + 6, AT + 60, 9)) == []
     [again] = await db.write(lambda tx: spool.claim(tx, AT + 7, AT + 60, 9))
     assert (again.attempts, again.last_error) == (2, "no DNS")
@@ -207,10 +208,27 @@ async def test_a_job_that_failed_too_often_is_kept_and_not_tried_again(db: Datab
     assert await db.read(lambda tx: jobs.next_due(tx, "k")) is None
     [row] = await rows(db, "SELECT state, leased, last_error FROM job")
     assert (row["state"], bool(row["leased"]), row["last_error"]) == ("dead", False, "hopeless")
-    assert await db.write(lambda tx: leases.release_all(tx, AT)) == 0
+    assert await db.write(lambda tx: leases.release_all(tx, ALL, AT)) == 0
     # Its key is free for new work.
     await _ask(db, "2")
     assert len(await _claimed(db)) == 1
+
+
+async def test_a_dead_job_is_shown_and_tried_again_when_the_owner_says_so(db: Database) -> None:
+    for name in ("1", "2", "3"):
+        await _ask(db, name, key=None)
+    first, second, third = await _claimed(db)
+    await db.write(lambda tx: jobs.bury(tx, first.id, "hopeless"))
+    await db.write(lambda tx: jobs.retry(tx, second.id, AT + 5, "not now"))
+    assert [(job.id, job.state) for job in await db.read(jobs.troubled)] == [(first.id, "dead"), (second.id, "ready")]
+    assert await db.write(lambda tx: jobs.revive(tx, [second.id, "none"], AT + 9)) == []
+    assert await db.write(lambda tx: jobs.revive(tx, [first.id], AT + 9)) == [first.id]
+    again = [job for job in await _claimed(db, AT + 9) if job.id == first.id]
+    assert [(job.attempts, job.last_error) for job in again] == [(1, None)]
+    await db.write(lambda tx: jobs.bury(tx, third.id, "hopeless"))
+    assert await db.write(lambda tx: jobs.prune(tx, AT)) == 0
+    assert await db.write(lambda tx: jobs.prune(tx, AT + 1)) == 1
+    assert await db.write(lambda tx: jobs.revive(tx, None, AT)) == []
 
 
 # --- submissions and deliveries
@@ -258,7 +276,7 @@ async def test_a_settled_delivery_says_what_happened_and_a_final_one_is_not_clai
 
     await settle("d1", "deferred", AT + 5)
     await settle("d2", "bounced", None)
-    assert await db.write(lambda tx: leases.release_all(tx, AT)) == 0
+    assert await db.write(lambda tx: leases.release_all(tx, ALL, AT)) == 0
     found = await db.read(lambda tx: submissions.deliveries(tx, "s"))
     assert found == [
         delivery("d1", due_at=AT + 5, state="deferred", attempts=1, status="4.2.1", diagnostic="451 ü",

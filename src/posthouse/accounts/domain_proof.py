@@ -14,11 +14,13 @@ from posthouse.accounts.accounts import note_organization
 from posthouse.accounts.domains import check_domain
 from posthouse.accounts.installation import SELECTORS
 from posthouse.events import outbox
+from posthouse.kit.clock import Clock
 from posthouse.kit.errors import Conflict, Forbidden, NotFound
 from posthouse.kit.principal import Principal
 from posthouse.store import changes, domains, jobs
 from posthouse.store.database import Database, Tx
 from posthouse.store.domains import Domain, DomainCheck, StoredDkimKey
+from posthouse.store.jobs import Job
 from posthouse.wire.dkim_sign import dns_name, dns_record, generate_key, load_key, split_record
 from posthouse.wire.resolver import NameNotFound, Resolver, ResolverFailure
 
@@ -26,7 +28,6 @@ VERIFY_JOB = "verify_domain"
 # The words of a domain's status.
 PENDING, VERIFYING, VERIFIED, INVALID, FAILED = "PENDING", "VERIFYING", "VERIFIED", "INVALID", "FAILED"
 MISSING, WRONG, VALID = "MISSING", "INVALID", "VALID"
-_LEASE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,24 +154,17 @@ async def ask_verification(tx: Tx, domain: Domain, at: int) -> None:
 
 
 class Verifier:
-    """Asks DNS about domains whose owners say they are ready. `run_once` does what is due."""
+    """Asks DNS about domains whose owners say they are ready."""
 
-    def __init__(self, db: Database, resolver: Resolver, hostname: str) -> None:
+    def __init__(self, db: Database, resolver: Resolver, clock: Clock, hostname: str) -> None:
         self._db = db
+        self._clock = clock
         self._resolver = resolver
         self._hostname = hostname
 
-    async def run_once(self, now: int) -> int:
-        """Verify a batch; answers how many."""
-        claimed = await self._db.write(lambda tx: jobs.claim(tx, VERIFY_JOB, now, now + _LEASE_MS, 10))
-        for job in claimed:
-            await self.verify(str(job.payload["domain"]), now)
-            done = [job.id]
-            await self._db.write(lambda tx, done=done: jobs.done(tx, done))  # type: ignore[misc]
-        return len(claimed)
-
-    async def verify(self, name: str, at: int) -> None:
-        """Ask DNS about one domain and write down what it says."""
+    async def verify(self, job: Job) -> None:
+        """Do one job of `VERIFY_JOB`: ask DNS about a domain and write down what it says."""
+        name, at = str(job.payload["domain"]), self._clock()
 
         async def look(tx: Tx) -> tuple[Domain | None, list[StoredDkimKey]]:
             return await domains.get(tx, name), await domains.dkim_keys(tx, name)

@@ -8,29 +8,24 @@ from __future__ import annotations
 
 import re
 
-from posthouse.kit import log
-from posthouse.kit.clock import DAY, MINUTE, Clock
-from posthouse.kit.errors import NotFound, PosthouseError
+from posthouse.kit.clock import DAY, Clock
+from posthouse.kit.errors import NotFound
 from posthouse.kit.principal import Principal
 from posthouse.mail import filing
 from posthouse.outbound.submission import Composition, Submitter
 from posthouse.store import accounts, jobs, messages, vacations
 from posthouse.store.accounts import Account
 from posthouse.store.database import Database, Tx
+from posthouse.store.jobs import Job
 from posthouse.store.messages import Message
 from posthouse.store.vacations import Vacation
 from posthouse.wire.address import Address, normalize, split
 from posthouse.wire.compose import Outgoing, reply_references
 from posthouse.wire.message import ParsedMessage
 
-_log = log.get("vacation")
-
 JOB = "vacation"
 # RFC 5230 §4.2: seven days between answers to the same sender is what people expect.
 INTERVAL_MS = 7 * DAY
-_LEASE_MS = 5 * MINUTE
-_TRIES = 5
-_BATCH = 20
 # RFC 3834 §2: lists and programs, recognised by their addresses.
 _ROBOTS = re.compile(
     r"^(?:owner-.*|.*-(?:request|owner|relay|bounces?|admin)|mailer-daemon|postmaster|listserv|majordomo|"
@@ -89,29 +84,16 @@ def may_answer(parsed: ParsedMessage, sender: str, own: list[str]) -> bool:
 
 
 class VacationResponder:
-    """Sends the answers that were asked for; `run_once` is a worker's round."""
+    """Sends the answers that were asked for."""
 
     def __init__(self, db: Database, submitter: Submitter, clock: Clock) -> None:
         self._db = db
         self._submitter = submitter
         self._clock = clock
 
-    async def run_once(self) -> int:
-        """Send what is due; answers how many jobs were taken up."""
-        now = self._clock()
-        claimed = await self._db.write(lambda tx: jobs.claim(tx, JOB, now, now + _LEASE_MS, _BATCH))
-        for job in claimed:
-            try:
-                await self._answer(str(job.account_id), job.payload["message_id"], job.payload["to"])
-            except Exception as error:  # a worker's outer loop: log with the ids and go on
-                temporary = not isinstance(error, PosthouseError) or error.temporary
-                _log.error("a vacation response failed", job_id=job.id, error=str(error), exc_info=temporary)
-                if temporary and job.attempts < _TRIES:
-                    due_at, reason = self._clock() + job.attempts * MINUTE, str(error)[:500]
-                    await self._db.write(lambda tx, job=job, d=due_at, r=reason: jobs.retry(tx, job.id, d, r))  # type: ignore[misc]
-                    continue
-            await self._db.write(lambda tx, job=job: jobs.done(tx, [job.id]))  # type: ignore[misc]
-        return len(claimed)
+    async def answer(self, job: Job) -> None:
+        """Do one job of `JOB`."""
+        await self._answer(str(job.account_id), job.payload["message_id"], job.payload["to"])
 
     async def _answer(self, account_id: str, message_id: str, to: str) -> None:
         async def look(tx: Tx) -> tuple[Account, Message, Vacation]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from posthouse.kit import log
 from posthouse.kit.clock import Clock
@@ -11,27 +12,36 @@ from posthouse.kit.clock import Clock
 _log = log.get("worker")
 
 
+class Work(NamedTuple):
+    """One line of the table of what is to be done in the background.
+
+    Attributes:
+        run_once: does what is due; returns how many pieces of work it took up.
+        next_due: the instant the next piece is due, None for none known.
+        topics: what wakes it.
+        table: where its leases are kept; a crash leaves some behind.
+        drain: waits for what `run_once` has begun and not finished, so many seconds at most (None: to its end).
+    """
+
+    name: str
+    run_once: Callable[[], Awaitable[int]]
+    next_due: Callable[[], Awaitable[int | None]]
+    topics: tuple[str, ...]
+    table: str
+    drain: Callable[[float | None], Awaitable[None]] | None = None
+
+
 class Worker:
-    """Runs `run_once` again and again: at once after a wake-up or while there was work, else when due.
+    """Does one kind of work again and again: at once after a wake-up or while there was some, else when due.
 
     Args:
-        run_once: does what is due; answers how many pieces of work it took up.
-        next_due: the instant the next piece is due, None for none known.
         idle_s: looks at least so often, since a wake-up can be lost.
     """
 
-    def __init__(
-        self,
-        name: str,
-        run_once: Callable[[], Awaitable[int]],
-        next_due: Callable[[], Awaitable[int | None]],
-        clock: Clock,
-        *,
-        idle_s: float = 15.0,
-    ) -> None:
-        self.name = name
-        self._run_once = run_once
-        self._next_due = next_due
+    def __init__(self, work: Work, clock: Clock, *, idle_s: float = 15.0) -> None:
+        self.name = work.name
+        self._run_once = work.run_once
+        self._next_due = work.next_due
         self._clock = clock
         self._idle_s = idle_s
         self._wake = asyncio.Event()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from posthouse.kit.ids import new_id
-from posthouse.store.database import Tx
+from posthouse.store.database import Row, Tx
 from posthouse.store.records import dump, load
 
 
@@ -26,6 +26,10 @@ class Job:
     leased: bool
     last_error: str | None
     created_at: int
+
+
+def _job(row: Row) -> Job:
+    return load(Job, row, json=("payload",), flags=("leased",))
 
 
 async def add(
@@ -62,7 +66,7 @@ async def claim(tx: Tx, kind: str, now: int, lease_until: int, limit: int) -> li
             WHERE id IN (SELECT id FROM due) RETURNING *""",
         kind=kind, now=now, lease_until=lease_until, limit=limit,
     )  # fmt: skip
-    return [load(Job, row, json=("payload",), flags=("leased",)) for row in rows]
+    return [_job(row) for row in rows]
 
 
 async def done(tx: Tx, job_ids: Sequence[str]) -> None:
@@ -85,6 +89,38 @@ async def bury(tx: Tx, job_id: str, error: str) -> None:
     await tx.run(
         "UPDATE job SET state = 'dead', leased = FALSE, last_error = :error WHERE id = :id", id=job_id, error=error
     )
+
+
+async def revive(tx: Tx, job_ids: Sequence[str] | None, at: int) -> list[str]:
+    """Make dead jobs due again, with all their tries; None is all of them. Returns the ids of those that were dead.
+
+    Where the same work is waiting already (its dedup key was given up when the job was first claimed), it is
+    done twice, which jobs do not mind.
+    """
+    named = "" if job_ids is None else "AND id IN (:ids...)"
+    rows = await tx.all(
+        f"""UPDATE job SET state = 'ready', attempts = 0, due_at = :at, last_error = NULL
+            WHERE state = 'dead' {named} RETURNING id, kind""",
+        at=at, ids=list(job_ids or ()),
+    )  # fmt: skip
+    for kind in {row["kind"] for row in rows}:
+        tx.wake(f"job:{kind}")
+    return [row["id"] for row in rows]
+
+
+async def troubled(tx: Tx, limit: int = 100) -> list[Job]:
+    """Jobs that are dead or failed when they were last tried, the dead first, oldest first."""
+    rows = await tx.all(
+        """SELECT * FROM job WHERE state = 'dead' OR last_error IS NOT NULL
+           ORDER BY state, created_at, id LIMIT :limit""",
+        limit=limit,
+    )
+    return [_job(row) for row in rows]
+
+
+async def prune(tx: Tx, before: int) -> int:
+    """Forget dead jobs asked for before an instant."""
+    return await tx.run("DELETE FROM job WHERE state = 'dead' AND created_at < :before", before=before)
 
 
 async def next_due(tx: Tx, kind: str) -> int | None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from posthouse.store.database import Tx
 
-_LEASED = ("spool", "delivery", "webhook_delivery", "job", "draft_plan")
 
-
-async def release_all(tx: Tx, now: int) -> int:
-    """Make everything claimed due again: for the only process of a database, at its start, since whoever
-    held a lease is dead."""
+async def release_all(tx: Tx, tables: Iterable[str], now: int) -> int:
+    """Make everything claimed in these tables due again: for the only process of a database, at its start, since
+    whoever held a lease is dead."""
     total = 0
-    for table in _LEASED:
+    for table in tables:
         total += await tx.run(f"UPDATE {table} SET due_at = :now, leased = FALSE WHERE leased", now=now)
     return total

@@ -144,12 +144,21 @@ async def places(tx: Tx, account_id: str, message_ids: Sequence[str]) -> dict[st
     return found
 
 
-async def prune_tombstones(tx: Tx, account_id: str, before_modseq: int) -> int:
-    """Forget memberships that ended before a change number; UIDs stay unused, `uid_next` only grows."""
-    return await tx.run(
-        "DELETE FROM membership WHERE account_id = :account_id AND expunged_modseq < :before",
-        account_id=account_id, before=before_modseq,
-    )  # fmt: skip
+async def prune_tombstones(tx: Tx, limit: int = 5_000) -> int:
+    """Forget memberships that ended before their account's change log was cut, `limit` at most: nobody can ask
+    what changed since then. UIDs stay unused, `uid_next` only grows."""
+    rows = await tx.all(
+        """SELECT membership.mailbox_id, membership.uid FROM membership
+           JOIN change_log_cut ON change_log_cut.scope_id = membership.account_id
+           WHERE membership.expunged_modseq IS NOT NULL AND membership.expunged_modseq <= change_log_cut.modseq
+           LIMIT :limit""",
+        limit=limit,
+    )
+    await tx.many(
+        "DELETE FROM membership WHERE mailbox_id = :mailbox_id AND uid = :uid AND expunged_modseq IS NOT NULL",
+        [{"mailbox_id": row["mailbox_id"], "uid": row["uid"]} for row in rows],
+    )
+    return len(rows)
 
 
 async def get(tx: Tx, account_id: str, mailbox_id: str) -> Mailbox | None:
