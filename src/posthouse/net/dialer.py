@@ -73,7 +73,8 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\\u0080-\u00a0\u2028\u2029\ud800-\udfff]")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.1
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110 §5.5
-_OWN_HEADERS = frozenset(
+# Those that steer the connection or belong to it: no caller sets them.
+OWN_HEADERS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer",
      "expect", "accept-encoding", "proxy-connection", "proxy-authorization", "cookie"}
 )  # fmt: skip
@@ -325,7 +326,7 @@ class GuardedDialer:
         for name, value in headers.items():
             if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
                 raise DialRefused("A header's name or value has a character that HTTP does not allow.")
-            if name.lower() in _OWN_HEADERS:
+            if name.lower() in OWN_HEADERS:
                 raise DialRefused(f"The header {name} is not the caller's to set.")
             for ours in [ours for ours in sent if ours.lower() == name.lower()]:
                 del sent[ours]

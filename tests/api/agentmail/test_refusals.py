@@ -192,7 +192,7 @@ async def test_a_taken_address_is_refused_and_stays_reserved_after_deletion(owne
         ({"event_types": ["message.eaten"]}, "event_types.0"), ({"event_types": "message.sent"}, "event_types"),
         ({"inbox_ids": ["nobody@agents.test"]}, None), ({"client_id": "a b"}, "client_id"),
         ({"inbox_ids": [f"i{n}@agents.test" for n in range(11)]}, "inbox_ids"),
-        ({"headers": {"svix-id": "x"}}, "headers.svix-id"), ({"headers": {"X": "a\r\nb"}}, "headers.X"),
+        ({"headers": {"svix-id": "x"}}, "headers.svix-id"), ({"headers": {"Cookie": "x"}}, "headers.Cookie"), ({"headers": {"X": "a\r\nb"}}, "headers.X"),
     ],
 )  # fmt: skip
 async def test_a_webhook_with_a_wrong_field_is_refused_by_its_name(

@@ -9,6 +9,7 @@ import msgspec
 from posthouse.api.agentmail.shapes.common import DELIVERY_PREFIX, EVENT_PREFIX, WEBHOOK_PREFIX, time
 from posthouse.events import outbox
 from posthouse.kit.errors import Invalid
+from posthouse.net.dialer import OWN_HEADERS
 from posthouse.store.webhook_health import WebhookHealth
 from posthouse.store.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
@@ -230,7 +231,7 @@ def check_url_length(url: str) -> str:
     return url
 
 
-_RESERVED_HEADERS = ("svix-", "content-", "host", "transfer-encoding", "connection", "webhook-")
+_RESERVED_HEADERS = ("svix-", "content-", "webhook-")
 
 
 def check_headers(headers: dict[str, str] | None) -> dict[str, str]:
@@ -244,7 +245,8 @@ def check_headers(headers: dict[str, str] | None) -> dict[str, str]:
         raise Invalid("at most 20 headers", field="headers")
     for name, value in found.items():
         token = name and all(c.isascii() and (c.isalnum() or c in "!#$%&'*+-.^_`|~") for c in name)
-        if not token or len(name) > 100 or name.lower().startswith(_RESERVED_HEADERS):
+        taken = name.lower() in OWN_HEADERS or name.lower().startswith(_RESERVED_HEADERS)
+        if not token or len(name) > 100 or taken:
             raise Invalid(f"{name!r} cannot be sent along", field=f"headers.{name}")
         if len(value) > 2_000 or any(ord(c) < 32 or ord(c) > 126 for c in value):
             raise Invalid("one line of ASCII, at most 2,000 characters", field=f"headers.{name}")
