@@ -494,6 +494,22 @@ async def _tail(settings: Settings) -> None:
         await asyncio.sleep(0.5)
 
 
+@app.command()
+def scan(
+    outbound: Annotated[bool, typer.Option("--outbound", help="Messages to be sent: what would wait for you?")] = False,
+    inbound: Annotated[bool, typer.Option("--inbound", help="Not part of this version.")] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Not part of this version.")] = False,
+) -> None:
+    """Look at messages without sending them: one JSON object a line in, one a line out."""
+    if inbound + outbound + clean != 1:
+        _fail("say one of --outbound, --inbound, --clean", USAGE)
+    if not outbound:
+        _fail("this version has no score for incoming mail yet", USAGE)
+    from posthouse.scan.lines import scan_outbound
+
+    scan_outbound(sys.stdin, sys.stdout)
+
+
 # -- known, and not part of this version
 
 
@@ -507,5 +523,4 @@ def _not_built(name: str, what: str) -> Callable[..., None]:
 
 
 _not_built("shell", "shell")
-_not_built("scan", "guard to scan with")
 _not_built("credit", "prepaid billing")
