@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import typer
 
 import posthouse
-from docs import documents
+from docs import citations, documents
 from docs.documents import ROOT, code, read, rows
 from posthouse.api.agentmail import errors
 from posthouse.api.agentmail.app import HANDLERS
@@ -68,6 +68,10 @@ def test_every_standard_cited_is_listed_and_every_one_listed_is_cited() -> None:
     assert set(listed.values()) <= {"yes", "partly", "no"}
     assert _cited() - listed.keys() == set()
     assert {number for number, support in listed.items() if support != "no"} - _cited() == set()
+
+
+def test_the_index_of_sections_is_that_of_the_code() -> None:
+    assert read(citations.PAGE) == citations.page(), "out of date: `./dev index` writes it anew"
 
 
 def test_every_dependency_has_its_reason() -> None:
