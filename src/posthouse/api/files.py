@@ -9,7 +9,7 @@ from posthouse.kit.errors import Gone, NotFound
 from posthouse.store import keys, messages
 from posthouse.store.database import Tx
 from posthouse.store.messages import Message, StoredAttachment
-from posthouse.wire.message import decode_span
+from posthouse.wire.contents import decode_span
 
 _SAFE_HEADERS = {
     "x-content-type-options": "nosniff",

@@ -21,10 +21,10 @@ from posthouse.store.blobfiles import Blob, Blobs
 from posthouse.store.database import Tx
 from posthouse.store.draft_plans import DraftPlan
 from posthouse.store.drafts import Draft
-from posthouse.store.messages import Message, MessageBody, Person, StoredAttachment
+from posthouse.store.messages import INLINE, Message, MessageBody, Person, StoredAttachment
 from posthouse.wire.address import Address
 from posthouse.wire.compose import Attachment, Outgoing, compose
-from posthouse.wire.message import ParsedMessage, decode_span, parse
+from posthouse.wire.message import Contents, ParsedMessage, parse
 
 SCHEDULED, SENDING, FAILED = "scheduled", "sending", "failed"
 
@@ -196,6 +196,7 @@ def outgoing(before: Written, raw: bytes, sender: Address, at: int) -> Outgoing:
         raw: the bytes of its message, which hold the attachments.
     """
     message, body = before.message, before.body
+    contents = Contents(raw)
     return Outgoing(
         from_=sender,
         to=people(message.to_list),
@@ -205,7 +206,7 @@ def outgoing(before: Written, raw: bytes, sender: Address, at: int) -> Outgoing:
         subject=message.subject,
         text=body.text_body,
         html=body.html_body,
-        attachments=tuple(attachment(raw, part) for part in message.attachments),
+        attachments=tuple(attachment(contents, part) for part in message.attachments),
         in_reply_to=message.in_reply_to[0] if message.in_reply_to else None,
         references=tuple(message.refs),
         headers=(),
@@ -219,12 +220,13 @@ def people(persons: Sequence[Person]) -> tuple[Address, ...]:
     return tuple(Address(person.email, person.name) for person in persons if person.email)
 
 
-def attachment(raw: bytes, part: StoredAttachment) -> Attachment:
+def attachment(contents: Contents, part: StoredAttachment) -> Attachment:
     """An attachment of a stored message, to go into another."""
     return Attachment(
         filename=part.filename or "",
         content_type=part.content_type,
-        data=decode_span(raw, part.start, part.end, part.encoding),
-        disposition=part.disposition if part.disposition in ("inline", "attachment") else "attachment",
+        data=contents.span(part.start, part.end, part.encoding),
+        # In a draft, what its writer said counts: the text that shows it may still come.
+        disposition="inline" if INLINE in (part.disposition, part.declared) else "attachment",
         content_id=part.content_id,
     )

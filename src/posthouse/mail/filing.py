@@ -21,11 +21,10 @@ from posthouse.mail.mailboxes import JUNK, LASTING, TRASH
 from posthouse.store import accounts, graveyard, jobs, mailboxes, markings, messages, search, threads
 from posthouse.store.blobfiles import Blob
 from posthouse.store.database import Tx
-from posthouse.store.messages import Message, MessageBody, Person, StoredAttachment
+from posthouse.store.messages import INLINE, Message, MessageBody, Person, StoredAttachment
 from posthouse.store.records import dump
 from posthouse.wire.address import Address
-from posthouse.wire.message import ParsedMessage
-from posthouse.wire.mime import Part
+from posthouse.wire.message import File, ParsedMessage
 
 SEEN, FLAGGED, DRAFT, ANSWERED, FORWARDED = "$seen", "$flagged", "$draft", "$answered", "$forwarded"
 HELD, BLOCKED, UNAUTHENTICATED = "$held", "$blocked", "$unauthenticated"
@@ -85,11 +84,16 @@ def _people(addresses: Sequence[Address]) -> tuple[Person, ...]:
     return tuple(Person(address.name, address.email) for address in addresses)
 
 
-def _attachment(part: Part) -> StoredAttachment:
+def _attachment(file: File) -> StoredAttachment:
+    part = file.part
     return StoredAttachment(
-        part.part_id, part.content_type, part.filename, part.disposition, part.content_id, part.size_bytes,
-        part.encoding, part.start, part.end,
+        part.part_id, part.content_type, part.filename, INLINE if file.in_text else _apart(part.disposition),
+        part.content_id, part.size_bytes, part.encoding, part.start, part.end, part.disposition,
     )  # fmt: skip
+
+
+def _apart(disposition: str | None) -> str | None:
+    return None if disposition == INLINE else disposition
 
 
 async def file(tx: Tx, journal: Journal, new: NewMessage) -> Message:
@@ -125,7 +129,7 @@ async def file(tx: Tx, journal: Journal, new: NewMessage) -> Message:
         sent_at=parsed.sent_at,
         received_at=new.received_at,
         keywords=tuple(sorted(set(new.keywords))),
-        attachments=tuple(_attachment(part) for part in parsed.attachments),
+        attachments=tuple(_attachment(file) for file in parsed.files),
         delivery_state=new.delivery_state,
         origin_mailbox_id=None,
         modseq=journal.modseq,

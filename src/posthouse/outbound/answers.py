@@ -19,7 +19,7 @@ from posthouse.wire.compose import (
     reply_references,
     reply_subject,
 )
-from posthouse.wire.message import decode_span, parse
+from posthouse.wire.message import Contents, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,7 @@ async def forward(of: Parent, blobs: Blobs, *, text: str | None, html: str | Non
     message = of.message
     raw = await blobs.read(message.blob_hash)
     quoted_text, quoted_html = quote_forward(parse(raw), text, html)
+    contents = Contents(raw)
     return ForwardFields(
         subject=forward_subject(message.subject),
         text=quoted_text,
@@ -113,8 +114,8 @@ async def forward(of: Parent, blobs: Blobs, *, text: str | None, html: str | Non
             Attachment(
                 filename=part.filename or f"part-{part.part_id}",
                 content_type=part.content_type,
-                data=decode_span(raw, part.start, part.end, part.encoding),
-                disposition=part.disposition if part.disposition in ("inline", "attachment") else "attachment",
+                data=contents.span(part.start, part.end, part.encoding),
+                disposition="inline" if part.is_inline else "attachment",
                 content_id=part.content_id,
             )
             for part in message.attachments

@@ -19,10 +19,19 @@ class Person(NamedTuple):
     email: str
 
 
-class StoredAttachment(msgspec.Struct, frozen=True, array_like=True):
-    """A part of the message's blob that is an attachment: where it lies and how to decode it.
+INLINE = "inline"
 
-    `start` and `end` are octet offsets in the raw message, `size_bytes` is the decoded size.
+
+class StoredAttachment(msgspec.Struct, frozen=True, array_like=True):
+    """A part of the message that is not shown as text: where it lies in the blob and how to decode it.
+
+    Attributes:
+        disposition: `INLINE` when the message's HTML shows it, and only then; else what the part says, None for
+            nothing or for an `inline` that no text shows. Of what was filed before that was told apart: what it says.
+        size_bytes: decoded.
+        encoding: as `wire.mime.Part.encoding`.
+        start, end: octet offsets in the raw message.
+        declared: the disposition as the part says it.
     """
 
     part_id: str
@@ -34,6 +43,12 @@ class StoredAttachment(msgspec.Struct, frozen=True, array_like=True):
     encoding: str
     start: int
     end: int
+    declared: str | None = None
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether the message's text shows it; else it is to be offered as a file."""
+        return self.disposition == INLINE
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):

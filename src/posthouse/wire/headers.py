@@ -242,6 +242,8 @@ def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
         word, position = "", 0
     else:
         word, position = "".join(main.group(1).split()).lower(), main.end()
+        if text[position:].lstrip(" \t")[:1] == "=":
+            word, position = "", 0  # `filename=x` and no word before it
     plain: dict[str, str] = {}
     pieces: dict[str, dict[int, tuple[bool, str]]] = {}
     for name, content in _split_parameters(text, position):

@@ -13,13 +13,26 @@ from dataclasses import dataclass
 from html import escape
 
 from posthouse.wire.address import Address, parse_address_list
-from posthouse.wire.charset import decode_bytes
-from posthouse.wire.headers import Headers, decode_text, parse_date, parse_message_ids, read_section, unfold
+from posthouse.wire.charset import decode_bytes, decode_html
+from posthouse.wire.contents import Contents, decode_span
+from posthouse.wire.headers import (
+    Headers,
+    decode_text,
+    parse_date,
+    parse_message_ids,
+    parse_parameters,
+    read_section,
+    unfold,
+)
 from posthouse.wire.html import preview, to_text
-from posthouse.wire.mime import Limits, Part, Structure, decode_part, decode_span, scan
+from posthouse.wire.mime import Limits, Part, Structure, decode_part, scan
+from posthouse.wire.named import named_in
+from posthouse.wire.opened import open_containers
 from posthouse.wire.reply import new_html, new_text
 
 __all__ = [
+    "Contents",
+    "File",
     "Limits",
     "ParsedMessage",
     "Part",
@@ -31,6 +44,18 @@ __all__ = [
     "parse_headers_only",
     "part_text",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A part that is not shown as text.
+
+    Attributes:
+        in_text: the HTML names it (`cid:`, or its Content-Location): it is shown there.
+    """
+
+    part: Part
+    in_text: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +78,16 @@ class ParsedMessage:
         structure: the message as a part, with all parts below it.
         text_body: the parts to show where plain text is preferred (RFC 8621 §4.1.4 `textBody`).
         html_body: the parts to show where HTML is preferred.
-        attachments: all other leaves, in order.
+        attachments: the other parts, in order, as RFC 8621 §4.1.4 has it.
+        files: every leaf that is not shown as text, in order, whatever its disposition: with the text, all that the
+            mail holds. A text that is cut is among them, whole; a container that was opened is not.
         text: `text_body` decoded, lines ending with LF; None unless a text/plain part is among them.
         html: `html_body` decoded, unsafe as it came; None unless a text/html part is among them.
         plain: `text`, or text made of the HTML: what search and preview read. Never None.
         extracted_text: the new text of a reply (`reply.new_text`); None when nothing is new.
         extracted_html: likewise of the HTML.
         preview: at most 200 characters on one line.
-        has_attachment: something to download that is not shown inline (RFC 8621 §4.1.4).
+        has_attachment: one of `files` is not shown in the HTML (RFC 8621 §4.1.4 leaves that to us).
         is_auto_submitted: sent by a program, a list or in bulk: not to be answered automatically (RFC 3834 §2).
         defects: what was wrong or cut, as sentences, each once.
     """
@@ -81,6 +108,7 @@ class ParsedMessage:
     text_body: tuple[Part, ...]
     html_body: tuple[Part, ...]
     attachments: tuple[Part, ...]
+    files: tuple[File, ...]
     text: str | None
     html: str | None
     plain: str
@@ -107,7 +135,7 @@ def parse(raw: bytes, limits: Limits = _LIMITS) -> ParsedMessage:
         raw: the message as received, any line ending.
         limits: what is looked at; see `Limits`.
     """
-    structure = scan(raw, limits)
+    structure = open_containers(raw, scan(raw, limits), limits)
     defects = dict.fromkeys(structure.defects)
     headers = tuple(structure.section.fields)
     fields = _fields(headers, defects)
@@ -120,6 +148,7 @@ def parse(raw: bytes, limits: Limits = _LIMITS) -> ParsedMessage:
     reader = _BodyReader(raw, structure, limits, defects)
     text = reader.text(text_body)
     html = reader.html(html_body)
+    files = _files(structure.root, reader.shown, html)
     plain = text if text is not None and not text.isspace() and text else None
     if plain is None:
         plain = to_text(html) if html is not None else ""
@@ -147,13 +176,14 @@ def parse(raw: bytes, limits: Limits = _LIMITS) -> ParsedMessage:
         text_body=tuple(text_body),
         html_body=tuple(html_body),
         attachments=tuple(attachments),
+        files=files,
         text=text,
         html=html,
         plain=plain,
         extracted_text=extracted_text,
         extracted_html=extracted_html,
         preview=preview(extracted_text or plain),
-        has_attachment=any(part.disposition != "inline" for part in attachments),
+        has_attachment=any(not file.in_text for file in files),
         is_auto_submitted=_is_auto_submitted(fields, structure.root),
         defects=tuple(defects),
     )
@@ -169,7 +199,7 @@ def find_part(structure: Part, part_id: str) -> Part | None:
     waiting = [structure]
     while waiting:
         part = waiting.pop()
-        if part.part_id == part_id and not part.parts:
+        if part.part_id == part_id and not part.is_multipart:
             return part
         waiting.extend(part.parts)
     return None
@@ -177,7 +207,7 @@ def find_part(structure: Part, part_id: str) -> Part | None:
 
 def part_text(raw: bytes, part: Part, limit_bytes: int = _LIMITS.text_bytes) -> str:
     """The content of a text part, decoded, with LF line ends; cut at `limit_bytes` of the decoded octets."""
-    return _as_text(decode_part(raw, part)[:limit_bytes], part.charset)
+    return _as_text(decode_part(raw, part)[:limit_bytes], part)
 
 
 # --- Fields -----------------------------------------------------------------------------------------
@@ -251,10 +281,15 @@ def _body_structure(
     html_body: list[Part] | None,
     text_body: list[Part] | None,
     attachments: list[Part],
+    declared: Part | None = None,
 ) -> None:
-    """The algorithm of RFC 8621 §4.1.4, step by step; None stands for its null lists."""
+    """The algorithm of RFC 8621 §4.1.4, step by step; None stands for its null lists.
+
+    Where it says "the first part" of a related it means the root; `declared` is the related, which may name another.
+    """
     text_length = len(text_body) if text_body is not None else -1
     html_length = len(html_body) if html_body is not None else -1
+    root = root_of_related(parts, declared) if declared is not None else 0
     for index, part in enumerate(parts):
         is_multipart = part.is_multipart
         # An image may be shown in line, but only the first part of a related is the root of it, and a part
@@ -263,7 +298,7 @@ def _body_structure(
             part.disposition != "attachment"
             and (part.content_type in ("text/plain", "text/html") or part.content_type.startswith(_INLINE_MEDIA))
             and (
-                index == 0
+                index == root
                 or (multipart_type != "related" and (part.content_type.startswith(_INLINE_MEDIA) or not part.filename))
             )
         )
@@ -276,7 +311,13 @@ def _body_structure(
                 html_body,
                 text_body,
                 attachments,
+                part if sub_type == "related" else None,
             )
+        elif part.parts:
+            # A container that was opened: itself, and what is in it as if it stood here.
+            attachments.append(part)
+            inside = [each for each in part.parts if each.encoding != part.encoding]
+            _body_structure(inside, "mixed", in_alternative, html_body, text_body, attachments)
         elif is_inline:
             if multipart_type == "alternative":
                 if part.content_type == "text/plain" and text_body is not None:
@@ -307,29 +348,67 @@ def _body_structure(
             html_body.extend(text_body[text_length:])
 
 
-class _BodyReader:
-    """Decodes the parts to show, each once."""
+def root_of_related(parts: list[Part] | tuple[Part, ...], related: Part) -> int:
+    """Which part of a multipart/related is its root (RFC 2387 §3.1, §3.2): what `start` names, else the first of the
+    `type` it declares, else the first."""
+    field = next((value for name, value in related.headers if name.lower() == "content-type"), "")
+    _, parameters = parse_parameters(field)
+    start = parameters.get("start", "").strip("<> \t")
+    for index, part in enumerate(parts):
+        if start and part.content_id == start:
+            return index
+    wanted = parameters.get("type", "").strip().lower()
+    for index, part in enumerate(parts):
+        if wanted and part.content_type == wanted:
+            return index
+    return 0
 
-    __slots__ = ("defects", "limits", "raw", "seen", "structure")
+
+def _files(root: Part, shown: set[str], html: str | None) -> tuple[File, ...]:
+    """Every leaf that is not shown as text."""
+    leaves: list[Part] = []
+    waiting = [root]
+    while waiting:
+        part = waiting.pop()
+        if part.parts:
+            waiting.extend(reversed(part.parts))
+        elif part.part_id not in shown:
+            leaves.append(part)
+    if not leaves:
+        return ()
+    named = named_in(html, leaves) if html is not None else frozenset()
+    return tuple(File(part, part.part_id in named) for part in leaves)
+
+
+class _BodyReader:
+    """Decodes the parts to show, each once; `shown` are those that are there whole."""
+
+    __slots__ = ("defects", "limits", "raw", "seen", "shown", "structure")
 
     def __init__(self, raw: bytes, structure: Structure, limits: Limits, defects: dict[str, None]) -> None:
         self.raw = raw
         self.structure = structure
         self.limits = limits
         self.defects = defects
-        self.seen: dict[int, str] = {}
+        self.seen: dict[str, str] = {}
+        self.shown: set[str] = set()
 
     def part(self, part: Part) -> str:
-        text = self.seen.get(part.start)
+        text = self.seen.get(part.part_id)
         if text is None:
-            data = self.structure.decoded.get(part.start)
+            data = self.structure.decoded.get(part.part_id)
             if data is None:
                 data = decode_part(self.raw, part)
+            self.shown.add(part.part_id)
             if len(data) > self.limits.text_bytes:
                 data = data[: self.limits.text_bytes]
-                self.defects["A body is longer than what is shown and searched; the rest is left out."] = None
-            text = self.seen[part.start] = _as_text(data, part.charset)
+                self._cut([part])
+            text = self.seen[part.part_id] = _as_text(data, part)
         return text
+
+    def _cut(self, parts: list[Part]) -> None:
+        self.defects[_CUT] = None
+        self.shown.difference_update(part.part_id for part in parts)
 
     def text(self, parts: list[Part]) -> str | None:
         if len(parts) == 1 and parts[0].content_type == "text/plain":
@@ -342,7 +421,7 @@ class _BodyReader:
                 pieces.append(self.part(part).rstrip("\n"))
             elif part.content_type == "text/html":
                 pieces.append(to_text(self.part(part)))
-        return self._capped("\n\n".join(pieces) + "\n")
+        return self._capped("\n\n".join(pieces) + "\n", parts)
 
     def html(self, parts: list[Part]) -> str | None:
         if len(parts) == 1 and parts[0].content_type == "text/html":
@@ -355,17 +434,25 @@ class _BodyReader:
                 pieces.append(self.part(part))
             elif part.content_type == "text/plain":
                 pieces.append(f'<div style="white-space: pre-wrap">{escape(self.part(part))}</div>')
-        return self._capped("\n".join(pieces))
+        return self._capped("\n".join(pieces), parts)
 
-    def _capped(self, text: str) -> str:
+    def _capped(self, text: str, parts: list[Part]) -> str:
         if len(text) > self.limits.text_bytes:
-            self.defects["A body is longer than what is shown and searched; the rest is left out."] = None
+            self._cut(parts)
             text = text[: self.limits.text_bytes]
         return text
 
 
-def _as_text(data: bytes, charset: str | None) -> str:
-    text = decode_bytes(data, charset)
+_CUT = "A body is longer than what is shown and searched; the whole is kept as a file."
+
+
+def decode_text_part(data: bytes, part: Part) -> str:
+    """The text of a part out of its content, its line ends as they came."""
+    return decode_html(data, part.charset) if part.content_type == "text/html" else decode_bytes(data, part.charset)
+
+
+def _as_text(data: bytes, part: Part) -> str:
+    text = decode_text_part(data, part)
     if text.startswith("\ufeff"):
         text = text[1:]
     if "\r" in text:

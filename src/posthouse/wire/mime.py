@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from posthouse.wire.charset import decode_transfer
+from posthouse.wire.charset import codec_of, decode_transfer, html_charset
+from posthouse.wire.contents import decode_span
 from posthouse.wire.headers import Headers, Section, decode_text, parse_parameters, read_section, unfold
 
 
@@ -49,9 +50,11 @@ class Part:
         language: the tags of Content-Language.
         location: Content-Location.
         size_bytes: of the decoded content; 0 for a multipart.
-        encoding: "7bit", "base64", "quoted-printable", "uuencode"…: how the bytes at `start:end` are encoded.
+        encoding: "7bit", "base64", "quoted-printable", "uuencode"…: how the bytes at `start:end` are encoded; what
+            lies in a container of another kind has the way into it here as well (`contents.py`).
         headers: (name, raw value) in the order of the part.
-        parts: the children of a multipart. A message/rfc822 part has none: it is a message of its own.
+        parts: the children of a multipart; of a leaf, what is in it where it is a container that was opened
+            (`opened.py`). A message/rfc822 part has none: it is a message of its own.
         start: offset in the message of the first byte of the body.
         end: offset after its last byte.
     """
@@ -84,14 +87,16 @@ class Structure:
     Attributes:
         root: the message itself as a part.
         section: the header section of the message.
-        decoded: the content of text parts by their `start`, decoded on the way to learn their size.
+        decoded: the content of text parts by their `part_id`, decoded on the way to learn their size.
         defects: what was wrong, as sentences, each once.
+        has_containers: whether a part may be a container of another kind.
     """
 
     root: Part
     section: Section
-    decoded: dict[int, bytes]
+    decoded: dict[str, bytes]
     defects: tuple[str, ...]
+    has_containers: bool = False
 
 
 # A delimiter line begins with two dashes (RFC 2046 §5.1.1). Longer than 70 characters are sloppy, not unheard of.
@@ -125,31 +130,77 @@ def scan(raw: bytes, limits: Limits) -> Structure:
     """Find the parts of a message.
 
     Source: RFC 2046 §5.1; a missing closing delimiter, white space after a delimiter, bare LF, a preamble
-    with dashes in it, an undeclared boundary and equal boundaries on two levels are coped with.
+    with dashes in it, an undeclared boundary and equal boundaries on two levels are coped with. Raw 8-bit in a
+    header is read in the charset of its part, or of the first text that names one.
     """
-    return _Scanner(raw, limits).scan()
+    scanner = _Scanner(raw, limits)
+    structure = scanner.scan()
+    if scanner.unread:
+        charset = _text_charset(structure)
+        if charset is not None:
+            structure = _Scanner(raw, limits, charset).scan()
+    return structure
+
+
+def _text_charset(structure: Structure) -> str | None:
+    """The charset of the mail's first text that names one, in itself or by the `<meta>` of its HTML."""
+    waiting = [structure.root]
+    while waiting:
+        part = waiting.pop()
+        waiting.extend(reversed(part.parts))
+        if part.content_type in ("text/plain", "text/html") and not part.parts:
+            if codec_of(part.charset) is not None:
+                return part.charset
+            found = html_charset(structure.decoded.get(part.part_id, b"")) if part.content_type == "text/html" else None
+            if found is not None:
+                return found
+    return None
+
+
+# What is no multipart and holds parts all the same.
+_CONTAINERS = {
+    "application/ms-tnef": "tnef",
+    "application/vnd.ms-tnef": "tnef",
+    "application/pkcs7-mime": "cms",
+    "application/x-pkcs7-mime": "cms",
+}
+
+
+def container_kind(content_type: str, filename: str | None) -> str | None:
+    """`cms` or `tnef` where a part may be such a container."""
+    kind = _CONTAINERS.get(content_type)
+    if kind is None and filename is not None and content_type == "application/octet-stream":
+        name = filename.lower()
+        kind = "tnef" if name in ("winmail.dat", "win.dat") else "cms" if name.endswith(".p7m") else None
+    return kind
 
 
 class _Scanner:
     """The state of one pass: the open multiparts, innermost last, and their delimiter lines."""
 
-    __slots__ = ("count", "decoded", "defects", "limits", "open", "position", "raw", "watched")
+    __slots__ = (
+        "charset", "count", "decoded", "defects", "has_containers", "limits", "open", "position", "raw", "unread",
+        "watched",
+    )  # fmt: skip
 
-    def __init__(self, raw: bytes, limits: Limits) -> None:
+    def __init__(self, raw: bytes, limits: Limits, charset: str | None = None) -> None:
         self.raw = raw
         self.limits = limits
         self.open: list[_Node] = []
         self.watched: dict[bytes, int] = {}  # delimiter line → index in `open`; closing ones too
-        self.decoded: dict[int, bytes] = {}
+        self.decoded: dict[str, bytes] = {}
         self.defects: dict[str, None] = {}
         self.count = 0
         self.position = 0
+        self.charset = charset  # for raw 8-bit in the headers of parts that name none
+        self.unread = False  # there was such, and no charset
+        self.has_containers = False
 
     def scan(self) -> Structure:
         top = self._section(0)
         node = _Node(top, "", "text/plain")
         if top.eight_bit:
-            top.apply_charset(node.parameters.get("charset"))
+            self._apply_charset(node)
         size = len(self.raw)
         if top.cut:
             root = self._opaque(node.section, "1", node.start, size)
@@ -158,7 +209,17 @@ class _Scanner:
             root = self._leaf(node, size)
         else:
             root = self._children()
-        return Structure(root, top, self.decoded, tuple(self.defects))
+        return Structure(root, top, self.decoded, tuple(self.defects), self.has_containers)
+
+    def _apply_charset(self, node: _Node) -> None:
+        """Read raw 8-bit in a header section; the parameters of the type may have some."""
+        charset = node.parameters.get("charset")
+        if codec_of(charset) is None:
+            charset = self.charset
+            self.unread |= charset is None
+        node.section.apply_charset(charset)
+        if node.parameters:
+            node.parameters = _content_type(node.section.fields, node.content_type)[1]
 
     def _section(self, start: int) -> Section:
         section = read_section(
@@ -246,7 +307,7 @@ class _Scanner:
         section = self._section(self.position)
         node = _Node(section, part_id, "message/rfc822" if parent.digest else "text/plain")
         if section.eight_bit:
-            section.apply_charset(node.parameters.get("charset"))
+            self._apply_charset(node)
         self.position = node.start
         if section.cut:
             node.content_type, node.parameters = "application/octet-stream", {}
@@ -326,7 +387,7 @@ class _Scanner:
             content = decode_transfer(content, encoding)
             size = len(content)
         if node.content_type.startswith("text/") and size <= _KEEP_DECODED_BYTES:
-            self.decoded[node.start] = content
+            self.decoded[node.part_id] = content
         return self._part(node, end, (), size, encoding)
 
     def _part(self, node: _Node, end: int, children: tuple[Part, ...], size: int, encoding: str) -> Part:
@@ -350,6 +411,8 @@ class _Scanner:
                 location = decode_text(value) or None
         if filename is None:
             filename = clean_filename(node.parameters.get("name", ""))
+        if not children and container_kind(content_type, filename) is not None:
+            self.has_containers = True
         charset = None
         if not children and "charset" in node.parameters:
             words = node.parameters["charset"].split()
@@ -400,18 +463,6 @@ def clean_filename(name: str) -> str | None:
     return None if name in ("", ".", "..") else name
 
 
-def decode_span(raw: bytes, start: int, end: int, encoding: str) -> bytes:
-    """The content of a part out of the stored message, by its offsets. Never fails.
-
-    Args:
-        raw: the whole message.
-        start: `Part.start`.
-        end: `Part.end`.
-        encoding: `Part.encoding`.
-    """
-    return decode_transfer(raw[start:end], encoding)
-
-
 def decode_part(raw: bytes, part: Part) -> bytes:
     """The decoded content of a part of `raw`; the undecoded bytes of a multipart."""
-    return decode_transfer(raw[part.start : part.end], part.encoding)
+    return decode_span(raw, part.start, part.end, part.encoding)

@@ -149,7 +149,7 @@ def test_mixed_bodies_lose_nothing_in_either_form() -> None:
 def test_only_what_is_to_be_downloaded_counts_as_attachment() -> None:
     with_file = read(multipart("mixed", PLAIN, FILE))
     assert with_file.has_attachment and [each.filename for each in with_file.attachments] == ["a.pdf"]
-    with_logo = read(multipart("related", HTML, LOGO))
+    with_logo = read(multipart("related", HTML + '<img src="cid:logo">', LOGO))
     assert not with_logo.has_attachment and [each.content_id for each in with_logo.attachments] == ["logo"]
 
 

@@ -1,6 +1,7 @@
 """Blob ids: whole blobs by their hash, parts of messages by where they lie in one.
 
-`B<hash>` is a whole blob; `P<hash>-<start>-<end>-<encoding>` a part of one, decoded. A blob id opens only what
+`B<hash>` is a whole blob; `P<hash>-<start>-<end>-<encoding>` a part of one, decoded; what lies in a winmail.dat or
+an S/MIME signature has the way into it behind the encoding (`wire/contents.py`). A blob id opens only what
 a message or an upload of the asking account names: a hash is no key.
 """
 
@@ -15,10 +16,14 @@ from posthouse.kit.errors import NotFound
 from posthouse.store import uploads
 from posthouse.store.blobfiles import Blobs
 from posthouse.store.database import Database
-from posthouse.wire.mime import Part, decode_span
+from posthouse.wire.contents import Contents
+from posthouse.wire.mime import Part
 
 _WHOLE = re.compile(r"B([0-9a-f]{64})")
-_PART = re.compile(r"P([0-9a-f]{64})-([0-9]{1,12})-([0-9]{1,12})-([nbqu])")
+_PART = re.compile(
+    r"P([0-9a-f]{64})-([0-9]{1,12})-([0-9]{1,12})-([nbqu])((?:-(?:s[0-9]{1,12}_[0-9]{1,12}[nbqu]|t[0-9]{1,5})){0,4})"
+)
+_STEP = re.compile(r"-(?:s([0-9]+)_([0-9]+)([nbqu])|t([0-9]+))")
 _LETTERS = {"base64": "b", "quoted-printable": "q", "uuencode": "u", "x-uuencode": "u", "x-uue": "u", "uue": "u"}
 _ENCODINGS = {"n": "binary", "b": "base64", "q": "quoted-printable", "u": "uuencode"}
 
@@ -39,7 +44,16 @@ def whole(hash_: str) -> str:
 
 def of_part(hash_: str, part: Part, offset: int = 0) -> str:
     """The id of a part's decoded content; `offset` is where its message begins in the blob."""
-    return f"P{hash_}-{offset + part.start}-{offset + part.end}-{_LETTERS.get(part.encoding, 'n')}"
+    transfer, *steps = part.encoding.split(">")
+    way = ""
+    for index, step in enumerate(steps):
+        kind, _, where = step.partition(":")
+        if kind == "tnef":
+            way += f"-t{where}"
+        elif kind == "cms":
+            inside = steps[index + 1] if index + 1 < len(steps) else ""
+            way += f"-s{where.replace('-', '_')}{_LETTERS.get(inside, 'n')}"
+    return f"P{hash_}-{offset + part.start}-{offset + part.end}-{_LETTERS.get(transfer, 'n')}{way}"
 
 
 def read_id(blob_id: str) -> Span | None:
@@ -49,7 +63,10 @@ def read_id(blob_id: str) -> Span | None:
         return Span(found[1])
     found = _PART.fullmatch(blob_id)
     if found:
-        return Span(found[1], int(found[2]), int(found[3]), _ENCODINGS[found[4]])
+        encoding = _ENCODINGS[found[4]]
+        for start, end, letter, number in _STEP.findall(found[5]):
+            encoding += f">tnef:{number}" if number else f">cms:{start}-{end}>{_ENCODINGS[letter]}"
+        return Span(found[1], int(found[2]), int(found[3]), encoding)
     return None
 
 
@@ -60,23 +77,23 @@ async def load_many(db: Database, blobs: Blobs, account_id: str, blob_ids: Seque
     if not hashes:
         return {}
     reachable = await db.read(lambda tx: uploads.reachable(tx, account_id, hashes))
-    raw: dict[str, bytes] = {}
+    raw: dict[str, Contents] = {}
     found: dict[str, bytes] = {}
     for blob_id, span in spans.items():
         if span.hash not in reachable:
             continue
         if span.hash not in raw:
             try:
-                raw[span.hash] = await blobs.read(span.hash)
+                raw[span.hash] = Contents(await blobs.read(span.hash))
             except NotFound:
                 continue
         found[blob_id] = cut(raw[span.hash], span)
     return found
 
 
-def cut(raw: bytes, span: Span) -> bytes:
+def cut(contents: Contents, span: Span) -> bytes:
     """The bytes a span names."""
-    return raw if span.end is None else decode_span(raw, span.start, span.end, span.encoding)
+    return contents.raw if span.end is None else contents.span(span.start, span.end, span.encoding)
 
 
 async def load(call: Call, blob_id: str, account_id: str | None = None) -> bytes:

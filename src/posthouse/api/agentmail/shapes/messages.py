@@ -21,8 +21,8 @@ from posthouse.api.agentmail.shapes.common import (
 from posthouse.api.agentmail.shapes.labels import labels_of
 from posthouse.kit.errors import Invalid
 from posthouse.mail.searching import Highlights as FoundHighlights
+from posthouse.store.messages import INLINE, MessageBody, StoredAttachment
 from posthouse.store.messages import Message as StoredMessage
-from posthouse.store.messages import MessageBody, StoredAttachment
 from posthouse.wire.compose import Attachment as OutgoingAttachment
 from posthouse.wire.headers import decode_text
 
@@ -247,10 +247,17 @@ def attachment_of(message: StoredMessage, part: StoredAttachment) -> Attachment:
         size=part.size_bytes,
         filename=part.filename,
         content_type=part.content_type,
-        content_disposition=part.disposition if part.disposition in ("inline", "attachment") else "attachment",
+        content_disposition=_disposition(part),
         content_id=part.content_id,
-        inline=part.disposition == "inline",
+        inline=part.is_inline,
     )
+
+
+def _disposition(part: StoredAttachment) -> str | None:
+    """What a part is called: `inline` where the text shows it, else what it calls itself."""
+    said = part.disposition if part.is_inline else part.declared or part.disposition
+    # RFC 2183 §2.8: a word nobody knows means an attachment.
+    return said if said in (INLINE, None) else "attachment"
 
 
 def named_ids(messages: Sequence[StoredMessage]) -> list[str]:

@@ -12,9 +12,10 @@ from posthouse.api.jmap import blobs
 from posthouse.api.jmap.calls import Call, Json, invalid
 from posthouse.api.jmap.email import headers as header_forms
 from posthouse.store.messages import MessageBody
-from posthouse.wire.charset import codec_of, decode_bytes
+from posthouse.wire.charset import codec_of
+from posthouse.wire.contents import Contents
 from posthouse.wire.headers import Headers
-from posthouse.wire.message import ParsedMessage, body_lists, decode_part
+from posthouse.wire.message import ParsedMessage, body_lists, decode_text_part
 from posthouse.wire.mime import Part
 
 PART_PROPERTIES = frozenset(
@@ -153,15 +154,16 @@ def _values(content: Content, text: Sequence[Part], html: Sequence[Part], wanted
         parts |= {part.part_id: part for part in text}
     if wanted.html_values:
         parts |= {part.part_id: part for part in html}
+    contents = Contents(content.raw or b"")
     return {
-        part_id: _value(content.raw or b"", part, wanted.max_bytes)
+        part_id: _value(contents, part, wanted.max_bytes)
         for part_id, part in parts.items()
         if part.content_type.startswith("text/")
     }
 
 
-def _value(raw: bytes, part: Part, max_bytes: int) -> Json:
-    data = decode_part(raw, part)
+def _value(contents: Contents, part: Part, max_bytes: int) -> Json:
+    data = contents.span(part.start, part.end, part.encoding)
     text, problem = _decoded(data, part)
     text = text.replace("\r\n", "\n")
     truncated = False
@@ -181,8 +183,9 @@ _TRANSFER = frozenset(
 
 
 def _decoded(data: bytes, part: Part) -> tuple[str, bool]:
-    text = decode_bytes(data, part.charset)
-    if part.encoding not in _TRANSFER:
+    text = decode_text_part(data, part)
+    last = part.encoding.rpartition(">")[2]
+    if last not in _TRANSFER and ":" not in last:
         return text, True
     charset = part.charset or "us-ascii"
     codec = codec_of(charset)
