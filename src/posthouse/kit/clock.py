@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 Clock = Callable[[], int]
@@ -13,6 +13,10 @@ SECOND = 1_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+
+# The first and the last instant that RFC 3339 can write in UTC: the years 0001 to 9999.
+MIN_AT = -62_135_596_800_000
+MAX_AT = 253_402_300_799_999
 
 
 def now() -> int:
@@ -36,7 +40,15 @@ _MILLISECONDS = [f".{milliseconds:03d}Z" for milliseconds in range(1000)]
 
 @lru_cache(4_096)
 def _to_the_second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
+
+
+def iso_in_zone(at: int, zone: int) -> str:
+    """RFC 3339 to the second, in a zone so many minutes east of UTC; `Z` for UTC, or where its year cannot be shown."""
+    if zone == 0 or not MIN_AT <= at + zone * MINUTE <= MAX_AT:
+        return _to_the_second(at // 1000) + "Z"
+    hours, minutes = divmod(abs(zone), 60)
+    return f"{_to_the_second(at // 1000 + zone * 60)}{'-' if zone < 0 else '+'}{hours:02d}:{minutes:02d}"
 
 
 def parse_iso(text: str) -> int:
@@ -45,8 +57,13 @@ def parse_iso(text: str) -> int:
     A blank where a `+` stood (a query string decoded twice) is read as `+`; no zone means UTC.
 
     Raises:
-        ValueError: not a date.
+        ValueError: not a date, or in UTC not of the years 1 to 9999.
     """
+    return parse_iso_zone(text)[0]
+
+
+def parse_iso_zone(text: str) -> tuple[int, int]:
+    """As `parse_iso`, with the minutes east of UTC of the zone it is given in."""
     text = text.strip()
     if len(text) > 10 and " " in text[11:]:
         head, _, tail = text.rpartition(" ")
@@ -54,4 +71,8 @@ def parse_iso(text: str) -> int:
     value = datetime.fromisoformat(text)
     if value.tzinfo is None:
         value = value.replace(tzinfo=UTC)
-    return int(value.timestamp() * 1000)
+    at = int(value.timestamp() * 1000)
+    if not MIN_AT <= at <= MAX_AT:
+        raise ValueError("the date is out of range")
+    seconds = int((value.utcoffset() or timedelta()).total_seconds())
+    return at, 0 if seconds % 60 else seconds // 60

@@ -136,6 +136,7 @@ async def file(tx: Tx, journal: Journal, new: NewMessage) -> Message:
         created_at=journal.at,
         updated_at=journal.at,
         roles=LASTING.intersection(mailbox.role or "" for mailbox in targets),
+        sent_zone=parsed.sent_zone,
     )
     body = MessageBody(
         message_id=message.id,

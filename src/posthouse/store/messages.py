@@ -57,13 +57,14 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         direction: `in` was received, `out` was sent or is held, `draft` is being written.
         header_message_id: the Message-ID without angle brackets; None when it had none.
-        sent_at: the Date header's instant; None when unreadable.
+        sent_at: the Date header's instant; None when unreadable, or not of the years 1 to 9999.
         received_at: when it came in, was sent or was saved: the order of every list.
         keywords: sorted; `$seen $flagged $draft …` and free labels.
         delivery_state: of an `out` message: what its recipients' deliveries amount to.
         origin_mailbox_id: where it lay before it went to trash or junk.
         modseq: the change number of its last change.
         roles: those of the mailboxes it lies in, of the roles that a mailbox keeps for ever (`mail.mailboxes`).
+        sent_zone: minutes east of UTC of the zone the Date header was written in; 0 where it has none to keep.
     """
 
     id: str
@@ -92,6 +93,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     created_at: int
     updated_at: int
     roles: frozenset[str] = frozenset()
+    sent_zone: int = 0
 
 
 class MessageBody(msgspec.Struct, frozen=True, gc=False):
@@ -154,7 +156,7 @@ def message_of(row: tuple[Any, ...]) -> Message:
     (
         id_, account_id, thread_id, blob_hash, size_bytes, direction, header_message_id, in_reply_to, refs, subject,
         from_list, to_list, cc_list, bcc_list, reply_to_list, preview, sent_at, received_at, keywords, attachments,
-        delivery_state, origin_mailbox_id, modseq, created_at, updated_at, roles,
+        delivery_state, origin_mailbox_id, modseq, created_at, updated_at, roles, sent_zone,
     ) = row[:_WIDTH]  # fmt: skip
     return Message(
         id_, account_id, thread_id, blob_hash, size_bytes, direction, header_message_id,
@@ -169,7 +171,7 @@ def message_of(row: tuple[Any, ...]) -> Message:
         preview, sent_at, received_at,
         () if keywords == "[]" else _words(keywords),
         () if attachments == "[]" else _attachments.decode(attachments),
-        delivery_state, origin_mailbox_id, modseq, created_at, updated_at, _roles(roles),
+        delivery_state, origin_mailbox_id, modseq, created_at, updated_at, _roles(roles), sent_zone,
     )  # fmt: skip
 
 
@@ -178,10 +180,11 @@ async def add(tx: Tx, message: Message, body: MessageBody) -> None:
     await tx.run(
         """INSERT INTO message (id, account_id, thread_id, blob_hash, size_bytes, direction, header_message_id,
              in_reply_to, refs, subject, from_list, to_list, cc_list, bcc_list, reply_to_list, preview, sent_at,
-             received_at, keywords, attachments, delivery_state, modseq, created_at, updated_at, roles)
+             received_at, keywords, attachments, delivery_state, modseq, created_at, updated_at, roles, sent_zone)
            VALUES (:id, :account_id, :thread_id, :blob_hash, :size_bytes, :direction, :header_message_id,
              :in_reply_to, :refs, :subject, :from_list, :to_list, :cc_list, :bcc_list, :reply_to_list, :preview,
-             :sent_at, :received_at, :keywords, :attachments, :delivery_state, :modseq, :at, :at, :roles)""",
+             :sent_at, :received_at, :keywords, :attachments, :delivery_state, :modseq, :at, :at, :roles,
+             :sent_zone)""",
         id=message.id, account_id=message.account_id, thread_id=message.thread_id, blob_hash=message.blob_hash,
         size_bytes=message.size_bytes, direction=message.direction,
         header_message_id=message.header_message_id, in_reply_to=dump(message.in_reply_to),
@@ -190,7 +193,7 @@ async def add(tx: Tx, message: Message, body: MessageBody) -> None:
         reply_to_list=dump(message.reply_to_list), preview=message.preview, sent_at=message.sent_at,
         received_at=message.received_at, keywords=dump(message.keywords),
         attachments=dump(message.attachments), delivery_state=message.delivery_state, modseq=message.modseq,
-        at=message.created_at, roles=_roles_text(message.roles),
+        at=message.created_at, roles=_roles_text(message.roles), sent_zone=message.sent_zone,
     )  # fmt: skip
     # A mail that quotes nothing is all new text: kept once.
     is_all_new = body.extracted_text is not None and body.extracted_text == (body.text_body or "").strip()

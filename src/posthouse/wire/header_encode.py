@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
-from posthouse.kit.clock import to_datetime
+from posthouse.kit.clock import MAX_AT, MIN_AT, MINUTE, to_datetime
 from posthouse.kit.errors import Invalid
 from posthouse.wire.address import Address, quote_name, split, to_ascii
 
@@ -215,12 +215,15 @@ def _continued(key: str, value: str) -> list[str]:
     return pieces
 
 
-def format_date(at: int) -> str:
-    """An instant as RFC 5322 §3.3 writes it, in UTC."""
-    when = to_datetime(at)
+def format_date(at: int, zone: int = 0) -> str:
+    """An instant as RFC 5322 §3.3 writes it, in a zone so many minutes east of UTC."""
+    if not MIN_AT <= at + zone * MINUTE <= MAX_AT:
+        zone = 0
+    when = to_datetime(at + zone * MINUTE)
+    hours, minutes = divmod(abs(zone), 60)
     return (
         f"{_DAYS[when.weekday()]}, {when.day} {_MONTHS[when.month - 1]} {when.year:04d} "
-        f"{when.hour:02d}:{when.minute:02d}:{when.second:02d} +0000"
+        f"{when.hour:02d}:{when.minute:02d}:{when.second:02d} {'-' if zone < 0 else '+'}{hours:02d}{minutes:02d}"
     )
 
 

@@ -1,13 +1,12 @@
-"""Header fields, read: sections, text, parameters, message ids and dates. Never fails.
+"""Header fields, read: sections, text, parameters, message ids. Never fails. Dates are in `dates.py`.
 
-Obeys RFC 5322 §2.2, §3.3, §3.6.4 and §4, RFC 2047, RFC 2231, RFC 6532. Writing them is in `header_encode.py`.
+Obeys RFC 5322 §2.2, §3.6.4 and §4, RFC 2047, RFC 2231, RFC 6532. Writing them is in `header_encode.py`.
 """
 
 from __future__ import annotations
 
 import binascii
 import re
-from datetime import date
 from urllib.parse import unquote_to_bytes
 
 from posthouse.wire.charset import decode_base64, decode_bytes
@@ -333,7 +332,7 @@ def _join_segments(segments: dict[int, tuple[bool, str]]) -> str:
     return decode_text(text) if "=?" in text else text
 
 
-# --- Message ids and dates --------------------------------------------------------------------------
+# --- Message ids ---------------------------------------------------------------------------------
 
 _BRACKETED_ID = re.compile(r"<([^<>]*)>")
 _BARE_ID = re.compile(r"[^\s<>,;\"]+@[^\s<>,;\"]+")
@@ -352,85 +351,3 @@ def parse_message_ids(value: str) -> tuple[str, ...]:
     found = _BRACKETED_ID.findall(value)
     ids = [_BLANKS.sub("", each) for each in found] or _BARE_ID.findall(value[:65_536])
     return tuple(dict.fromkeys(each for each in ids if each and len(each) <= _MAX_ID_CHARS))
-
-
-_MONTHS = {
-    "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6,
-    "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
-}  # fmt: skip
-# Minutes east of UTC. RFC 5322 §4.3; the one-letter zones were defined wrongly and mean nothing.
-_ZONES = {
-    "EST": -300, "EDT": -240, "CST": -360, "CDT": -300, "MST": -420, "MDT": -360, "PST": -480, "PDT": -420,
-    "BST": 60, "CET": 60, "CEST": 120, "MET": 60, "MEST": 120, "EET": 120, "EEST": 180, "MSK": 180,
-    "JST": 540,
-}  # fmt: skip
-_TIME = r"(\d{1,2})[:.](\d{1,2})(?:[:.](\d{1,2}))?(?:[.,]\d{1,9})?\s*([AaPp][Mm]\b)?"
-_ZONE = r"\s*(?:\(?(?:GMT|UTC|UT)?([+-]\d{1,2}:?\d{2})|\(?([A-Za-z]{1,5})\b)?"
-_DATE = re.compile(rf"(\d{{1,2}})[\s./-]*([A-Za-z]{{3,9}})\.?[\s./,-]*(\d{{2,4}})[\s,T]+(?:at\s+)?{_TIME}{_ZONE}")
-_ASCTIME = re.compile(
-    rf"([A-Za-z]{{3,9}})\.?\s+(\d{{1,2}}),?\s+{_TIME}\s*([A-Z]{{3,5}})?\s+(\d{{4}})(?:\s*([+-]\d{{4}}))?"
-)
-_MONTH_FIRST = re.compile(rf"([A-Za-z]{{3,9}})\.?\s+(\d{{1,2}}),?\s+(\d{{4}})[\s,]+(?:at\s+)?{_TIME}{_ZONE}")
-_ISO = re.compile(rf"(\d{{4}})-(\d{{1,2}})-(\d{{1,2}})[\sT]+{_TIME}{_ZONE}")
-_COMMENT = re.compile(r"\([^()]*\)")
-_AROUND_COLON = re.compile(r"\s*:\s*")
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
-
-
-def parse_date(text: str) -> int | None:
-    """A Date field as milliseconds UTC; None when no date can be made out of it.
-
-    Reads RFC 5322 §3.3 with the obsolete forms of §4.3, and the forms of asctime, of ISO 8601 and of some
-    clients. No zone, or an unknown one, is taken as UTC; 24:00 and 23:59:60 roll over.
-    """
-    text = unfold(text[:512])
-    if "(" in text:
-        text = _AROUND_COLON.sub(":", _COMMENT.sub(" ", text).replace("(", " "))
-    if (match := _DATE.search(text)) is not None:
-        day, month, year, *rest = match.groups()
-        return _instant(year, month, day, *rest)
-    if (match := _ISO.search(text)) is not None:
-        year, month, day, *rest = match.groups()
-        return _instant(year, month, day, *rest)
-    if (match := _MONTH_FIRST.search(text)) is not None:
-        month, day, year, *rest = match.groups()
-        return _instant(year, month, day, *rest)
-    if (match := _ASCTIME.search(text)) is not None:
-        month, day, hour, minute, second, half, zone, year, offset = match.groups()
-        return _instant(year, month, day, hour, minute, second, half, offset, zone)
-    return None
-
-
-def _instant(
-    year: str,
-    month: str,
-    day: str,
-    hour: str,
-    minute: str,
-    second: str | None,
-    half: str | None,
-    offset: str | None,
-    zone: str | None,
-) -> int | None:
-    number = int(year)
-    if len(year) == 2:
-        number += 2000 if number < 50 else 1900  # RFC 5322 §4.3
-    elif len(year) == 3:
-        number += 1900
-    month_number = int(month) if month.isdecimal() else _MONTHS.get(month[:3].lower(), 0)
-    hours, minutes, seconds = int(hour), int(minute), int(second or 0)
-    if half and hours <= 12:
-        hours = hours % 12 + (12 if half.lower() == "pm" else 0)
-    if hours > 24 or minutes > 59 or seconds > 60:
-        return None
-    east = 0
-    if offset:
-        digits = offset[1:].replace(":", "").zfill(4)
-        east = (int(digits[:-2]) * 60 + int(digits[-2:])) * (-1 if offset[0] == "-" else 1)
-    elif zone:
-        east = _ZONES.get(zone.upper(), 0)
-    try:
-        days = date(number, month_number, int(day)).toordinal() - _EPOCH_DAY
-    except ValueError:
-        return None
-    return (((days * 24 + hours) * 60 + minutes - east) * 60 + seconds) * 1000

@@ -15,10 +15,10 @@ from html import escape
 from posthouse.wire.address import Address, parse_address_list
 from posthouse.wire.charset import decode_bytes, decode_html
 from posthouse.wire.contents import Contents, decode_span
+from posthouse.wire.dates import read_date
 from posthouse.wire.headers import (
     Headers,
     decode_text,
-    parse_date,
     parse_message_ids,
     parse_parameters,
     read_section,
@@ -75,6 +75,7 @@ class ParsedMessage:
         cc: as `to`.
         bcc: as `to`; seen in drafts and in careless mail.
         sent_at: the Date field in ms UTC; None when absent or unreadable.
+        sent_zone: minutes east of UTC of the zone it is written in (`dates.Moment`).
         structure: the message as a part, with all parts below it.
         text_body: the parts to show where plain text is preferred (RFC 8621 §4.1.4 `textBody`).
         html_body: the parts to show where HTML is preferred.
@@ -104,6 +105,7 @@ class ParsedMessage:
     cc: tuple[Address, ...]
     bcc: tuple[Address, ...]
     sent_at: int | None
+    sent_zone: int
     structure: Part
     text_body: tuple[Part, ...]
     html_body: tuple[Part, ...]
@@ -158,6 +160,7 @@ def parse(raw: bytes, limits: Limits = _LIMITS) -> ParsedMessage:
     else:
         extracted_text = new_text(plain)
 
+    sent = read_date(fields["date"]) if "date" in fields else None
     ids = parse_message_ids(fields["message-id"]) if "message-id" in fields else ()
     return ParsedMessage(
         headers=headers,
@@ -171,7 +174,8 @@ def parse(raw: bytes, limits: Limits = _LIMITS) -> ParsedMessage:
         to=_addresses(fields, "to"),
         cc=_addresses(fields, "cc"),
         bcc=_addresses(fields, "bcc"),
-        sent_at=parse_date(fields["date"]) if "date" in fields else None,
+        sent_at=None if sent is None else sent.at,
+        sent_zone=0 if sent is None else sent.zone,
         structure=structure.root,
         text_body=tuple(text_body),
         html_body=tuple(html_body),

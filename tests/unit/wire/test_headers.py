@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from posthouse.wire.dates import parse_date
 from posthouse.wire.headers import (
     decode_text,
-    parse_date,
     parse_message_ids,
     parse_parameters,
     read_section,

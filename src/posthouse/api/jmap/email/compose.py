@@ -10,7 +10,7 @@ from posthouse.api.jmap import blobs
 from posthouse.api.jmap.calls import Call, Json
 from posthouse.api.jmap.email.headers import CONVENIENCE, HeaderProperty, read_property
 from posthouse.api.jmap.errors import SetError
-from posthouse.kit.clock import parse_iso
+from posthouse.kit.clock import parse_iso_zone
 from posthouse.kit.errors import Invalid
 from posthouse.wire.address import Address, split
 from posthouse.wire.compose import new_message_id
@@ -124,7 +124,7 @@ def _encode(name: str, form: str, value: Any, field: str) -> bytes:
             return message_ids(name, value, field=field) if value else b""
         case "asDate" if isinstance(value, str):
             try:
-                return f"{name}: {format_date(parse_iso(value))}\r\n".encode("ascii")
+                return f"{name}: {format_date(*parse_iso_zone(value))}\r\n".encode("ascii")
             except (ValueError, OverflowError) as error:
                 raise Invalid(f"{value!r} is not a date") from error
         case "asURLs" if isinstance(value, list) and all(isinstance(each, str) for each in value):
@@ -274,7 +274,7 @@ class _Body:
     def _text_of(self, value: Json, content_type: str, part_id: str) -> str:
         if not content_type.startswith("text/"):
             raise SetError("invalidProperties", "only a text has a partId", ["type"])
-        if value.get("charset") is not None and str(value["charset"]).lower() not in ("utf-8", "us-ascii"):
+        if value.get("charset") is not None:  # RFC 8621 §4.6
             raise SetError("invalidProperties", "a body value is Unicode: charset is not given", ["charset"])
         given = self._values.get(part_id)
         # D9: the flags may be left out.

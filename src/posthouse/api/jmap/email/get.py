@@ -18,7 +18,7 @@ from posthouse.api.jmap.email import bodies
 from posthouse.api.jmap.email import headers as header_forms
 from posthouse.api.jmap.email.keywords import shown_keywords
 from posthouse.api.jmap.errors import MethodError
-from posthouse.kit.clock import iso
+from posthouse.kit.clock import iso, iso_in_zone
 from posthouse.mail.journal import EMAIL
 from posthouse.store import listing, messages
 from posthouse.store.database import Row, Tx
@@ -75,7 +75,6 @@ _COLUMNS: dict[str, tuple[str, Callable[[Any], Any] | None]] = {
     "bcc": ("bcc_list", _persons),
     "replyTo": ("reply_to_list", _persons),
     "subject": ("subject", lambda value: value or None),
-    "sentAt": ("sent_at", lambda value: None if value is None else utc(value)),
     "preview": ("preview", None),
     "hasAttachment": (
         "attachments",
@@ -90,8 +89,10 @@ async def read(call: Call, ids: list[str] | None, properties: Sequence[str]) -> 
         raise MethodError("requestTooLarge", "name the emails' ids")  # RFC 8620 §5.1
     wanted = bodies.read_wanted(call)
     plain = [name for name in properties if name in _COLUMNS]
-    rest = [name for name in properties if name not in _COLUMNS and name not in ("id", "mailboxIds")]
+    rest = [name for name in properties if name not in _COLUMNS and name not in ("id", "mailboxIds", "sentAt")]
     columns = ["id", *dict.fromkeys(_COLUMNS[name][0] for name in plain), *(["blob_hash"] if rest else [])]
+    if "sentAt" in properties:
+        columns += ["sent_at", "sent_zone"]
 
     async def unit(tx: Tx) -> tuple[str, list[Row], dict[str, list[str]], dict[str, MessageBody]]:
         state = await states.current(tx, call.account_id, EMAIL)
@@ -107,6 +108,8 @@ async def read(call: Call, ids: list[str] | None, properties: Sequence[str]) -> 
         one: Json = {"id": row["id"]}
         for name, column, convert in readers:
             one[name] = row[column] if convert is None else convert(row[column])
+        if "sentAt" in properties:  # a `Date`, in the zone of the header (RFC 8621 §4.1.3)
+            one["sentAt"] = None if row["sent_at"] is None else iso_in_zone(row["sent_at"], row["sent_zone"])
         if "mailboxIds" in properties:
             one["mailboxIds"] = dict.fromkeys(places.get(row["id"], ()), True)
         if rest:

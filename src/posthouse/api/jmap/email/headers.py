@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from posthouse.kit.clock import iso
+from posthouse.kit.clock import iso_in_zone
 from posthouse.store.messages import Person
 from posthouse.wire.address import Address, parse_address_list
 from posthouse.wire.address_groups import parse_groups
-from posthouse.wire.headers import Headers, decode_text, parse_date, parse_message_ids, unfold
+from posthouse.wire.dates import read_date
+from posthouse.wire.headers import Headers, decode_text, parse_message_ids, unfold
 
 _NAME = re.compile(r"[!-9;-~]+")
 _URL = re.compile(r"<([^<>]*)>")
@@ -89,8 +90,8 @@ def person(address: Address | Person) -> dict[str, str | None]:
 
 
 def _dates(value: str) -> str | None:
-    at = parse_date(value)
-    return None if at is None else iso(at)[:-5] + "Z"
+    moment = read_date(value)
+    return None if moment is None else iso_in_zone(*moment)
 
 
 _READ: dict[str, Callable[[str], Any]] = {

@@ -14,7 +14,7 @@ from posthouse.api.jmap.methods import Kind
 from posthouse.kit.errors import NotFound, PosthouseError
 from posthouse.mail.journal import EMAIL
 from posthouse.store import messages
-from posthouse.wire.headers import parse_date
+from posthouse.wire.dates import parse_date
 from posthouse.wire.message import ParsedMessage, parse
 
 
