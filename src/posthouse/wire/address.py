@@ -236,6 +236,8 @@ _PIECE = re.compile(
       | (?P<atom>[^\s"(),:;<>\[=]+|.)""",
     re.VERBOSE | re.DOTALL,
 )
+# Entries that are encoded as a whole; each is read twice.
+_MAX_ENCODED = 200
 _COMMENT_STOP = re.compile(r"[()\\]")
 
 
@@ -244,8 +246,9 @@ def parse_address_list(header_text: str) -> tuple[Address, ...]:
 
     Groups are flattened, comments serve as a name where there is none, encoded words are decoded after the
     list was split (so an encoded comma splits nothing, RFC 2047 §5), routes are dropped, `;` separates like
-    `,`, a missing bracket is supplied. An entry without any address is left out; one without a domain
-    (`root`) is kept as it stands.
+    `,`, a missing bracket is supplied. An entry without any address that holds encoded words is decoded and read
+    once more: some senders encode the whole, against RFC 2047 §5. An entry without any address is left out; one
+    without a domain (`root`) is kept as it stands.
 
     Args:
         header_text: the raw value of the header, folded or not.
@@ -253,7 +256,7 @@ def parse_address_list(header_text: str) -> tuple[Address, ...]:
     Source: RFC 5322 §3.4 and §4.4, RFC 8621 §4.1.2.3.
     """
     simple = _SIMPLE.fullmatch(header_text)
-    if simple is not None:
+    if simple is not None and "=?" not in (simple["angle"] or simple["plain"]):
         name = simple["quoted"] or simple["bare"] or ""
         email = simple["angle"] or simple["plain"]
         return (Address(_clean_email(email), _decoded(name)[:MAX_NAME_CHARS]),)
@@ -267,9 +270,11 @@ def _clean_email(email: str) -> str:
 class _Reader:
     """The state of reading one address list: what was gathered since the last separator."""
 
-    __slots__ = ("addresses", "angle", "comments", "has_at", "in_angle", "pending", "phrase")
+    __slots__ = ("addresses", "angle", "comments", "encoded", "has_at", "in_angle", "is_decoded", "pending", "phrase")
 
-    def __init__(self) -> None:
+    def __init__(self, is_decoded: bool = False) -> None:
+        self.is_decoded = is_decoded  # what is read stood in encoded words
+        self.encoded = 0
         self.addresses: list[Address] = []
         self.pending = ""  # words before a comma, without an address: `Doe, John <j@x>` lacks its quotes
         self._clear()
@@ -335,7 +340,18 @@ class _Reader:
         email = _clean_email("".join(self.angle or ()))
         if not email:
             email, phrase = _bare_email(phrase)
-        if email:
+        hidden: list[Address] = []
+        if "=?" in email or (not email and any("=?" in piece for piece, _ in phrase)):
+            if not self.is_decoded and self.encoded < _MAX_ENCODED:
+                self.encoded += 1
+                hidden = _encoded_whole(email if bracketed else "".join(piece for piece, _ in self.phrase))
+            email = ""  # encoded words are no part of an address (RFC 2047 §5)
+        if hidden:
+            self._flush()
+            if len(hidden) == 1 and not hidden[0].name and bracketed:
+                hidden = [Address(hidden[0].email, _name(phrase)[:MAX_NAME_CHARS])]
+            self.addresses.extend(hidden)
+        elif email:
             name = _name(phrase)
             if self.pending and bracketed and not any(quoted for _, quoted in phrase):
                 name = f"{self.pending}, {name}" if name else self.pending
@@ -373,6 +389,12 @@ def _comment(text: str, position: int) -> tuple[str, int]:
             depth -= 1
             if depth == 0:
                 return re.sub(r"\\(.)", r"\1", text[start : position - 1]), position
+
+
+def _encoded_whole(text: str) -> list[Address]:
+    """The addresses of an entry that stands in encoded words, address and all."""
+    read = _Reader(is_decoded=True).read(decode_text(text))
+    return [each for each in read if each.email.count("@") == 1 and "=?" not in each.email]
 
 
 def _bare_email(phrase: list[tuple[str, bool]]) -> tuple[str, list[tuple[str, bool]]]:
