@@ -25,9 +25,12 @@ from posthouse.store.messages import INLINE, Message, MessageBody, Person, Store
 from posthouse.store.records import dump
 from posthouse.wire.address import Address
 from posthouse.wire.message import File, ParsedMessage
+from posthouse.wire.opened import UNVERIFIED
 
 SEEN, FLAGGED, DRAFT, ANSWERED, FORWARDED = "$seen", "$flagged", "$draft", "$answered", "$forwarded"
 HELD, BLOCKED, UNAUTHENTICATED = "$held", "$blocked", "$unauthenticated"
+# The text stood in an S/MIME signature that was not checked.
+SIGNATURE_UNCHECKED = "$signature-unchecked"
 
 # How long the owner can bring back what a caller destroyed.
 GRAVEYARD_DAYS = 30
@@ -109,6 +112,9 @@ async def file(tx: Tx, journal: Journal, new: NewMessage) -> Message:
     if None in into:
         raise NotFound("there is no such mailbox")
     targets = [mailbox for mailbox in into if mailbox is not None]
+    keywords = set(new.keywords)
+    if UNVERIFIED in parsed.defects:
+        keywords.add(SIGNATURE_UNCHECKED)
     message = Message(
         id=new.id or new_id(),
         account_id=journal.account_id,
@@ -128,7 +134,7 @@ async def file(tx: Tx, journal: Journal, new: NewMessage) -> Message:
         preview=parsed.preview,
         sent_at=parsed.sent_at,
         received_at=new.received_at,
-        keywords=tuple(sorted(set(new.keywords))),
+        keywords=tuple(sorted(keywords)),
         attachments=tuple(_attachment(file) for file in parsed.files),
         delivery_state=new.delivery_state,
         origin_mailbox_id=None,

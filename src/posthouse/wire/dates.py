@@ -73,7 +73,8 @@ class Moment(NamedTuple):
 
     Attributes:
         at: ms UTC.
-        zone: minutes east of UTC, where the field says so as RFC 5322 §3.3 has it (`+0100`); else 0.
+        zone: minutes east of UTC, where the field says so as RFC 5322 §3.3 has it (`+0100`) and in no other way as
+            well; else 0.
     """
 
     at: int
@@ -96,13 +97,15 @@ def read_date(text: str) -> Moment | None:
     text = unfold(text[:512])
     if not text.isascii():
         text = nfc(text)
-    if "(" in text:
+    is_commented = "(" in text
+    if is_commented:
         text = _AROUND_COLON.sub(":", _COMMENT.sub(" ", text).replace("(", " "))
     if (match := _DATE.search(text)) is not None:
         day, month, year, hour, minute, second, half, prefix, offset, zone = match.groups()
         at = _instant(year, month, day, hour, minute, second, half, offset, zone)
-        # Only what is a date-time of RFC 5322 §3.3 has a zone to keep.
-        east = _offset(offset) if offset and not prefix and ":" not in offset else 0
+        # Only a date-time of RFC 5322 §3.3 and nothing more has a zone to keep: what else is there, a comment or
+        # `GMT` before the offset, says it once more, and not always the same.
+        east = _offset(offset) if offset and not prefix and not is_commented and ":" not in offset else 0
         return None if at is None else Moment(at, east if abs(east) < _MINUTES_A_DAY else 0)
     at = None
     if (match := _ISO.search(text)) is not None:

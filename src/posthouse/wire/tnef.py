@@ -7,6 +7,7 @@ not read.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,11 +15,14 @@ from mimetypes import MimeTypes
 
 from posthouse.wire import rtf
 from posthouse.wire.charset import decode_bytes, decode_html
+from posthouse.wire.headers import decode_text
 
 SIGNATURE = b"\x78\x9f\x3e\x22"
 _MAX_FILES = 500
 _MAX_ATTRIBUTES = 5_000
 _MAX_PROPERTIES = 2_000
+_MAX_NAME_BYTES = 4_096
+_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,60}/[a-z0-9!#$&^_.+-]{1,80}")
 _MAX_TEXT_BYTES = 2 * 1024 * 1024
 
 # Attributes (MS-OXTNEF §2.1.3.2), with their type in the upper half.
@@ -146,15 +150,15 @@ class _Reader:
                 if file.data.startswith(SIGNATURE):
                     file.content_type = "application/ms-tnef"
             elif type_ in (_STRING8, _UNICODE):
-                text = self._string(type_, content)
+                text = self._string(type_, content[:_MAX_NAME_BYTES])
                 if id_ in (_PR_LONG_NAME, _PR_NAME, _PR_DISPLAY_NAME):
                     names[id_] = text
-                elif id_ == _PR_MIME_TAG and "/" in text:
-                    file.content_type = text.lower()
+                elif id_ == _PR_MIME_TAG and _TYPE.fullmatch(text) and not text.startswith("multipart/"):
+                    file.content_type = text
                 elif id_ == _PR_CONTENT_ID:
-                    file.content_id = text.strip("<> ") or None
+                    file.content_id = decode_text(text).strip("<> ") or None
                 elif id_ == _PR_LOCATION:
-                    file.location = text or None
+                    file.location = decode_text(text) or None
         long_name = names.get(_PR_LONG_NAME)
         file.filename = long_name or file.filename or names.get(_PR_NAME) or names.get(_PR_DISPLAY_NAME) or ""
 
@@ -187,8 +191,9 @@ class _Reader:
 
     def _string(self, type_: int, value: bytes) -> str:
         value = value[:_MAX_TEXT_BYTES]
-        text = value.decode("utf-16-le", "replace") if type_ == _UNICODE else decode_bytes(value, self._charset)
-        return text.rstrip("\0")
+        if type_ == _UNICODE:
+            return value.decode("utf-16-le", "replace").rstrip("\0")
+        return decode_bytes(value.rstrip(b"\0"), self._charset)
 
     def _properties(self, data: bytes) -> Iterator[tuple[int, int, bytes]]:
         """Id, type and first value of each property."""

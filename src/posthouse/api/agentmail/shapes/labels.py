@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from functools import lru_cache
 
 from posthouse.kit.errors import Invalid
-from posthouse.mail.filing import BLOCKED, DRAFT, FLAGGED, HELD, SEEN, UNAUTHENTICATED
+from posthouse.mail.filing import BLOCKED, DRAFT, FLAGGED, HELD, SEEN, SIGNATURE_UNCHECKED, UNAUTHENTICATED
 from posthouse.mail.mailboxes import JUNK, TRASH
 from posthouse.mail.marking import Patch
 from posthouse.store.listing import MessageFilter
@@ -16,7 +16,7 @@ from posthouse.store.messages import Message as StoredMessage
 SYSTEM = frozenset(
     {
         "sent", "received", "blocked", "unauthenticated", "scheduled", "draft", "held", "bounced", "delivered",
-        "complained", "rejected",
+        "complained", "rejected", "signature_unchecked",
     }
 )  # fmt: skip
 # Settable, with a meaning of their own.
@@ -30,7 +30,13 @@ _DELIVERY = {
 }
 # Of what goes out, these never went.
 _NOT_SENT = ("held", "rejected", "canceled")
-_FROM_KEYWORD = {BLOCKED: "blocked", UNAUTHENTICATED: "unauthenticated", HELD: "held", FLAGGED: "starred"}
+_FROM_KEYWORD = {
+    BLOCKED: "blocked",
+    UNAUTHENTICATED: "unauthenticated",
+    HELD: "held",
+    FLAGGED: "starred",
+    SIGNATURE_UNCHECKED: "signature_unchecked",
+}
 
 
 def labels_of(message: StoredMessage) -> list[str]:
