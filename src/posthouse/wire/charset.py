@@ -335,7 +335,6 @@ def _segment(data: bytes) -> bytes:
     return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))
 
 
-_BLANK_END = re.compile(rb"[ \t](?:\r?\n|\Z)")
 # Only where a run of blanks begins, and never back into it: linear.
 _TRAILING_BLANKS = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
 
@@ -345,7 +344,7 @@ def decode_quoted_printable(data: bytes) -> bytes:
 
     Blanks at the end of an encoded line are the transport's and go, also behind the `=` of a soft break (rule 3).
     """
-    if _BLANK_END.search(data):
+    if b" \r\n" in data or b" \n" in data or b"\t\r\n" in data or b"\t\n" in data or data.endswith((b" ", b"\t")):
         data = _TRAILING_BLANKS.sub(b"", data)
     return binascii.a2b_qp(data)
 

@@ -17,8 +17,8 @@ _MAX_REPAIRS = 5_000
 _RUN = re.compile(rb"[\x80-\xff]{1,2048}")
 # Sets in which both octets of nearly every character are high.
 _PAIRED = frozenset({"gb18030", "cp949", "euc_jp"})
-# A relay that knows seven bits only wrote `?` for the first octet of a pair: its fellow stands alone behind it.
-_WIDOW = re.compile(rb"(?<=\?)[\xa1-\xfe](?=(?:[\xa1-\xfe]{2})*+(?![\x80-\xff]))")
+# `?` or a control was written over the first octet of a pair: its fellow stands alone behind it.
+_WIDOW = re.compile(rb"(?<=[?\x00-\x08\x0e-\x1a\x7f])[\xa1-\xfe](?=(?:[\xa1-\xfe]{2})*+(?![\x80-\xff]))")
 
 
 class _Repairs(threading.local):

@@ -19,7 +19,7 @@ _REFERENCE = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 # More references than this are looked at by nobody.
-_MAX_REFERENCES = 10_000
+_MAX_REFERENCES = 2_000
 
 
 def named_in(html: str, parts: Collection[Part]) -> frozenset[str]:
