@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -222,3 +224,37 @@ def test_the_parts_of_an_address() -> None:
     assert split("root") == ("root", "")
     assert is_ascii("a@exämple.org")
     assert not is_ascii("ä@example.org")
+
+
+@pytest.mark.parametrize(
+    ("header", "addresses"),
+    [
+        ("=?utf-8?q?kim=40shop.example?=", [("kim@shop.example", "")]),
+        ("=?utf-8?b?S2ltIDxraW1Ac2hvcC5leGFtcGxlPg==?=", [("kim@shop.example", "Kim")]),
+        ("=?utf-8?q?K=C3=AFm?= =?utf-8?q?_=3Ckim=40shop.example=3E?=", [("kim@shop.example", "Kïm")]),
+        ("Kim <=?utf-8?q?kim=40shop.example?=>", [("kim@shop.example", "Kim")]),
+        ("kim@=?utf-8?q?shop.example?=", [("kim@shop.example", "")]),
+        ("=?utf-8?q?a=40x.example?=, =?utf-8?q?B_=3Cb=40x.example=3E?=", [("a@x.example", ""), ("b@x.example", "B")]),
+        # The name before an address stays a name, whatever it looks like.
+        ("=?utf-8?q?victim=40bank.example?= <thief@x.example>", [("thief@x.example", "victim@bank.example")]),
+        ("=?utf-8?q?Doe=2C_Ann?= <ann@x.example>", [("ann@x.example", "Doe, Ann")]),
+        ("<=?utf-8?q?no_address?=>", []),
+        ("=?utf-8?q?a=40b?=@c.example", []),
+    ],
+)
+def test_an_address_that_is_encoded_whole_is_read(header: str, addresses: list[tuple[str, str]]) -> None:
+    assert [(each.email, each.name) for each in parse_address_list(header)] == addresses
+
+
+def test_a_caller_s_encoded_address_is_not_decoded() -> None:
+    with pytest.raises(Invalid):
+        parse_address("=?utf-8?q?kim=40shop.example?=")
+
+
+def test_a_list_of_encoded_addresses_is_read_in_linear_time() -> None:
+    spent = []
+    for count in (2_000, 8_000):
+        began = time.process_time()
+        parse_address_list("=?utf-8?q?a=40b.example?=," * count)
+        spent.append(time.process_time() - began)
+    assert spent[1] < 10 * spent[0] + 0.05
