@@ -25,7 +25,7 @@ _INCOMPLETE = "A winmail.dat could not be read to its end; it is kept as a file 
 
 def open_containers(raw: bytes, structure: Structure, limits: Limits) -> Structure:
     """The structure with the parts of its containers; itself where it has none."""
-    if not structure.has_containers:
+    if not structure.has_containers or not limits.depth:
         return structure
     return _Opener(limits).opened(raw, structure, 0)
 
