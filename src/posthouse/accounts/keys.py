@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from posthouse.kit.errors import Forbidden, Invalid, Unauthenticated
 from posthouse.kit.ids import new_id, new_secret, same, secret_digest
-from posthouse.kit.principal import LEVELS, Principal
+from posthouse.kit.principal import LEVELS, Principal, tighter
 from posthouse.store import keys, organizations
 from posthouse.store.database import Database, Tx
 from posthouse.store.keys import ApiKey
@@ -47,11 +48,12 @@ async def create(
     """Make a key; answers it and the secret, which is shown this once.
 
     Args:
-        creator: the key it is made with; it cannot give what it lacks.
+        expires_at: None is the creator's own expiry.
+        creator: the key it is made with; it cannot give what it lacks, nor a longer life than its own.
 
     Raises:
-        Forbidden: the creator lacks one of the scopes (reason `permission_escalation`), or lacks some and
-            names none (`unrestricted_key_required`).
+        Forbidden: the creator lacks one of the scopes or ends sooner (reason `permission_escalation`), or lacks
+            some scopes and names none (`unrestricted_key_required`).
         Invalid: an expiry in the past, an unknown level.
     """
     if level is not None and level not in LEVELS:
@@ -66,8 +68,8 @@ async def create(
             )
         if creator.scopes is not None and wanted is not None and wanted - creator.scopes:
             raise Forbidden("a key cannot give rights it lacks", reason="permission_escalation")
-        if creator.level is not None and (level is None or LEVELS.index(level) > LEVELS.index(creator.level)):
-            level = creator.level
+        level = tighter(level, creator.level)
+        expires_at = await _within_creators_life(tx, creator, expires_at)
     secret = new_secret(PREFIXES[surface], _RANDOM_BYTES.get(surface, 32))
     key = ApiKey(
         id=new_id(),
@@ -89,6 +91,29 @@ async def create(
     return key, secret
 
 
+async def _within_creators_life(tx: Tx, creator: Principal, expires_at: int | None) -> int | None:
+    own = await keys.get(tx, creator.organization_id, creator.key_id) if creator.key_id is not None else None
+    if own is None or own.expires_at is None:
+        return expires_at
+    if expires_at is not None and expires_at > own.expires_at:
+        raise Forbidden(
+            "a key cannot outlive the key it is made with", field="expires_at", reason="permission_escalation"
+        )
+    return own.expires_at if expires_at is None else expires_at
+
+
+def check_may_change(changer: Principal, key: ApiKey) -> None:
+    """Whether a key may rename, restrict or revoke another within its reach: only one that it could have made.
+
+    Raises:
+        Forbidden: the other has a right, or a looser level, that this one lacks (reason `permission_escalation`).
+    """
+    has_more = changer.scopes is not None and (key.scopes is None or set(key.scopes) - changer.scopes)
+    is_looser = changer.level is not None and tighter(changer.level, key.level) != key.level
+    if not changer.is_owner and (has_more or is_looser):
+        raise Forbidden("the key has rights that this one lacks", reason="permission_escalation")
+
+
 def principal_of(key: ApiKey) -> Principal:
     """Who asks when this key is presented."""
     return Principal(
@@ -101,6 +126,26 @@ def principal_of(key: ApiKey) -> Principal:
         level=key.level,
         is_owner=key.is_owner,
     )
+
+
+async def bearer_later(
+    tx: Tx, organization_id: str, key_id: str | None, *, surface: str, level: str | None, at: int
+) -> Principal:
+    """Who asks when what was asked for earlier is done now: with the key's rights of today.
+
+    Args:
+        key_id: None where it was no key: the owner, who needs none.
+        level: the strictest level of those who wrote what is to be done; it tightens the key's.
+
+    Raises:
+        Unauthenticated: the key has been revoked or has expired, and what it had planned with it (`unknown_key`).
+    """
+    if key_id is None:
+        return Principal(organization_id, surface=surface, level=level)
+    key = await keys.get(tx, organization_id, key_id)
+    if key is None or (key.expires_at is not None and key.expires_at <= at):
+        raise Unauthenticated("the key this was asked for with has been revoked or has expired", reason="unknown_key")
+    return replace(principal_of(key), level=tighter(key.level, level))
 
 
 class KeyRing:

@@ -1,7 +1,7 @@
 """Answering for somebody who is away (RFC 3834, RFC 8621 §8).
 
 Whether a mail is answered is decided, and noted, in the unit that files it; the answer itself is sent by a job,
-through the one send path, with the account's own rights.
+through the one send path, with the rights of whoever wrote it (`outbound/automatic.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from posthouse.kit.clock import DAY, Clock
 from posthouse.kit.errors import NotFound
 from posthouse.kit.principal import Principal
 from posthouse.mail import filing
+from posthouse.outbound import automatic
 from posthouse.outbound.submission import Composition, Submitter
 from posthouse.store import accounts, jobs, messages, vacations
 from posthouse.store.accounts import Account
@@ -96,14 +97,15 @@ class VacationResponder:
         await self._answer(str(job.account_id), job.payload["message_id"], job.payload["to"])
 
     async def _answer(self, account_id: str, message_id: str, to: str) -> None:
-        async def look(tx: Tx) -> tuple[Account, Message, Vacation]:
+        async def look(tx: Tx) -> tuple[Account, Message, Vacation, Principal]:
             account = await accounts.get(tx, account_id)
             message = await messages.get(tx, account_id, message_id)
             if account is None or message is None:
                 raise NotFound("the mail to answer is gone")
-            return account, message, await vacations.get(tx, account_id)
+            vacation = await vacations.get(tx, account_id)
+            return account, message, vacation, await automatic.speaker(tx, account, vacation, self._clock())
 
-        account, message, vacation = await self._db.read(look)
+        account, message, vacation, principal = await self._db.read(look)
         if not is_away(vacation, self._clock()):
             return
         subject = vacation.subject or (f"Auto: {message.subject}" if message.subject else "Automatic reply")
@@ -124,7 +126,6 @@ class VacationResponder:
             message_id=None,
             sent_at=self._clock(),
         )
-        principal = Principal(account.organization_id, account.pod_id, account.id, surface="vacation")
         await self._submitter.submit(
             principal, account.id, Composition(outgoing, thread_id=message.thread_id, is_automatic=True)
         )

@@ -37,7 +37,12 @@ class Principal:
         return self.scopes is None or scope in self.scopes
 
 
+def tighter(*levels: str | None) -> str | None:
+    """The strictest of the levels given; None when none of them is an opinion."""
+    given = [LEVELS.index(level) for level in levels if level is not None]
+    return LEVELS[min(given)] if given else None
+
+
 def strictest(*levels: str | None) -> str:
     """The strictest of the levels given; None is no opinion, and with no opinion at all it is `monitored`."""
-    given = [LEVELS.index(level) for level in levels if level is not None]
-    return LEVELS[min(given)] if given else "monitored"
+    return tighter(*levels) or "monitored"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from posthouse.kit.errors import Conflict, NotFound
 from posthouse.kit.ids import new_id
+from posthouse.kit.principal import tighter
 from posthouse.mail import filing, reading
 from posthouse.mail.filing import DRAFT, SEEN, NewMessage
 from posthouse.mail.journal import changing
@@ -67,11 +68,13 @@ async def create(
     labels: Sequence[str],
     client_id: str | None,
     plan: DraftPlan | None,
+    level: str | None,
     at: int,
 ) -> Draft:
     """Save a new draft, planned to be sent when `plan` says so (its id is set here).
 
     Args:
+        level: the writer's own oversight level.
         kind: `new`, `reply`, `reply_all` or `forward`; the last three name their `parent`.
     """
     draft_id = new_id()
@@ -89,6 +92,7 @@ async def create(
             send_status=SCHEDULED if plan else None,
             created_at=at,
             updated_at=at,
+            level=level,
         )
         await drafts.add(tx, draft)
         if plan is not None:
@@ -124,9 +128,19 @@ async def written(tx: Tx, draft: Draft) -> Written:
 
 
 async def rewrite(
-    tx: Tx, account: Account, before: Written, text: Composed | None, labels: Collection[str], at: int
+    tx: Tx,
+    account: Account,
+    before: Written,
+    text: Composed | None,
+    labels: Collection[str],
+    *,
+    level: str | None,
+    at: int,
 ) -> Draft:
     """Give a draft another text, other labels, or both; with `text` None the text stays. So do places and keywords.
+
+    Args:
+        level: the writer's own; what was written under a stricter one stays under that, since words of it may stay.
 
     Raises:
         Conflict: it is being sent (reason `sending`), or was changed since it was read (`changed_meanwhile`).
@@ -148,10 +162,11 @@ async def rewrite(
             )
             message = await filing.file(tx, journal, replace(new, keywords={*new.keywords, *kept}))
             message_id = message.id
-        await drafts.replace_message(tx, account.id, current.id, message_id, at)
+        level = current.level if text is None else tighter(current.level, level)
+        await drafts.replace_message(tx, account.id, current.id, message_id, level, at)
         if text is not None:
             await filing.destroy(tx, journal, before.message, organization_id=account.organization_id, bury=False)
-    return replace(current, message_id=message_id, updated_at=at)
+    return replace(current, message_id=message_id, level=level, updated_at=at)
 
 
 async def _unlocked(tx: Tx, before: Written) -> Draft:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from posthouse.events import outbox
 from posthouse.kit.clock import Clock
 from posthouse.kit.errors import Conflict, Forbidden, NotFound
 from posthouse.kit.ids import same
 from posthouse.kit.principal import Principal
-from posthouse.mail import filing
-from posthouse.mail.journal import SUBMISSION, changing
-from posthouse.mail.mailboxes import SENT
-from posthouse.outbound.submission import EXPIRES_MS, WAKE, held_digest
+from posthouse.mail.journal import changing
+from posthouse.outbound import holding
+from posthouse.outbound.departure import EXPIRES_MS, leave, refuse
+from posthouse.outbound.submission import WAKE
 from posthouse.store import accounts, holds, messages, submissions
 from posthouse.store.database import Database, Tx
 from posthouse.store.holds import Hold
@@ -45,37 +44,19 @@ async def _decide(tx: Tx, principal: Principal, hold_id: str, state: str, reason
     if submission is None or account is None:
         raise NotFound("the held message is gone")
     deliveries = await submissions.deliveries(tx, submission.id)
-    if not same(hold.digest, held_digest(submission, deliveries)):
+    if not same(hold.digest, holding.held_digest(submission, deliveries)):
         raise Forbidden("the stored message is not the one that was held", reason="tampered")
-    approved = state == "approved"
     async with changing(tx, account.id, at) as journal:
-        message = await messages.get(tx, account.id, submission.message_id)
-        if message is None:
+        if await messages.get(tx, account.id, submission.message_id) is None:
             raise NotFound("the held message is gone")
-        await submissions.release(tx, submission.id, "queued" if approved else "canceled", at if approved else None, at)
-        await submissions.set_state(
-            tx, submission.id, "queued" if approved else "rejected", expires_at=at + EXPIRES_MS if approved else None
-        )
-        message = await filing.set_keywords(tx, journal, message, set(message.keywords) - {filing.HELD})
-        await filing.set_delivery_state(tx, journal, message.id, "queued" if approved else "rejected")
-        if approved:
-            await filing.move_to_role(tx, journal, message, SENT)
-        journal.updated(SUBMISSION, submission.id)
-        await outbox.publish(
-            tx,
-            account,
-            outbox.MESSAGE_SENT if approved else outbox.MESSAGE_REJECTED,
-            modseq=journal.modseq,
-            at=at,
-            message_id=message.id,
-            payload={
-                "thread_id": message.thread_id,
-                "submission_id": submission.id,
-                "recipients": [delivery.recipient for delivery in deliveries],
-                "reason": reason or ("" if approved else "rejected by the owner"),
-            },
-        )
-        if approved:
+        if state == "rejected":
+            await refuse(tx, journal, account, submission, deliveries, reason or "rejected by the owner")
+        else:
+            asked = await submissions.request_of(tx, submission.id)
+            due_at = at if asked is None else max(at, asked.send_at)  # planned for later, it still is
+            await submissions.release(tx, submission.id, "queued", due_at, at)
+            await leave(tx, journal, account, submission, deliveries)
+            await submissions.set_state(tx, submission.id, "queued", expires_at=due_at + EXPIRES_MS)
             tx.wake(WAKE)
     decided = await holds.get(tx, principal.organization_id, hold_id)
     assert decided is not None

@@ -20,6 +20,7 @@ from posthouse.mail.journal import changing
 from posthouse.outbound import suppressions
 from posthouse.outbound.bounces import note_outcome
 from posthouse.outbound.courier import DeliveryResult, Parcel
+from posthouse.outbound.departure import ask
 from posthouse.outbound.reports import Reporter
 from posthouse.outbound.route import Deposit, Router
 from posthouse.outbound.signing import Signer
@@ -89,7 +90,7 @@ class DeliveryWorker:
         self._in_hand.update(delivery.id for delivery in claimed)
         if claimed and self._renewing is None:
             self._renewing = asyncio.create_task(self._renew(), name="posthouse-renew-leases")
-        groups = await self._db.read(lambda tx: _group(tx, claimed))
+        groups = await self._leaving(await self._db.read(lambda tx: _group(tx, claimed)))
         grouped = {delivery.id for group in groups for delivery in group.deliveries}
         self._in_hand -= {delivery.id for delivery in claimed} - grouped
         for group in groups:
@@ -98,6 +99,21 @@ class DeliveryWorker:
             self._running.add(task)
             task.add_done_callback(self._finished)
         return len(claimed)
+
+    async def _leaving(self, groups: list[_Group]) -> list[_Group]:
+        """Without what was planned and may not leave after all, now that its time has come."""
+        answers: dict[str, bool] = {}
+        for submission in {group.submission.id: group.submission for group in groups}.values():
+            if submission.state == "scheduled":
+                try:
+                    answers[submission.id] = await self._db.write(
+                        partial(ask, submission_id=submission.id, at=self._clock())
+                    )
+                except PosthouseError as error:
+                    # The lease runs out by itself, and it is asked again.
+                    _log.error("planned mail could not be asked about", submission_id=submission.id, error=str(error))
+                    answers[submission.id] = False
+        return [group for group in groups if answers.get(group.submission.id, True)]
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

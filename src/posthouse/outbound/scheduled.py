@@ -1,23 +1,27 @@
 """Sending drafts: at once when asked, or by plan at their time. Both go through the one send path.
 
-The draft ends in the unit that stores the message, so it is sent once whatever happens in between. A plan
-keeps the key it was made with: a key that was revoked meanwhile sends nothing, and its level still tightens.
+The draft ends in the unit that stores the message, so it is sent once whatever happens in between. A plan keeps
+the key of whoever made it or has written the draft since, and is asked about again when it is due: a key that was
+revoked, has expired or lost the right to send meanwhile sends nothing, and the plan ends as failed. The strictest
+level of the keys that wrote a draft holds whoever sends it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
+from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import identities
-from posthouse.accounts.keys import principal_of
+from posthouse.accounts.keys import bearer_later
 from posthouse.kit import log
 from posthouse.kit.clock import MINUTE, Clock
-from posthouse.kit.errors import NotFound, PosthouseError, Unauthenticated
-from posthouse.kit.principal import Principal
+from posthouse.kit.errors import Forbidden, NotFound, PosthouseError
+from posthouse.kit.principal import Principal, tighter
 from posthouse.mail import drafts as draft_rules
 from posthouse.mail.drafts import FAILED, SENDING, Written
 from posthouse.outbound.submission import Composition, Idempotency, Submitted, Submitter
-from posthouse.store import accounts, draft_plans, drafts, keys
+from posthouse.store import accounts, draft_plans, drafts
 from posthouse.store.accounts import Account
 from posthouse.store.blobfiles import Blobs
 from posthouse.store.database import Database, Tx
@@ -30,6 +34,33 @@ _LEASE_MS = 5 * MINUTE
 _BATCH = 20
 # Tries at a plan that meets a passing failure (rate, disk), a minute apart.
 _TRIES = 30
+
+
+async def plan_for(tx: Tx, principal: Principal, account: Account, due_at: int, *, scope: str) -> DraftPlan:
+    """A plan of this caller's, for a draft of the account.
+
+    Args:
+        scope: the permission to send drafts, in the surface's words.
+
+    Raises:
+        Forbidden: the caller may not send drafts (reason `missing_permission`), or may only read (`read_only`):
+            what would be refused when it is due is refused at once.
+    """
+    _need(principal, scope)
+    if await account_rules.effective_level(tx, account, principal.level) == "read_only":
+        raise Forbidden("this account may read and not send", field="send_at", reason="read_only")
+    return DraftPlan(
+        "", account.id, principal.key_id, principal.surface, principal.level, 0, leased=False, due_at=due_at,
+        scope=scope,
+    )  # fmt: skip
+
+
+def _need(principal: Principal, scope: str) -> None:
+    if scope and not principal.may(scope):
+        raise Forbidden(
+            f"what a draft that is planned says may be changed by who may send it: this key lacks {scope}",
+            reason="missing_permission",
+        )
 
 
 class DraftSender:
@@ -71,6 +102,9 @@ class DraftSender:
         own = {keyword for keyword in written.message.keywords if not keyword.startswith("$")}
         draft = written.draft
         answered = draft.parent_message_id if draft.kind in ("reply", "reply_all") else None
+        # Words of a key that may not send wait for the owner, whoever sends them.
+        written_under = "gated" if draft.level == "read_only" else draft.level
+        principal = replace(principal, level=tighter(principal.level, written_under))
         composition = Composition(
             outgoing=outgoing,
             labels=sorted((own | set(add)) - set(remove)),
@@ -103,7 +137,7 @@ class DraftSender:
 
     async def _planned(self, plan: DraftPlan) -> None:
         try:
-            principal = await self._db.read(lambda tx: _principal(tx, plan))
+            principal = await self._db.read(lambda tx: _principal(tx, plan, self._clock()))
             await self.send(principal, plan.account_id, plan.id)
         except NotFound:
             await self._db.write(lambda tx: draft_plans.delete(tx, plan.id))
@@ -134,14 +168,13 @@ async def _find(tx: Tx, account_id: str, draft_id: str) -> tuple[Account, Writte
     return account, await draft_rules.get(tx, account_id, draft_id)
 
 
-async def _principal(tx: Tx, plan: DraftPlan) -> Principal:
+async def _principal(tx: Tx, plan: DraftPlan, at: int) -> Principal:
     """Who planned it, with the rights of today."""
     account = await accounts.get(tx, plan.account_id)
     if account is None:
         raise NotFound("there is no such inbox", field="inbox_id")
-    if plan.key_id is None:
-        return Principal(account.organization_id, surface=plan.surface, level=plan.level)
-    key = await keys.get(tx, account.organization_id, plan.key_id)
-    if key is None:
-        raise Unauthenticated("the key that planned this has been revoked", reason="unknown_key")
-    return principal_of(key)
+    principal = await bearer_later(
+        tx, account.organization_id, plan.key_id, surface=plan.surface, level=plan.level, at=at
+    )
+    _need(principal, plan.scope)
+    return principal

@@ -22,15 +22,14 @@ from posthouse.mail import filing
 from posthouse.mail.filing import NewMessage
 from posthouse.mail.journal import SUBMISSION, Journal, changing
 from posthouse.mail.mailboxes import DRAFTS, INBOX, SENT
-from posthouse.outbound import policy, suppressions
+from posthouse.outbound import holding, policy, suppressions
 from posthouse.outbound.bounces import return_path
-from posthouse.store import accounts, drafts, holds, idempotency, mailboxes, messages, submissions
+from posthouse.outbound.departure import EXPIRES_MS
+from posthouse.store import accounts, drafts, idempotency, mailboxes, messages, submissions
 from posthouse.store.accounts import Account
 from posthouse.store.blobfiles import Blob, Blobs
-from posthouse.store.blobs import digest
 from posthouse.store.database import Database, Tx
 from posthouse.store.messages import Message
-from posthouse.store.records import dump
 from posthouse.store.submissions import Delivery, StoredSubmission
 from posthouse.wire import raw_headers
 from posthouse.wire.address import Address, normalize, split
@@ -39,8 +38,8 @@ from posthouse.wire.header_encode import message_ids
 from posthouse.wire.message import ParsedMessage, parse, parse_headers_only
 
 WAKE = "deliveries"
-# Deferred deliveries are given up after this (RFC 5321 §4.5.4.1: at least four to five days).
-EXPIRES_MS = 5 * DAY
+# A count this near its limit is taken again under the account's lock.
+_COUNT_MARGIN = 1_000
 # How long an answer to an idempotency key is given again.
 REMEMBER_MS = DAY
 _BLIND = frozenset({b"bcc", b"resent-bcc"})
@@ -184,6 +183,8 @@ class _Ready:
     envelope_id: str = ""
     dsn_return: str = ""
     stored: StoredMail | None = None
+    is_automatic: bool = False
+    sent_lately: int = 0
 
 
 class Submitter:
@@ -204,7 +205,7 @@ class Submitter:
         once: Idempotency | None = None,
         also: Also | None = None,
     ) -> Submitted:
-        """Send, or hold for the owner, as the account's level says.
+        """Send, hold for the owner, or keep until its time, as the account's level and the mail say.
 
         Args:
             also: run at the end of the unit that takes the message on, so that what a door writes down about it is
@@ -218,28 +219,29 @@ class Submitter:
                 (`list_blocked`), or the organisation has not proved its human's address (`unverified`).
             TooLarge: the message is over the limit.
             TooMany: over the day's number of submissions.
+            OverQuota: it would be held, and too much waits for the owner already (`too_many_held`).
             Conflict: the idempotency key was used for another request (`idempotency`), or the draft was changed
                 or sent meanwhile (`changed_meanwhile`).
             Unavailable: it could not be stored; nothing was sent.
         """
         at = self._clock()
         if once is not None:
-            earlier = await self._db.read(lambda tx: idempotency.get(tx, principal.organization_id, once.key, at))
+            earlier = await self._db.read(lambda tx: _remembered(tx, principal, once, at))
             if earlier is not None:
                 return _replay(earlier, once)
 
-        async def prepare(tx: Tx) -> tuple[Account, str, set[str]]:
+        async def prepare(tx: Tx) -> tuple[Account, str, set[str], int]:
             account = await account_rules.get_in_scope(tx, principal, account_id)
             sender = _sender_of(mail)
             if sender:
                 await identities.check_sender(
                     tx, account, sender, "from" if isinstance(mail, Composition) else "mail_from"
                 )
-            await self._check_rate(tx, account, at)
+            sent_lately = await self._check_rate(tx, account, at)
             level = await account_rules.effective_level(tx, account, principal.level)
-            return account, level, set(await accounts.addresses(tx, account.id))
+            return account, level, set(await accounts.addresses(tx, account.id)), sent_lately
 
-        account, level, own = await self._db.read(prepare)
+        account, level, own, sent_lately = await self._db.read(prepare)
         if level == "read_only":
             raise Forbidden("this account may read and not send", reason="read_only")
         if isinstance(mail, Composition):
@@ -258,6 +260,7 @@ class Submitter:
                 field="to",
                 reason="too_many_recipients",
             )
+        ready = replace(ready, sent_lately=sent_lately)
         blob = await self._blobs.prepare(ready.raw)
         return await self._db.write(lambda tx: self._store(tx, principal, account.id, ready, blob, at, once, also))
 
@@ -268,7 +271,7 @@ class Submitter:
             Conflict: the key was used for another request.
         """
         at = self._clock()
-        found = await self._db.read(lambda tx: idempotency.get(tx, principal.organization_id, once.key, at))
+        found = await self._db.read(lambda tx: _remembered(tx, principal, once, at))
         return None if found is None else _replay(found, once)
 
     async def _stored(self, account: Account, mail: StoredMail, own: set[str]) -> _Ready:
@@ -282,10 +285,15 @@ class Submitter:
         handed = RawMail(raw, mail.mail_from, mail.rcpt_to, mail.envelope_id, mail.dsn_return)
         return replace(_raw(account, handed, own), stored=mail)
 
-    async def _check_rate(self, tx: Tx, account: Account, at: int) -> None:
+    async def _check_rate(self, tx: Tx, account: Account, at: int) -> int:
+        """How many messages the account has sent in a day, as far as there is a limit. Raises `TooMany`."""
         limit = self.limits.submissions_a_day
-        if limit is not None and await submissions.count_since(tx, account.id, at - DAY, limit) >= limit:
+        if limit is None:
+            return 0
+        sent = await submissions.count_since(tx, account.id, at - DAY, limit)
+        if sent >= limit:
             raise TooMany(f"an inbox sends at most {limit} messages a day", retry_after_s=3600, reason="send_rate")
+        return sent
 
     def _compose(self, account: Account, mail: Composition, at: int) -> _Ready:
         sender = mail.from_ or identities.own_address(account)
@@ -312,6 +320,7 @@ class Submitter:
             answered_message_id=mail.answered_message_id,
             forwarded_message_id=mail.forwarded_message_id,
             draft=mail.draft,
+            is_automatic=mail.is_automatic,
             dsn_return="HDRS",  # RFC 3461 §4.3: its text lies in Sent; no report need bring it back
         )
 
@@ -327,7 +336,7 @@ class Submitter:
         also: Also | None,
     ) -> Submitted:
         if once is not None:
-            earlier = await idempotency.get(tx, principal.organization_id, once.key, at)
+            earlier = await _remembered(tx, principal, once, at)
             if earlier is not None:  # somebody was faster between our look and this unit
                 return _replay(earlier, once)
         async with changing(
@@ -340,6 +349,9 @@ class Submitter:
             if level == "read_only":
                 raise Forbidden("this account may read and not send", reason="read_only")
             held = level == "gated"
+            limit = self.limits.submissions_a_day
+            if limit is not None and ready.sent_lately >= limit - _COUNT_MARGIN:
+                await self._check_rate(tx, account, at)  # others may have been sending since it was counted
             barred = await suppressions.among(tx, account_id, [email for email, _ in ready.recipients], at)
             stopped = tuple(email for email, _ in ready.recipients if normalize(email) in barred)
             if len(stopped) == len(ready.recipients):
@@ -353,8 +365,10 @@ class Submitter:
             )  # fmt: skip
             text = await _draft_text(tx, account.id, ready.draft) if ready.draft is not None else None
             submission_id = new_id()
+            send_at = at if ready.stored is None or ready.stored.send_at is None else max(at, ready.stored.send_at)
+            state = "held" if held else "scheduled" if send_at > at else "queued"
             if ready.stored is not None:
-                message = await _take_stored(tx, journal, ready.stored, blob, held=held)
+                message = await _take_stored(tx, journal, ready.stored, blob, state)
             else:
                 message = await filing.file(
                     tx,
@@ -376,7 +390,6 @@ class Submitter:
                 # the filing: a thread whose last message went would be gone.
                 await drafts.delete(tx, account.id, ready.draft[0])
                 await filing.destroy(tx, journal, text, organization_id=account.organization_id, bury=False)
-            send_at = at if ready.stored is None or ready.stored.send_at is None else max(at, ready.stored.send_at)
             submission = StoredSubmission(
                 id=submission_id,
                 organization_id=account.organization_id,
@@ -388,11 +401,12 @@ class Submitter:
                 mail_from=return_path(ready.mail_from, submission_id) if ready.mail_from else "",
                 envelope_id=ready.envelope_id,
                 dsn_return=ready.dsn_return,
-                state="held" if held else "queued",
+                state=state,
                 key_id=principal.key_id,
                 surface=principal.surface,
                 created_at=at,
                 expires_at=send_at + EXPIRES_MS,
+                level=principal.level,
             )
             await submissions.add(tx, submission)
             deliveries = [
@@ -404,36 +418,23 @@ class Submitter:
             await _mark_parent(tx, journal, ready)
             hold_id = None
             if held:
-                hold_id = new_id()
-                await holds.add(
-                    tx,
-                    holds.Hold(
-                        id=hold_id,
-                        organization_id=account.organization_id,
-                        account_id=account_id,
-                        submission_id=submission_id,
-                        digest=held_digest(submission, deliveries),
-                        findings=[{"rule": "level_gated", "text": "this account's mail waits for its owner"}],
-                        state="pending",
-                        reason=None,
-                        decided_by=None,
-                        decided_at=None,
-                        created_at=at,
-                    ),
+                hold_id = await holding.hold(
+                    tx, submission, deliveries, [holding.GATED], at, is_automatic=ready.is_automatic
                 )
-            await outbox.publish(
-                tx,
-                account,
-                outbox.MESSAGE_HELD if held else outbox.MESSAGE_SENT,
-                modseq=journal.modseq,
-                at=at,
-                message_id=message.id,
-                payload={
-                    "thread_id": message.thread_id,
-                    "submission_id": submission_id,
-                    "recipients": [email for email, _ in ready.recipients],
-                },
-            )
+            if state != "scheduled":  # that is told when it leaves
+                await outbox.publish(
+                    tx,
+                    account,
+                    outbox.MESSAGE_HELD if held else outbox.MESSAGE_SENT,
+                    modseq=journal.modseq,
+                    at=at,
+                    message_id=message.id,
+                    payload={
+                        "thread_id": message.thread_id,
+                        "submission_id": submission_id,
+                        "recipients": [email for email, _ in ready.recipients],
+                    },
+                )
             if not held:
                 tx.wake(WAKE)
         outcome = Submitted(
@@ -456,8 +457,9 @@ class Submitter:
                 "hold_id": outcome.hold_id,
             }
             if not await idempotency.put(
-                tx, principal.organization_id, once.key, once.scope, once.digest, answer, at, at + REMEMBER_MS
-            ):
+                tx, principal.organization_id, _own_key(principal, once), once.scope, once.digest, answer, at,
+                at + REMEMBER_MS,
+            ):  # fmt: skip
                 raise Conflict("the same idempotency key is being used just now", reason="idempotency")
         if also is not None:
             await also(tx, outcome)
@@ -547,16 +549,16 @@ async def _draft_text(tx: Tx, account_id: str, draft: tuple[str, str]) -> Messag
     return text
 
 
-async def _take_stored(tx: Tx, journal: Journal, mail: StoredMail, blob: Blob, *, held: bool) -> Message:
-    """The stored message becomes a sent one, or one that is held; its bytes as sent are kept beside it."""
+async def _take_stored(tx: Tx, journal: Journal, mail: StoredMail, blob: Blob, state: str) -> Message:
+    """The stored message becomes a sent one, or one that waits; its bytes as sent are kept beside it."""
     message = await messages.get(tx, journal.account_id, mail.message_id)
     if message is None:
         raise NotFound("the message was destroyed meanwhile", field="message_id")
     await blob.store(tx, journal.at)
     await drafts.delete_of_message(tx, journal.account_id, message.id)
     await messages.set_direction(tx, message.id, "out")
-    await filing.set_delivery_state(tx, journal, message.id, "held" if held else "queued")
-    keywords = {*message.keywords, *((filing.HELD,) if held else ())}
+    await filing.set_delivery_state(tx, journal, message.id, state)
+    keywords = {*message.keywords, *((filing.HELD,) if state == "held" else ())}
     if mail.files_itself:
         keywords = (keywords | {filing.SEEN}) - {filing.DRAFT}
     message = await filing.set_keywords(tx, journal, message, keywords)
@@ -565,7 +567,7 @@ async def _take_stored(tx: Tx, journal: Journal, mail: StoredMail, blob: Blob, *
         here = {
             place.mailbox_id for place in (await mailboxes.places(tx, journal.account_id, [message.id]))[message.id]
         }
-        target = roles[DRAFTS if held else SENT]
+        target = roles[SENT if state == "queued" else DRAFTS]
         # What the caller put elsewhere stays there too.
         await filing.move(tx, journal, message, (here - {roles[INBOX], roles[DRAFTS]}) | {target})
     return message
@@ -581,10 +583,13 @@ async def _mark_parent(tx: Tx, journal: Journal, ready: _Ready) -> None:
             await filing.set_keywords(tx, journal, parent, {*parent.keywords, keyword})
 
 
-def held_digest(submission: StoredSubmission, deliveries: Sequence[Delivery]) -> str:
-    """What an approval binds to: the bytes and the envelope, nothing less."""
-    recipients = sorted(delivery.recipient for delivery in deliveries if delivery.state != "suppressed")
-    return digest(dump([submission.blob_hash, submission.mail_from, recipients]).encode())
+async def _remembered(tx: Tx, principal: Principal, once: Idempotency, at: int) -> idempotency.Remembered | None:
+    return await idempotency.get(tx, principal.organization_id, _own_key(principal, once), at)
+
+
+def _own_key(principal: Principal, once: Idempotency) -> str:
+    """The key among those of everybody who reaches as far: nobody else's words can be in its way, nor be found out."""
+    return f"{principal.account_id or principal.pod_id or principal.organization_id} {once.key}"
 
 
 def _replay(earlier: idempotency.Remembered, once: Idempotency) -> Submitted:

@@ -18,6 +18,7 @@ class Draft:
         message_id: the `$draft` message with the current text.
         kind: `new`, `reply`, `reply_all` or `forward`; `parent_message_id` is what it answers or forwards.
         send_status: None, `scheduled`, `sending` or `failed`.
+        level: the strictest level of the keys that wrote the text; it holds whoever sends it.
     """
 
     id: str
@@ -30,18 +31,19 @@ class Draft:
     send_status: str | None
     created_at: int
     updated_at: int
+    level: str | None = None
 
 
 async def add(tx: Tx, draft: Draft) -> None:
     """Insert a draft."""
     await tx.run(
         """INSERT INTO draft (id, account_id, message_id, kind, parent_message_id, client_id, send_at,
-                              send_status, created_at, updated_at)
+                              send_status, created_at, updated_at, level)
            VALUES (:id, :account_id, :message_id, :kind, :parent_message_id, :client_id, :send_at,
-                   :send_status, :at, :at)""",
+                   :send_status, :at, :at, :level)""",
         id=draft.id, account_id=draft.account_id, message_id=draft.message_id, kind=draft.kind,
         parent_message_id=draft.parent_message_id, client_id=draft.client_id, send_at=draft.send_at,
-        send_status=draft.send_status, at=draft.created_at,
+        send_status=draft.send_status, at=draft.created_at, level=draft.level,
     )  # fmt: skip
 
 
@@ -53,12 +55,12 @@ async def get(tx: Tx, account_id: str, draft_id: str) -> Draft | None:
     return load(Draft, row) if row else None
 
 
-async def replace_message(tx: Tx, account_id: str, draft_id: str, message_id: str, at: int) -> None:
-    """The draft's text is now in another message."""
+async def replace_message(tx: Tx, account_id: str, draft_id: str, message_id: str, level: str | None, at: int) -> None:
+    """The draft's text is now in another message, and `level` is that of its writers."""
     await tx.run(
-        """UPDATE draft SET message_id = :message_id, updated_at = :at
+        """UPDATE draft SET message_id = :message_id, level = :level, updated_at = :at
            WHERE account_id = :account_id AND id = :id""",
-        account_id=account_id, id=draft_id, message_id=message_id, at=at,
+        account_id=account_id, id=draft_id, message_id=message_id, level=level, at=at,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from posthouse.store import pages
 from posthouse.store.database import Row, Tx
 from posthouse.store.records import dump, load
 
@@ -24,6 +25,7 @@ class Hold:
     decided_by: str | None
     decided_at: int | None
     created_at: int
+    key_id: str | None = None
 
 
 def _hold(row: Row) -> Hold:
@@ -33,11 +35,13 @@ def _hold(row: Row) -> Hold:
 async def add(tx: Tx, hold: Hold) -> None:
     """Insert a pending hold."""
     await tx.run(
-        """INSERT INTO hold (id, organization_id, account_id, submission_id, digest, findings, state, created_at)
-           VALUES (:id, :organization_id, :account_id, :submission_id, :digest, :findings, 'pending', :created_at)""",
+        """INSERT INTO hold (id, organization_id, account_id, submission_id, digest, findings, state, created_at,
+             key_id)
+           VALUES (:id, :organization_id, :account_id, :submission_id, :digest, :findings, 'pending', :created_at,
+             :key_id)""",
         id=hold.id, organization_id=hold.organization_id, account_id=hold.account_id,
         submission_id=hold.submission_id, digest=hold.digest, findings=dump(hold.findings),
-        created_at=hold.created_at,
+        created_at=hold.created_at, key_id=hold.key_id,
     )  # fmt: skip
 
 
@@ -50,14 +54,24 @@ async def get(tx: Tx, organization_id: str, hold_id: str) -> Hold | None:
     return _hold(row) if row else None
 
 
-async def pending(tx: Tx, organization_id: str, limit: int = 50) -> list[Hold]:
-    """What waits for a decision, newest first."""
-    rows = await tx.all(
-        """SELECT * FROM hold WHERE organization_id = :organization_id AND state = 'pending'
-           ORDER BY created_at DESC, id DESC LIMIT :limit""",
-        organization_id=organization_id, limit=limit,
-    )  # fmt: skip
+async def pending(tx: Tx, organization_id: str, *, after: tuple[int, str] | None = None, limit: int = 50) -> list[Hold]:
+    """What waits for a decision, what waits longest first, after a keyset position (created_at, id)."""
+    scope = {"organization_id": organization_id}
+    rows = await pages.in_order_of_creation(
+        tx, "hold", scope, after=after, ascending=True, limit=limit, also="state = 'pending'"
+    )
     return [_hold(row) for row in rows]
+
+
+async def count(
+    tx: Tx, *, organization_id: str | None = None, account_id: str | None = None, key_id: str | None = None
+) -> int:
+    """How much waits for a decision: of an organisation, of an account or of a key."""
+    named = {"organization_id": organization_id, "account_id": account_id, "key_id": key_id}
+    given = {name: value for name, value in named.items() if value is not None}
+    where = " AND ".join(f"{name} = :{name}" for name in given)
+    row = await tx.one(f"SELECT count(*) AS total FROM hold WHERE state = 'pending' AND {where}", **given)
+    return int(row["total"]) if row else 0
 
 
 async def decide(tx: Tx, hold_id: str, state: str, decided_by: str, reason: str | None, at: int) -> bool:

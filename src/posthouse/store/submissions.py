@@ -17,8 +17,10 @@ class StoredSubmission:
     Attributes:
         blob_hash: the bytes to send, before signing.
         mail_from: the reverse-path, with the token that recognises what comes back.
-        state: `queued`, `held`, `rejected`, `canceled` or `done`.
+        state: `queued`, `held`, `scheduled`, `rejected`, `canceled` or `done`. What is scheduled is asked about again
+            when its time has come.
         expires_at: when deferred deliveries are given up.
+        level: the level of the key it was handed in with; None is no opinion.
     """
 
     id: str
@@ -36,6 +38,7 @@ class StoredSubmission:
     surface: str
     created_at: int
     expires_at: int
+    level: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +68,17 @@ async def add(tx: Tx, submission: StoredSubmission) -> None:
     """Insert a submission."""
     await tx.run(
         """INSERT INTO submission (id, organization_id, account_id, message_id, thread_id, blob_hash,
-             header_message_id, mail_from, envelope_id, dsn_return, state, key_id, surface, created_at, expires_at)
+             header_message_id, mail_from, envelope_id, dsn_return, state, key_id, surface, created_at, expires_at,
+             level)
            VALUES (:id, :organization_id, :account_id, :message_id, :thread_id, :blob_hash,
              :header_message_id, :mail_from, :envelope_id, :dsn_return, :state, :key_id, :surface, :created_at,
-             :expires_at)""",
+             :expires_at, :level)""",
         id=submission.id, organization_id=submission.organization_id, account_id=submission.account_id,
         message_id=submission.message_id, thread_id=submission.thread_id, blob_hash=submission.blob_hash,
         header_message_id=submission.header_message_id, mail_from=submission.mail_from,
         envelope_id=submission.envelope_id, dsn_return=submission.dsn_return, state=submission.state,
         key_id=submission.key_id, surface=submission.surface, created_at=submission.created_at,
-        expires_at=submission.expires_at,
+        expires_at=submission.expires_at, level=submission.level,
     )  # fmt: skip
 
 
@@ -209,6 +213,30 @@ async def release(tx: Tx, submission_id: str, state: str, due_at: int | None, at
            WHERE submission_id = :submission_id AND state = 'held'""",
         submission_id=submission_id, state=state, due_at=due_at, at=at,
     )  # fmt: skip
+
+
+async def stop(tx: Tx, submission_id: str, state: str, at: int) -> int:
+    """Nothing of what is queued of a submission is to be carried; leases end."""
+    return await tx.run(
+        """UPDATE delivery SET state = :state, due_at = NULL, leased = FALSE, attempts = 0, updated_at = :at
+           WHERE submission_id = :submission_id AND state = 'queued'""",
+        submission_id=submission_id, state=state, at=at,
+    )  # fmt: skip
+
+
+async def put_off(tx: Tx, submission_id: str, due_at: int, at: int) -> int:
+    """What is queued of a submission is due later; leases end, and no attempt counts."""
+    return await tx.run(
+        """UPDATE delivery SET due_at = :due_at, leased = FALSE, attempts = 0, updated_at = :at
+           WHERE submission_id = :submission_id AND state = 'queued'""",
+        submission_id=submission_id, due_at=due_at, at=at,
+    )  # fmt: skip
+
+
+async def request_of(tx: Tx, submission_id: str) -> Request | None:
+    """What a submission was asked for, where its door wrote that down."""
+    row = await tx.one("SELECT * FROM submission_request WHERE submission_id = :id", id=submission_id)
+    return load(Request, row, json=("envelope",), flags=("is_destroyed",)) if row else None
 
 
 async def next_due(tx: Tx) -> int | None:

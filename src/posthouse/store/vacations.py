@@ -10,7 +10,12 @@ from posthouse.store.records import load
 
 @dataclass(frozen=True, slots=True)
 class Vacation:
-    """What an account answers while it is away. `from_at` ≤ now < `to_at`; None is no bound."""
+    """What an account answers while it is away. `from_at` ≤ now < `to_at`; None is no bound.
+
+    Attributes:
+        key_id: the key of whoever wrote it last; None for the owner, and for what was written before this was kept.
+        level: the strictest level of the keys that wrote what it says.
+    """
 
     account_id: str
     is_enabled: bool = False
@@ -19,6 +24,9 @@ class Vacation:
     subject: str | None = None
     text_body: str | None = None
     html_body: str | None = None
+    key_id: str | None = None
+    surface: str = ""
+    level: str | None = None
 
 
 async def get(tx: Tx, account_id: str) -> Vacation:
@@ -30,13 +38,17 @@ async def get(tx: Tx, account_id: str) -> Vacation:
 async def put(tx: Tx, vacation: Vacation) -> None:
     """Replace the account's response."""
     await tx.run(
-        """INSERT INTO vacation (account_id, is_enabled, from_at, to_at, subject, text_body, html_body)
-           VALUES (:account_id, :is_enabled, :from_at, :to_at, :subject, :text_body, :html_body)
+        """INSERT INTO vacation (account_id, is_enabled, from_at, to_at, subject, text_body, html_body, key_id,
+             surface, level)
+           VALUES (:account_id, :is_enabled, :from_at, :to_at, :subject, :text_body, :html_body, :key_id, :surface,
+             :level)
            ON CONFLICT (account_id) DO UPDATE SET is_enabled = excluded.is_enabled, from_at = excluded.from_at,
              to_at = excluded.to_at, subject = excluded.subject, text_body = excluded.text_body,
-             html_body = excluded.html_body""",
+             html_body = excluded.html_body, key_id = excluded.key_id, surface = excluded.surface,
+             level = excluded.level""",
         account_id=vacation.account_id, is_enabled=vacation.is_enabled, from_at=vacation.from_at,
         to_at=vacation.to_at, subject=vacation.subject, text_body=vacation.text_body, html_body=vacation.html_body,
+        key_id=vacation.key_id, surface=vacation.surface, level=vacation.level,
     )  # fmt: skip
 
 

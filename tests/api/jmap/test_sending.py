@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -269,3 +270,104 @@ async def test_a_submission_and_what_was_asked_for_in_it_are_written_together_or
     assert (await send(ann, made["id"], submission={"envelope": envelope}))[0][1]["created"]
     shown = (await ann.call("EmailSubmission/get"))["list"][0]
     assert shown["envelope"]["rcptTo"] == [{"email": "bob@example.org", "parameters": None}]
+
+
+async def _key(agent: Agent, level: str) -> tuple[Agent, str]:
+    """The same account with another key, and the key's id."""
+    made = await admin.key_create(agent.house, surface="atomicmail", inbox=agent.address, level=level)
+    return replace(agent, key=made["key"]), str(made["id"])
+
+
+async def _later(agent: Agent, to: Agent, subject: str = "Hello") -> dict[str, Any]:
+    sender = {"email": agent.address, "parameters": {"HOLDFOR": "600"}}
+    envelope = {"envelope": {"mailFrom": sender, "rcptTo": [{"email": to.address}]}}
+    made = await agent.draft(to=[{"email": to.address}], subject=subject)
+    answer: dict[str, Any] = (await send(agent, made["id"], submission=envelope))[0][1]["created"]["s"]
+    return answer | {"email": made["id"]}
+
+
+async def test_a_delayed_submission_is_asked_about_when_it_leaves(ann: Agent, make_agent: Maker, clock: Clock) -> None:
+    eve, house = await make_agent("eve"), ann.house
+    spare, spare_id = await _key(ann, "monitored")
+    of_spare = await _later(spare, eve, "of a key that is revoked")
+    planned = await _later(ann, eve, "of a key that lives")
+    shown = (await ann.call("Email/get", ids=[planned["email"]], properties=["mailboxIds"]))["list"][0]
+    assert ann.boxes["sent"] not in shown["mailboxIds"], "it has not been sent yet"
+    types = [event["type"] for event in (await admin.events_latest(house))["events"]]
+    assert "message.sent" not in types
+    await admin.key_revoke(house, id=spare_id)
+    await admin.level_set(house, level="gated", inbox=ann.address)
+    clock.at += 601_000
+    await house.settle()
+    assert (await eve.call("Email/query"))["ids"] == []
+    (hold,) = (await admin.pending(house))["pending"]
+    assert hold["subject"] == "of a key that lives"
+    states = {each["id"]: each["undoStatus"] for each in (await ann.call("EmailSubmission/get"))["list"]}
+    assert states == {of_spare["id"]: "canceled", planned["id"]: "pending"}
+    await admin.approve(house, id=hold["id"])
+    await house.settle()
+    assert len((await eve.call("Email/query"))["ids"]) == 1
+    shown = (await ann.call("Email/get", ids=[planned["email"]], properties=["mailboxIds"]))["list"][0]
+    assert list(shown["mailboxIds"]) == [ann.boxes["sent"]]
+
+
+async def test_a_delayed_submission_of_an_account_that_may_only_read_now_never_leaves(
+    ann: Agent, make_agent: Maker, clock: Clock
+) -> None:
+    eve, house = await make_agent("eve"), ann.house
+    planned = await _later(ann, eve)
+    await admin.level_set(house, level="read_only", inbox=ann.address)
+    clock.at += 601_000
+    await house.settle()
+    await admin.level_set(house, level="monitored", inbox=ann.address)
+    clock.at += 86_400_000
+    await house.settle()
+    assert (await eve.call("Email/query"))["ids"] == []
+    assert (await ann.call("EmailSubmission/get", ids=[planned["id"]]))["list"][0]["undoStatus"] == "canceled"
+
+
+async def test_an_approved_mail_that_was_planned_leaves_at_its_time(
+    ann: Agent, make_agent: Maker, clock: Clock
+) -> None:
+    eve, house = await make_agent("eve"), ann.house
+    await admin.level_set(house, level="gated", inbox=ann.address)
+    await _later(ann, eve)
+    await admin.approve(house, id=(await admin.pending(house))["pending"][0]["id"])
+    await house.settle()
+    assert (await eve.call("Email/query"))["ids"] == []
+    clock.at += 601_000
+    await house.settle()
+    assert len((await eve.call("Email/query"))["ids"]) == 1
+
+
+async def test_a_vacation_response_leaves_under_the_level_of_who_wrote_it(ann: Agent, make_agent: Maker) -> None:
+    eve, house = await make_agent("eve"), ann.house
+    reader, _ = await _key(ann, "read_only")
+    gated, gated_id = await _key(ann, "gated")
+    away = {"isEnabled": True, "textBody": "Send it to me at home."}
+    refused = await reader.call("VacationResponse/set", update={"singleton": away})
+    assert refused["notUpdated"]["singleton"]["type"] == "forbidden"
+    await gated.call("VacationResponse/set", update={"singleton": away})
+    await ann.call("VacationResponse/set", update={"singleton": {"subject": "Off", "isEnabled": False}})
+    assert (await gated.call("VacationResponse/set", update={"singleton": {"subject": "Away"}}))["updated"]
+    await ann.call("VacationResponse/set", update={"singleton": {"isEnabled": True}})
+
+    async def write_to_ann() -> None:
+        await send(eve, (await eve.draft(to=[{"email": ann.address}]))["id"])
+        await house.settle()
+
+    await write_to_ann()
+    assert (await eve.call("Email/query", filter={"inMailbox": eve.boxes["inbox"]}))["ids"] == []
+    (hold,) = (await admin.pending(house))["pending"]
+    assert (hold["subject"], hold["to"]) == ("Away", [eve.address])
+    await gated.call("VacationResponse/set", update={"singleton": {"subject": "Away again"}})
+    await admin.key_revoke(house, id=gated_id)
+    eve = await make_agent("eva")
+    await write_to_ann()
+    assert (await eve.call("Email/query", filter={"inMailbox": eve.boxes["inbox"]}))["ids"] == []
+    assert len((await admin.pending(house))["pending"]) == 1, "a response ends with the key it was written with"
+    words = {"isEnabled": True, "subject": "Away", "textBody": "Till Monday.", "htmlBody": None}
+    await ann.call("VacationResponse/set", update={"singleton": words})
+    eve = await make_agent("evi")
+    await write_to_ann()
+    assert len((await eve.call("Email/query", filter={"inMailbox": eve.boxes["inbox"]}))["ids"]) == 1

@@ -70,7 +70,8 @@ def undo_status(detail: Detail, at: int) -> str:
         return "pending"
     later = detail.request is not None and detail.request.send_at > at
     begun = any(delivery.attempts or delivery.leased for delivery in detail.deliveries)
-    return "pending" if later and not begun and submission.state == "queued" else "final"
+    waits = submission.state == "scheduled" or (submission.state == "queued" and later)
+    return "pending" if waits and not begun else "final"
 
 
 def _shape(detail: Detail, at: int, default_identity: str) -> Json:

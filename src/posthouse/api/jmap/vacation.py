@@ -13,6 +13,7 @@ from posthouse.api.jmap.errors import SetError
 from posthouse.api.jmap.methods import Kind, Work
 from posthouse.kit.clock import parse_iso
 from posthouse.mail.journal import VACATION
+from posthouse.outbound.automatic import answered_for
 from posthouse.store import vacations
 from posthouse.store.database import Tx
 from posthouse.store.vacations import Vacation
@@ -78,6 +79,7 @@ async def update(work: Work, id_: str, patch: Json) -> Json | None:
     fields.check()
     after = replace(before, **values)
     if after != before:
+        after = await answered_for(work.tx, work.call.caller.principal, before, after, rewritten=set(values))
         await vacations.put(work.tx, after)
         if after.is_enabled and not before.is_enabled:
             await vacations.forget_answers(work.tx, work.call.account_id)

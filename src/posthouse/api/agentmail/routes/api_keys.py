@@ -11,7 +11,7 @@ from posthouse.api.agentmail.auth import PERMISSIONS, SURFACE, need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_of
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import api_keys as shapes
-from posthouse.api.agentmail.shapes.common import KEY_PREFIX, core_id
+from posthouse.api.agentmail.shapes.common import KEY_PREFIX, core_id, instant_of
 from posthouse.api.kit import Services, page_token, read_page_token
 from posthouse.kit.errors import Forbidden, Invalid, NotFound
 from posthouse.kit.principal import Principal
@@ -31,13 +31,14 @@ async def create_api_key(
     given = data or shapes.CreateApiKey()
     name = shapes.check_name(given.name)
     scopes = shapes.granted(given.permissions, PERMISSIONS)
+    expires_at = instant_of(given.expires_at, "expires_at")
 
     async def unit(tx: Tx) -> shapes.CreatedApiKey:
         within = await scope.reach(tx, principal, where)
         at = services.clock()
         key, secret = await key_rules.create(
             tx, organization_id=within.organization_id, surface=SURFACE, name=name, pod_id=within.pod_id,
-            account_id=within.account_id, scopes=scopes, creator=principal, at=at,
+            account_id=within.account_id, scopes=scopes, expires_at=expires_at, creator=principal, at=at,
         )  # fmt: skip
         await account_rules.note_organization(tx, within.organization_id, "ApiKey", key.id, "created", at)
         inbox_id = within.account.main_address if within.account else None

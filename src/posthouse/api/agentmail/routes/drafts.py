@@ -10,7 +10,7 @@ from litestar import Request, delete, get, patch, post
 
 from posthouse.accounts import identities
 from posthouse.api.agentmail import scope
-from posthouse.api.agentmail.auth import SURFACE, hidden_labels, need
+from posthouse.api.agentmail.auth import hidden_labels, need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, Texts, limit_of, window
 from posthouse.api.agentmail.routes.messages import attachment_link
 from posthouse.api.agentmail.routes.sending import IdempotencyKey, attachments_of, once_of
@@ -31,8 +31,8 @@ from posthouse.api.kit import Position, Services, list_of, page_token, read_page
 from posthouse.kit.errors import Invalid, NotFound
 from posthouse.kit.principal import Principal
 from posthouse.mail import drafts as draft_rules
-from posthouse.mail.drafts import Written
-from posthouse.outbound import answers
+from posthouse.mail.drafts import SCHEDULED, Written
+from posthouse.outbound import answers, scheduled
 from posthouse.store import drafts, messages
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
@@ -51,9 +51,11 @@ async def create_draft(
     """Write a draft: new, an answer or a forward. With `send_at` it is sent at that time."""
     need(principal, "draft_create")
     check_client_id(data.client_id)
-    plan = _plan(services, principal, instant_of(data.send_at, "send_at"))
+    send_at = _future(services, principal, instant_of(data.send_at, "send_at"))
     labels = free_labels(data.labels)
     account = await services.db.read(lambda tx: scope.inbox(tx, principal, inbox_id))
+    if send_at is not None:
+        await services.db.read(lambda tx: _plan(tx, principal, account, send_at))  # before what costs something
     known = await services.db.read(lambda tx: _known(tx, principal, data.client_id))
     if known is not None:
         return await services.db.read(lambda tx: _shown(tx, *known))
@@ -66,7 +68,7 @@ async def create_draft(
             return await _shown(tx, *again)
         draft = await draft_rules.create(
             tx, account, text, kind=kind, parent=parent, labels=labels, client_id=data.client_id,
-            plan=replace(plan, account_id=account.id) if plan else None, at=services.clock(),
+            plan=await _plan(tx, principal, account, send_at), level=principal.level, at=services.clock(),
         )  # fmt: skip
         return await _shown(tx, account, await draft_rules.written(tx, draft))
 
@@ -145,8 +147,9 @@ async def update_draft(
 ) -> shapes.Draft:
     """Change a draft: what is left out stays, null clears; `send_at` null takes the plan back."""
     need(principal, "draft_update")
-    send_at = None if isinstance(data.send_at, msgspec.UnsetType) else instant_of(data.send_at, "send_at")
-    plan = _plan(services, principal, send_at)
+    keeps_plan = isinstance(data.send_at, msgspec.UnsetType)
+    given = None if isinstance(data.send_at, msgspec.UnsetType) else instant_of(data.send_at, "send_at")
+    send_at = _future(services, principal, given)
     add = free_labels(message_shapes.labels_given(data.add_labels), "add_labels")
     remove = set(message_shapes.labels_given(data.remove_labels))
     account, before = await services.db.read(lambda tx: scope.draft(tx, principal, where, draft_id))
@@ -156,10 +159,12 @@ async def update_draft(
 
     async def unit(tx: Tx) -> shapes.Draft:
         at = services.clock()
-        draft = await draft_rules.rewrite(tx, account, before, text, labels, at)
-        if not isinstance(data.send_at, msgspec.UnsetType):
-            changed = replace(plan, account_id=account.id) if plan else None
-            await draft_rules.schedule(tx, replace(before, draft=draft), changed, at)
+        draft = await draft_rules.rewrite(tx, account, before, text, labels, level=principal.level, at=at)
+        # Who writes what is planned plans it anew: it leaves with the rights and the level of its last writer.
+        due_at = draft.send_at if keeps_plan and text is not None and draft.send_status == SCHEDULED else send_at
+        if not keeps_plan or due_at is not None:
+            plan = await _plan(tx, principal, account, due_at)
+            await draft_rules.schedule(tx, replace(before, draft=draft), plan, at)
         return await _shown(tx, account, await draft_rules.get(tx, account.id, draft.id))
 
     return await services.db.write(unit)
@@ -199,13 +204,18 @@ async def send_draft(
     return message_shapes.Sent(MESSAGE_PREFIX + outcome.message_id, THREAD_PREFIX + outcome.thread_id)
 
 
-def _plan(services: Services, principal: Principal, send_at: int | None) -> DraftPlan | None:
+def _future(services: Services, principal: Principal, send_at: int | None) -> int | None:
+    """The instant to send at, if one was given."""
     if send_at is None:
         return None
     need(principal, "draft_send")  # a plan sends later what a key may not send now
     if send_at <= services.clock():
         raise Invalid("the time to send lies in the future", field="send_at")
-    return DraftPlan("", "", principal.key_id, SURFACE, principal.level, 0, leased=False, due_at=send_at)
+    return send_at
+
+
+async def _plan(tx: Tx, principal: Principal, account: Account, send_at: int | None) -> DraftPlan | None:
+    return None if send_at is None else await scheduled.plan_for(tx, principal, account, send_at, scope="draft_send")
 
 
 async def _known(tx: Tx, principal: Principal, client_id: str | None) -> tuple[Account, Written] | None:

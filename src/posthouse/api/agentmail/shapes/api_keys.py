@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -45,10 +46,14 @@ class ApiKeyList(msgspec.Struct, omit_defaults=True):
 
 
 class CreateApiKey(msgspec.Struct):
-    """What to make. `permissions` are by name; what is not named true is not allowed."""
+    """What to make. `permissions` are by name; what is not named true is not allowed.
+
+    Without `expires_at` it ends with the key it is made with.
+    """
 
     name: str | None = None
     permissions: dict[str, bool | None] | None = None
+    expires_at: datetime | None = None
 
 
 class UpdateApiKey(msgspec.Struct):

@@ -27,9 +27,10 @@ _DELIVERY = {
     "failed": "bounced",
     "complained": "complained",
     "rejected": "rejected",
+    "scheduled": "scheduled",
 }
-# Of what goes out, these never went.
-_NOT_SENT = ("held", "rejected", "canceled")
+# Of what goes out, these have not gone.
+_NOT_SENT = ("held", "rejected", "canceled", "scheduled")
 _FROM_KEYWORD = {
     BLOCKED: "blocked",
     UNAUTHENTICATED: "unauthenticated",
@@ -159,7 +160,7 @@ def filter_of(
             without.append(BLOCKED)
         elif label == "trash":
             roles.append(TRASH)
-        elif label in ("draft", "scheduled"):
+        elif label == "draft":
             return None
         elif label in _DELIVERY.values():
             states.append(label)
