@@ -20,7 +20,7 @@ from posthouse.accounts.installation import Initialized, initialize
 from posthouse.api.agentmail.auth import PERMISSIONS
 from posthouse.app import House
 from posthouse.kit.clock import iso, to_datetime
-from posthouse.kit.errors import Invalid, NotFound
+from posthouse.kit.errors import Forbidden, Invalid, NotFound
 from posthouse.kit.principal import LEVELS, Principal
 from posthouse.mail import indexing
 from posthouse.net import tls
@@ -33,12 +33,11 @@ from posthouse.store import (
     holds,
     jobs,
     keys,
-    messages,
     organizations,
     spool,
-    submissions,
 )
 from posthouse.store.database import Tx
+from posthouse.store.holds import Hold
 from posthouse.store.organizations import Organization
 from posthouse.store.sqlite import SqliteDatabase
 from posthouse.wire.address import normalize, split
@@ -50,6 +49,9 @@ Command = Callable[..., Awaitable[dict[str, Any]]]
 SURFACES = ("agentmail", "atomicmail")
 KNOWN_SURFACES = ("agentmail", "mailgi", "agenticmail", "commune", "atomicmail")
 BUILT_LEVELS = ("read_only", "gated", "monitored", "autonomous")
+# Held mails on a page, characters of a body where not all was asked for, and of all bodies on a page.
+MAX_PENDING, SHOWN_CHARS = 100, 4_000
+_MAX_PAGE_CHARS = 4_000_000
 
 
 class NotBuilt(Invalid):
@@ -246,38 +248,97 @@ async def level_set(house: House, *, level: str, inbox: str | None = None) -> di
     return await house.db.write(unit)
 
 
-async def pending(house: House) -> dict[str, Any]:
-    """What waits for the owner's decision, newest first."""
+async def pending(
+    house: House,
+    *,
+    id: str | None = None,
+    full: bool = False,
+    short: bool = False,
+    after: str | None = None,
+    limit: int = 20,
+) -> dict[str, Any]:
+    """What waits for the owner's decision, what waits longest first: everything that would leave.
 
-    async def unit(tx: Tx) -> dict[str, Any]:
-        organization = await _organization(tx)
-        shown = []
-        for hold in await holds.pending(tx, organization.id):
-            submission = await submissions.get(tx, hold.submission_id)
-            account = await accounts.get(tx, hold.account_id)
-            if submission is None or account is None:
-                continue
-            message = await messages.get(tx, account.id, submission.message_id)
-            deliveries = await submissions.deliveries(tx, submission.id)
-            shown.append(
-                {
-                    "id": hold.id,
-                    "from": account.main_address,
-                    "to": [delivery.recipient for delivery in deliveries],
-                    "subject": message.subject if message else "",
-                    "preview": message.preview if message else "",
-                    "findings": hold.findings,
-                    "created_at": iso(hold.created_at),
-                }
-            )
-        return {"pending": shown}
+    Args:
+        id: this one alone, whole.
+        full: with whole bodies; else the first `SHOWN_CHARS` of each.
+        short: what a list needs, without bodies.
+        after: the `next` of the page before.
+    """
+    owner = await _owner(house)
+    if id is not None:
+        found, total, full = [await approvals.find(house.db, owner, id)], 1, True
+    else:
+        found, total = await approvals.waiting(
+            house.db, owner, after=_position(after), limit=max(1, min(limit, MAX_PENDING)) + 1
+        )
+    page: list[dict[str, Any]] = []
+    size = 0
+    for hold in found[:MAX_PENDING] if id is not None else found[: max(1, min(limit, MAX_PENDING))]:
+        if size > _MAX_PAGE_CHARS:
+            break
+        page.append(await _held(house, hold, full=full, short=short))
+        size += len(page[-1].get("text", "")) + len(page[-1].get("html_text") or "")
+    more = found[len(page) - 1] if page and len(page) < len(found) else None
+    return {"pending": page, "total": total, "next": f"{more.created_at}.{more.id}" if more else None}
 
-    return await house.db.read(unit)
+
+def _position(after: str | None) -> tuple[int, str] | None:
+    if after is None:
+        return None
+    at, _, hold_id = after.partition(".")
+    if not (at.isascii() and at.isdecimal() and len(at) < 18 and hold_id):
+        raise Invalid("expected the `next` of a page before", field="after")
+    return int(at), hold_id
+
+
+async def _held(house: House, hold: Hold, *, full: bool, short: bool) -> dict[str, Any]:
+    """One held mail; where it can no longer be shown, why."""
+    try:
+        shown = await approvals.shown(house.db, house.blobs, hold)
+    except (NotFound, Forbidden) as error:
+        return {"id": hold.id, "created_at": iso(hold.created_at), "error": error.message}
+    entry: dict[str, Any] = {
+        "id": hold.id,
+        "from": shown.inbox,
+        "to": list(shown.recipients),
+        "subject": shown.subject,
+        "preview": shown.preview,
+        "findings": hold.findings,
+        "created_at": iso(hold.created_at),
+        "send_at": iso(shown.send_at) if shown.send_at is not None else None,
+        "reply_to": list(shown.reply_to),
+        "attachments": [
+            {"name": file.name, "type": file.content_type, "size": file.size_bytes, "sha256": file.sha256}
+            for file in shown.attachments
+        ],
+        "hidden_parts": len(shown.hidden),
+        "size": shown.size_bytes,
+        "sha256": shown.digest,
+        "surface": shown.surface,
+        "key": hold.key_id,
+    }
+    if short:
+        return entry
+    cut = None if full else SHOWN_CHARS
+    return entry | {
+        "mail_from": shown.mail_from,
+        "suppressed": list(shown.suppressed),
+        "header": {"From": list(shown.from_), "To": list(shown.to), "Cc": list(shown.cc), "Bcc": list(shown.bcc),
+                   "Reply-To": list(shown.reply_to)},
+        "text": shown.text[:cut],
+        "html_text": None if shown.html_text is None else shown.html_text[:cut],
+        "cut_chars": sum(len((text or "")[cut:]) for text in (shown.text, shown.html_text)) if cut else 0,
+        "hidden": [{"what": what, "text": text[:cut]} for what, text in shown.hidden[:cut]],
+        "directing": [list(field) for field in shown.directing],
+        "headers": [list(field) for field in shown.headers] if full else None,
+        "defects": list(shown.defects),
+    }  # fmt: skip
 
 
 async def approve(house: House, *, id: str) -> dict[str, Any]:
     """Send what was held."""
-    hold = await approvals.approve(house.db, await _owner(house), id, house.clock)
+    hold = await approvals.approve(house.db, house.blobs, await _owner(house), id, house.clock)
     return {"id": hold.id, "state": hold.state}
 
 
@@ -409,12 +470,12 @@ async def doctor(house: House) -> dict[str, Any]:
 
     async def look(tx: Tx) -> tuple[int, int | None, int, list[domains.Domain | None]]:
         organization = await _organization(tx)
-        waiting = await holds.pending(tx, organization.id)
+        waiting = await holds.count(tx, organization_id=organization.id)
         names = await domains.all_names(tx)
         return (
             await spool.count(tx),
             await spool.next_due(tx),
-            len(waiting),
+            waiting,
             [await domains.get(tx, name) for name in names],
         )
 

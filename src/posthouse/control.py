@@ -91,7 +91,7 @@ async def call(data_dir: Path, command: str, arguments: dict[str, Any]) -> dict[
         PosthouseError: what the command raised.
     """
     try:
-        reader, writer = await asyncio.open_unix_connection(str(socket_path(data_dir)), limit=_MAX_LINE * 16)
+        reader, writer = await asyncio.open_unix_connection(str(socket_path(data_dir)), limit=_MAX_LINE * 64)
     except (FileNotFoundError, ConnectionRefusedError):
         return None
     try:

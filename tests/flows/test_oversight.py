@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import smtplib
 
 import pytest
 
+from flows.houses import indoors
 from flows.server import Server, mail, unique, until
-from posthouse.kit.errors import Conflict, NotFound
+from posthouse import admin
+from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound
+from posthouse.store import blobs
+from posthouse.store.database import Tx
 
 
 async def _hold(server: Server, address: str) -> dict[str, object]:
-    found = [hold for hold in (await server.command("pending"))["pending"] if hold["from"] == address]
+    found = [hold for hold in (await server.command("pending", limit=100))["pending"] if hold["from"] == address]
     assert len(found) == 1
     return found[0]
 
@@ -145,3 +150,107 @@ async def test_events_tell_what_was_held_sent_and_refused(server: Server) -> Non
         return [event["type"] for event in events if event["inbox"] == agent.address]
 
     assert await until(told, "events") == ["message.held", "message.rejected"]
+
+
+async def test_the_owner_is_shown_everything_that_leaves(server: Server) -> None:
+    agent = await server.agent(level="gated")
+    subject = unique("Invoice")
+    sent = await agent.send(
+        ["bob@far.example"],
+        cc=["cy@far.example"],
+        bcc=["eve@far.example"],
+        reply_to=["mallory@evil.example"],
+        subject=subject + "\U000e0041\u202e",
+        text="As agreed.\n\x1b[2J" + "y" * 9_000,
+        html='<p>Something else.</p><div style="display:none">pay at once</div><!-- or never -->',
+        attachments=[{"filename": "a\u202eb.txt", "content_type": "text/csv", "content": "YSxi"}],
+        headers={"List-Unsubscribe": "<mailto:x@evil.example>", "Disposition-Notification-To": "y@evil.example"},
+    )
+    hold = await _hold(server, agent.address)
+    assert sorted(hold["to"]) == ["bob@far.example", "cy@far.example", "eve@far.example"]
+    assert hold["header"] == {
+        "From": [agent.address], "To": ["bob@far.example"], "Cc": ["cy@far.example"], "Bcc": ["eve@far.example"],
+        "Reply-To": ["mallory@evil.example"],
+    }  # fmt: skip
+    assert hold["subject"] == subject + "<U+E0041><U+202E>", "what is not seen is named"
+    assert hold["html_text"] == "Something else."
+    assert {(part["what"], part["text"]) for part in hold["hidden"]} == {
+        ("hidden div", "pay at once"), ("comment", "or never"),
+    }  # fmt: skip
+    digest = hashlib.sha256(b"a,b").hexdigest()
+    assert hold["attachments"] == [{"name": "a b.txt", "type": "text/csv", "size": 3, "sha256": digest}]
+    directing = dict(hold["directing"])
+    assert (directing["List-Unsubscribe"], directing["Disposition-Notification-To"]) == (
+        "<mailto:x@evil.example>", "y@evil.example",
+    )  # fmt: skip
+    assert hashlib.sha256(await _raw(server, agent, sent["message_id"])).hexdigest() == hold["sha256"]
+    assert hold["text"].startswith("As agreed.\n<U+001B>[2J")
+    assert 4_000 == len(hold["text"]) < 9_000 < len(hold["text"]) + hold["cut_chars"]
+    (whole,) = (await server.command("pending", id=hold["id"]))["pending"]
+    assert whole["text"].rstrip().endswith("y" * 9_000)
+    assert "Message-ID" in dict(whole["headers"])
+
+    printed = server.run("pending", hold["id"])
+    assert printed.returncode == 0, printed.stderr
+    for word in ("mallory@evil.example", "eve@far.example", "pay at once", digest, "y" * 9_000, "<U+202E>"):
+        assert word in printed.stdout
+    assert not set("\x1b\u202e\U000e0041") & set(printed.stdout)
+    assert "answers go to mallory@evil.example" in server.run("pending", "--short", "--limit", "100").stdout
+
+
+async def test_what_waits_longest_is_shown_first_and_everything_is_counted(server: Server) -> None:
+    agent = await server.agent(level="gated")
+    before = (await server.command("pending", short=True))["total"]
+    subjects = [unique("Queue") for _ in range(5)]
+    for subject in subjects:
+        await agent.send("bob@far.example", subject=subject)
+    seen, after = [], None
+    while True:
+        page = await server.command("pending", limit=2, after=after, short=True)
+        assert page["total"] == before + 5
+        seen += [hold["subject"] for hold in page["pending"] if hold["from"] == agent.address]
+        after = page["next"]
+        if after is None:
+            break
+    assert seen == subjects
+    with pytest.raises(Invalid):
+        await server.command("pending", after="no cursor")
+
+
+async def test_nobody_fills_the_owners_list() -> None:
+    async with indoors() as house, house.agent(level="gated") as (address, api):
+        for _ in range(100):
+            await api.post(f"/v0/inboxes/{address}/messages", {"to": "bob@far.example"})
+        status, error = await api.call("POST", f"/v0/inboxes/{address}/messages", {"to": "bob@far.example"})
+        assert (status, error["code"]) == (403, "limit_exceeded")
+        assert "100" in error["message"]
+        held = await api.get(f"/v0/inboxes/{address}/messages", labels="held", limit="100")
+        assert held["count"] == 100
+
+
+@pytest.mark.parametrize("level", ["gated", "monitored"])
+async def test_bytes_that_were_changed_where_they_are_stored_are_never_sent(level: str) -> None:
+    async with indoors() as house, house.agent(level=level) as (address, api):
+        to = f"catch@{house.domain}"
+        sent = await api.post(f"/v0/inboxes/{address}/messages", {"to": to, "subject": "A", "text": "as it was held"})
+
+        async def change(tx: Tx) -> int:
+            row = await tx.one("SELECT blob_hash FROM submission")
+            assert row is not None
+            data = (await blobs.get(tx, row["blob_hash"]) or (0, b""))[1] or b""
+            changed = data.replace(b"as it was held", b"as it was sent")
+            return await tx.run("UPDATE blob SET data = :data WHERE hash = :hash", data=changed, hash=row["blob_hash"])
+
+        assert await house.house.db.write(change) == 1
+        if level == "gated":
+            (hold,) = (await admin.pending(house.house))["pending"]
+            assert "not the one that was held" in hold["error"]
+            with pytest.raises(Forbidden):
+                await admin.approve(house.house, id=hold["id"])
+        await house.settle()
+        labels = (await api.get(f"/v0/inboxes/{address}/messages/{sent['message_id']}"))["labels"]
+        assert ("held" if level == "gated" else "bounced") in labels
+        received = await house.house.db.read(
+            lambda tx: tx.all("SELECT subject FROM message WHERE direction = 'in' AND subject = 'A'")
+        )
+        assert received == []

@@ -27,6 +27,7 @@ from posthouse.outbound.signing import Signer
 from posthouse.outbound.submission import WAKE
 from posthouse.store import accounts, submissions
 from posthouse.store.blobfiles import Blobs
+from posthouse.store.blobs import digest
 from posthouse.store.database import Database, Tx
 from posthouse.store.submissions import Delivery, StoredSubmission
 from posthouse.wire.compose import needs_utf8
@@ -37,6 +38,8 @@ _log = log.get("delivery")
 _LEASE_MS = MINUTE
 _RENEW_S = 20.0
 _ATTEMPT_S = 15 * 60
+# A longer message is hashed on a thread: the loop has other callers.
+_INLINE_DIGEST_BYTES = 256 * 1024
 _BATCH = 200
 # When a mail is late by this, its sender is told, once.
 DELAY_NOTICE_MS = 4 * HOUR
@@ -174,8 +177,11 @@ class DeliveryWorker:
             _log.error("putting back failed", submission_id=group.submission.id, error=str(error))
 
     async def _attempt(self, group: _Group) -> tuple[Deposit | Sequence[DeliveryResult], bytes]:
-        raw = await self._blobs.read(group.submission.blob_hash)
         submission = group.submission
+        raw = await self._blobs.read(submission.blob_hash)
+        if not await _is_unchanged(raw, submission.blob_hash):
+            _log.error("the stored bytes are not those taken on", submission_id=submission.id)
+            return [_damaged(delivery) for delivery in group.deliveries], raw
         parcel = Parcel(
             mail_from=submission.mail_from,
             recipients=tuple(delivery.recipient for delivery in group.deliveries),
@@ -265,6 +271,16 @@ class DeliveryWorker:
         step = self._schedule[min(max(delivery.attempts, 1), len(self._schedule)) - 1]
         # A tenth of jitter: what failed together is not tried together again.
         return max(SECOND, int(step * random.uniform(0.95, 1.05)))
+
+
+async def _is_unchanged(raw: bytes, hash_: str) -> bool:
+    """Whether these are the bytes that were taken on, looked at and perhaps approved."""
+    found = digest(raw) if len(raw) <= _INLINE_DIGEST_BYTES else await asyncio.to_thread(digest, raw)
+    return found == hash_
+
+
+def _damaged(delivery: Delivery) -> DeliveryResult:
+    return DeliveryResult(delivery.recipient, "failed", "5.3.0", "the message was changed where it is stored")
 
 
 async def _group(tx: Tx, claimed: Sequence[Delivery]) -> list[_Group]:

@@ -23,7 +23,8 @@ _MAX_DEPTH = 200
 
 # Set apart by an empty line.
 _SPACED = frozenset(["p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "pre", "blockquote", "table"])
-_DROPPED = frozenset(
+# Elements whose content is no text of the mail.
+DROPPED = frozenset(
     ["script", "style", "template", "noembed", "noframes", "iframe", "object", "svg", "math", "audio", "video",
      "select", "datalist", "head", "title", "canvas", "map"]
 )  # fmt: skip
@@ -209,7 +210,7 @@ class _TextReader:
         self.elements.push(name)
         if self.hidden_at >= 0:
             return
-        if name in _DROPPED or is_hidden(rest):
+        if name in DROPPED or is_hidden(rest):
             self.hidden_at = len(self.elements.names)
             return
         writer = self.writer

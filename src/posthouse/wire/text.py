@@ -64,3 +64,18 @@ def _long_run() -> re.Pattern[str]:
 def is_mark(char: str) -> bool:
     """Whether a character, taken apart, begins with a combining mark that normalization sorts."""
     return unicodedata.combining(unicodedata.normalize("NFKD", char)[0]) != 0
+
+
+def printable(line: str) -> str:
+    """One line of a stranger's text as a terminal may show it: what is not seen, or steers, is named `<U+202E>`.
+
+    That is controls, marks of direction, tag characters, joiners and separators of lines; blanks of all widths
+    become plain ones.
+    """
+    if line.isprintable():
+        return line
+    return "".join(char if char.isprintable() else _named(char) for char in line)
+
+
+def _named(char: str) -> str:
+    return " " if unicodedata.category(char) == "Zs" else f"<U+{ord(char):04X}>"

@@ -13,7 +13,7 @@ from posthouse.mail.mailbox_rules import check_name
 from posthouse.store.index_query import words
 from posthouse.wire.address import normalize, parse_address, to_ascii
 from posthouse.wire.headers import decode_text
-from posthouse.wire.text import MAX_MARKS, bounded, caseless, is_mark, nfc, nfkc, nfkd
+from posthouse.wire.text import MAX_MARKS, bounded, caseless, is_mark, nfc, nfkc, nfkd, printable
 from posthouse.wire.thread_subject import base_subject
 
 ZALGO = "a" + "\u0316\u0301" * 200_000
@@ -64,3 +64,18 @@ def test_reading_marks_grows_with_their_number_and_not_with_its_square(read: obj
 def test_what_is_far_too_long_is_refused_before_it_is_read(take: object) -> None:
     with pytest.raises(Invalid, match=r"not a domain|longer|not an address|at most"):
         take("a@" + "\u00e9" * 2_000_000)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Grüße, 世界", "Grüße, 世界"),
+        ("a\x1b[2Jb\x07\x9b", "a<U+001B>[2Jb<U+0007><U+009B>"),
+        ("\u202egnp.exe\u2066\u200b", "<U+202E>gnp.exe<U+2066><U+200B>"),
+        ("\U000e0041\U000e007f", "<U+E0041><U+E007F>"),
+        ("a\u2028b\u2029c\u0085d\n", "a<U+2028>b<U+2029>c<U+0085>d<U+000A>"),
+        ("a\u00a0b\u3000c", "a b c"),
+    ],
+)
+def test_a_terminal_is_shown_what_steers_it_by_name(text: str, shown: str) -> None:
+    assert printable(text) == shown
