@@ -1,17 +1,20 @@
 """Allow and block lists: who may be written to, and whose mail is let through.
 
-The most specific scope with an entry for the address decides: the account's own lists, then its pod's, then
-the organisation's. Within a scope block beats allow. Where no entry speaks of the address, a list of those
-allowed, in any of the scopes, keeps out everybody else.
+Each entry belongs to whoever set it: a key of the organisation, of a pod or of the account. What one of them has
+said is read alone: the most specific list with an entry for the address decides (the account's, its pod's, the
+organisation's), and within a list block beats allow; where no entry speaks of the address, a list of those allowed
+keeps out everybody else. Then the widest is heard first: whom it keeps out, nobody narrower lets in; whom it lets
+in, somebody narrower may still block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from posthouse.accounts.domains import check_domain
-from posthouse.kit.errors import Invalid
+from posthouse.kit.errors import Forbidden, Invalid
+from posthouse.kit.principal import Principal
 from posthouse.store import lists
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
@@ -21,6 +24,8 @@ from posthouse.wire.address import normalize, parse_address, split
 Direction = Literal["send", "receive", "reply"]
 DIRECTIONS = ("send", "receive", "reply")
 KINDS = ("allow", "block")
+# From the widest to the narrowest.
+WIDTHS = ("organization", "pod", "account")
 
 
 def check_entry(text: str, field: str = "entry") -> tuple[str, str]:
@@ -38,20 +43,33 @@ def check_entry(text: str, field: str = "entry") -> tuple[str, str]:
     return check_domain(text.removeprefix("@"), field), "domain"
 
 
+def width_of(principal: Principal) -> str:
+    """How wide a caller is, as entries remember it."""
+    return "account" if principal.account_id else "pod" if principal.pod_id else "organization"
+
+
+def check_may_change(principal: Principal, entry: ListEntry) -> None:
+    """Raises `Forbidden` for an entry that somebody wider set."""
+    if WIDTHS.index(entry.set_by) < WIDTHS.index(width_of(principal)):
+        raise Forbidden(f"a key of the {entry.set_by} set this entry; a narrower one does not change it")
+
+
 async def barred(tx: Tx, account: Account, direction: Direction, addresses: Sequence[str]) -> set[str]:
     """Those of the addresses that the lists keep out, in the form used as key."""
     keys = {normalize(address) for address in addresses if "@" in address}
     scopes = (account.id, account.pod_id, account.organization_id)
     names = sorted(keys | {split(key)[1] for key in keys})
     hits = await lists.hits(tx, scopes, direction, names) if names else []
-    only_allowed = await lists.has_allow(tx, scopes, direction)
-    return {key for key in keys if _is_barred(key, scopes, hits, only_allowed=only_allowed)}
+    allowing = await lists.allowing(tx, scopes, direction)
+    return {key for key in keys if _is_barred(key, scopes, hits, allowing)}
 
 
-def _is_barred(key: str, scopes: Sequence[str], hits: Sequence[ListEntry], *, only_allowed: bool) -> bool:
-    names = {key, split(key)[1]}
-    for scope in scopes:
-        kinds = {hit.kind for hit in hits if hit.scope_id == scope and hit.entry in names}
-        if kinds:
-            return "block" in kinds
-    return only_allowed
+def _is_barred(key: str, scopes: Sequence[str], hits: Sequence[ListEntry], allowing: Collection[str]) -> bool:
+    is_let_in = False
+    for set_by in WIDTHS:
+        said = [hit for hit in hits if hit.set_by == set_by and hit.entry in (key, split(key)[1])]
+        kinds = next(filter(None, ({hit.kind for hit in said if hit.scope_id == scope} for scope in scopes)), set())
+        if "block" in kinds or (not kinds and set_by in allowing and not is_let_in):
+            return True
+        is_let_in = is_let_in or bool(kinds)
+    return False

@@ -20,6 +20,7 @@ class ListEntry:
         kind: `allow` or `block`.
         entry: an address in the form used as key, or a domain name.
         entry_type: `email` or `domain`.
+        set_by: how wide the key was that set it: `organization`, `pod` or `account`.
     """
 
     id: str
@@ -33,21 +34,23 @@ class ListEntry:
     entry_type: str
     reason: str | None
     created_at: int
+    set_by: str = "account"
 
 
 async def add(tx: Tx, entry: ListEntry) -> ListEntry:
     """Insert an entry; one that is there already takes the new reason."""
     row = await tx.one(
         """INSERT INTO list_entry (id, organization_id, pod_id, account_id, scope_id, direction, kind, entry,
-             entry_type, reason, created_at)
+             entry_type, reason, created_at, set_by)
            VALUES (:id, :organization_id, :pod_id, :account_id, :scope_id, :direction, :kind, :entry,
-             :entry_type, :reason, :created_at)
+             :entry_type, :reason, :created_at, :set_by)
            ON CONFLICT (scope_id, direction, kind, entry)
-             DO UPDATE SET reason = coalesce(excluded.reason, list_entry.reason)
+             DO UPDATE SET reason = coalesce(excluded.reason, list_entry.reason), set_by = excluded.set_by
            RETURNING *""",
         id=entry.id, organization_id=entry.organization_id, pod_id=entry.pod_id, account_id=entry.account_id,
         scope_id=entry.scope_id, direction=entry.direction, kind=entry.kind, entry=entry.entry,
         entry_type=entry.entry_type, reason=entry.reason, created_at=entry.created_at,
+        set_by=entry.set_by,
     )  # fmt: skip
     assert row is not None  # RETURNING of an upsert
     return load(ListEntry, row)
@@ -100,11 +103,11 @@ async def hits(tx: Tx, scope_ids: Sequence[str], direction: str, keys: Sequence[
     return [load(ListEntry, row) for row in rows]
 
 
-async def has_allow(tx: Tx, scope_ids: Sequence[str], direction: str) -> bool:
-    """Whether one of these scopes has a list of those allowed."""
-    row = await tx.one(
-        """SELECT 1 AS one FROM list_entry WHERE scope_id IN (:scope_ids...) AND direction = :direction
-             AND kind = 'allow' LIMIT 1""",
+async def allowing(tx: Tx, scope_ids: Sequence[str], direction: str) -> set[str]:
+    """Who has set a list of those allowed in one of these scopes: `organization`, `pod`, `account`."""
+    rows = await tx.tuples(
+        """SELECT DISTINCT set_by FROM list_entry
+           WHERE scope_id IN (:scope_ids...) AND direction = :direction AND kind = 'allow'""",
         scope_ids=list(scope_ids), direction=direction,
     )  # fmt: skip
-    return row is not None
+    return {row[0] for row in rows}

@@ -94,3 +94,26 @@ async def test_send_lists_hold_on_every_way_out(whole: Whole, way: str) -> None:
     status, error = await whole.api.call("POST", path, body)
     assert (status, error["code"]) == (403, "message_rejected")
     assert await seen(whole, inbox, labels="sent") == [], "nothing went to the others either"
+
+
+async def test_a_narrower_key_lets_in_nobody_whom_a_wider_one_keeps_out(whole: Whole) -> None:
+    inbox = await whole.inbox()
+    own = f"/v0/inboxes/{inbox}/lists"
+    await put(whole, "", "receive", "block", "evil.example")
+    await put(whole, f"/inboxes/{inbox}", "receive", "block", "ann@here.example")
+    await put(whole, "", "send", "allow", "friends.example")
+    async with whole.api_with(await whole.key(f"/inboxes/{inbox}")) as api:
+        assert (await api.call("DELETE", f"{own}/receive/block/ann@here.example"))[0] == 403
+        assert (await api.call("POST", f"{own}/receive/block", {"entry": "ann@here.example"}))[0] == 403
+        assert (await api.call("DELETE", "/v0/lists/receive/block/evil.example"))[0] == 404, "its own lists alone"
+        for entry in ("ann@evil.example", "evil.example", "ann@here.example"):
+            await api.post(f"{own}/receive/allow", {"entry": entry})
+        await api.post(f"{own}/send/allow", {"entry": "evil.example"})
+        await api.post(f"{own}/receive/block", {"entry": "bob@good.example"})
+        status, error = await api.call("POST", f"/v0/inboxes/{inbox}/messages", {"to": "a@evil.example"})
+        assert (status, error["code"]) == (403, "message_rejected")
+        assert (await api.call("POST", f"/v0/inboxes/{inbox}/messages", {"to": "a@friends.example"}))[0] == 200
+        assert (await api.call("DELETE", f"{own}/receive/block/bob@good.example"))[0] == 204, "what it set is its own"
+    for sender in ("ann@evil.example", "ann@here.example"):
+        await whole.mail(inbox, sender, subject="Kept out")
+    assert await seen(whole, inbox, labels="received") == []

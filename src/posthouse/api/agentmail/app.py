@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from posthouse import __version__
-from posthouse.api.agentmail import auth, errors, scope
+from posthouse.api.agentmail import auth, errors, fields, scope
 from posthouse.api.agentmail.routes import (
     api_keys,
     domains,
@@ -120,7 +120,9 @@ def create(services: Services, *, max_body_bytes: int) -> Litestar:
     # Each names the one before, though it has no use for it: the framework starts a group of tasks for
     # dependencies that do not wait for each other, which takes longer than all of them.
     async def provide_principal(request: Request[Any, Any, Any], services: Services) -> Principal:
-        return await auth.principal_of(request, services)
+        principal = await auth.principal_of(request, services)
+        await fields.check(request)
+        return principal
 
     def provide_where(request: Request[Any, Any, Any], principal: Principal) -> scope.Where:
         return scope.where_of(request)

@@ -12,6 +12,7 @@ from posthouse.api.agentmail.shapes import domains as domain_shapes
 from posthouse.api.agentmail.shapes import messages as message_shapes
 from posthouse.api.agentmail.shapes import threads as thread_shapes
 from posthouse.api.agentmail.shapes.common import EVENT_PREFIX, MESSAGE_PREFIX, THREAD_PREFIX, time
+from posthouse.api.agentmail.shapes.labels import is_visible, labels_of
 from posthouse.events import outbox
 from posthouse.events.webhooks import MAX_BODY_BYTES, Dialect
 from posthouse.kit.errors import NotFound
@@ -39,8 +40,12 @@ _KEYS = {
 }
 
 
-async def body_of(tx: Tx, event: Event) -> dict[str, Any] | None:
-    """An event as AgentMail's webhooks and its WebSocket tell it; None when its message is gone."""
+async def body_of(tx: Tx, event: Event, hidden: Collection[str]) -> dict[str, Any] | None:
+    """An event as AgentMail's webhooks and its WebSocket tell it; None when its message is gone.
+
+    Args:
+        hidden: the labels whose messages do not exist for who is told.
+    """
     told: dict[str, Any] = {"type": "event", "event_type": event.type, "event_id": EVENT_PREFIX + event.id}
     if event.type == outbox.DOMAIN_VERIFIED:
         domain = await domains.get(tx, str(event.payload["domain"]))
@@ -54,17 +59,22 @@ async def body_of(tx: Tx, event: Event) -> dict[str, Any] | None:
             thread = await reading.get_thread(tx, account.id, message.thread_id)
         except NotFound:
             return None
+        visible = thread_shapes.shown(thread, hidden)
+        if message.id not in {each.id for each in visible}:
+            return None
         known = await messages.ids_by_header(tx, account.id, message_shapes.named_ids([message]))
         message = msgspec.to_builtins(message_shapes.message_of(message, body, account.main_address, known))
         # An older documented payload has these two. They come first: clients that rename `from` keep the later.
         message = {"from_": [message["from"]], "organization_id": event.organization_id} | message
         told["message"] = message
-        told["thread"] = msgspec.to_builtins(
-            thread_shapes.item_of(thread, account.main_address, thread_shapes.shown(thread, ()))
-        )
+        told["thread"] = msgspec.to_builtins(thread_shapes.item_of(thread, account.main_address, visible))
         return told
     if event.type not in _KEYS:
         return None
+    if hidden:
+        about = await messages.get(tx, account.id, event.message_id)
+        if about is not None and not is_visible(labels_of(about), hidden):
+            return None
     facts: dict[str, Any] = {
         "inbox_id": account.main_address,
         "thread_id": THREAD_PREFIX + event.payload["thread_id"],
@@ -124,14 +134,9 @@ def sample(event_type: str, event_id: str, at: int) -> dict[str, Any]:
     return told
 
 
-def may_hear(told: Mapping[str, Any], hidden: Collection[str]) -> bool:
-    """Whether an event may be told to a key that does not see `hidden` labels."""
-    return "message" not in told or not set(told["message"]["labels"]) & set(hidden)
-
-
 async def _render(tx: Tx, endpoint: WebhookEndpoint, event: Event) -> bytes | None:
-    told = await body_of(tx, event)
-    if told is None or not may_hear(told, endpoint.hidden_labels):
+    told = await body_of(tx, event, endpoint.hidden_labels)
+    if told is None:
         return None
     data = msgspec.json.encode(told)
     if len(data) > MAX_BODY_BYTES and "message" in told:

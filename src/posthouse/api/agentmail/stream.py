@@ -202,20 +202,24 @@ async def _tell(
             continue
         if principal.pod_id not in (None, event.pod_id) or principal.account_id not in (None, event.account_id):
             continue
+        if event.type == outbox.DOMAIN_VERIFIED and not principal.may("domain_read"):
+            continue
         try:
-            made: tuple[dict[str, Any], str] | None = await told.once("agentmail", _making(session.services))
+            # Made once for all who see the same.
+            audience = ",".join(sorted(session.hidden))
+            made: str | None = await told.once(f"agentmail {audience}", _making(session.services, session.hidden))
         except Unavailable as error:
             _log.error("an event could not be told", event_id=event.id, error=str(error))
             await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER, "reason": "try again later"})
             return
-        if made is not None and events.may_hear(made[0], session.hidden):
-            await _send(session, send, made[1])
+        if made is not None:
+            await _send(session, send, made)
 
 
-def _making(services: Services) -> Callable[[Event], Awaitable[tuple[dict[str, Any], str] | None]]:
-    async def make(event: Event) -> tuple[dict[str, Any], str] | None:
-        body = await services.db.read(lambda tx: events.body_of(tx, event))
-        return None if body is None else (body, msgspec.json.encode(body).decode())
+def _making(services: Services, hidden: frozenset[str]) -> Callable[[Event], Awaitable[str | None]]:
+    async def make(event: Event) -> str | None:
+        body = await services.db.read(lambda tx: events.body_of(tx, event, hidden))
+        return None if body is None else msgspec.json.encode(body).decode()
 
     return make
 

@@ -12,8 +12,10 @@ CREATE INDEX hold_account ON hold (account_id) WHERE state = 'pending';
 CREATE INDEX hold_key ON hold (key_id) WHERE state = 'pending';
 
 -- How wide the key was that put an entry on a list: a narrower one neither takes it off nor lets through what it
--- keeps out. Of entries from before nobody knows.
+-- keeps out. Of entries from before it is taken to have been as wide as the list.
 ALTER TABLE list_entry ADD COLUMN set_by $text NOT NULL DEFAULT 'account';
+UPDATE list_entry SET set_by = CASE WHEN account_id IS NOT NULL THEN 'account' WHEN pod_id IS NOT NULL THEN 'pod'
+  ELSE 'organization' END;
 
 -- An idempotency key is its holder's own: those of before were given by keys of whole organisations.
 UPDATE idempotency SET key = organization_id || ' ' || key;

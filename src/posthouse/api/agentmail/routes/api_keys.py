@@ -6,7 +6,7 @@ from litestar import delete, get, patch, post
 
 from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import keys as key_rules
-from posthouse.api.agentmail import scope
+from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.auth import PERMISSIONS, SURFACE, need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_of
 from posthouse.api.agentmail.scope import Where
@@ -55,10 +55,13 @@ async def list_api_keys(
     limit: Limit = None,
     page_token_: PageToken = None,
     ascending: bool = False,
+    type: str | None = None,
 ) -> shapes.ApiKeyList:
-    """The keys to what the path names, newest first; never what they open with."""
+    """The keys to what the path names, newest first; never what they open with. All are bearer keys."""
     need(principal, "api_key_read")
     size = limit_of(limit)
+    if shapes.check_type(type) == "public_key":
+        return shapes.ApiKeyList(0, size, [])
     filters = {"of": "keys", "in": [where.pod_id, where.inbox_id], "ascending": ascending}
     after = read_page_token(page_token_, filters)
 
@@ -99,6 +102,7 @@ async def update_api_key(
 
     async def unit(tx: Tx) -> shapes.ApiKey:
         key = await _find(tx, principal, where, api_key_id)
+        key_rules.check_may_change(principal, key)
         if principal.scopes is not None and set(scopes or ()) - principal.scopes:
             raise Forbidden("a key cannot give rights it lacks", reason="permission_escalation")
         await keys.update(
@@ -107,7 +111,7 @@ async def update_api_key(
         )  # fmt: skip
         at = services.clock()
         await account_rules.note_organization(tx, key.organization_id, "ApiKey", key.id, "updated", at)
-        return await _shown(tx, await _find(tx, principal, where, api_key_id))
+        return sight.key(principal, await _shown(tx, await _find(tx, principal, where, api_key_id)))
 
     return await services.db.write(unit)
 
@@ -119,6 +123,7 @@ async def delete_api_key(services: Services, principal: Principal, where: Where,
 
     async def unit(tx: Tx) -> None:
         key = await _find(tx, principal, where, api_key_id)
+        key_rules.check_may_change(principal, key)
         await keys.delete(tx, key.organization_id, key.id)
         at = services.clock()
         await account_rules.note_organization(tx, key.organization_id, "ApiKey", key.id, "destroyed", at)

@@ -6,7 +6,7 @@ from litestar import Response, delete, get, patch, post
 
 from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import domain_proof
-from posthouse.api.agentmail import scope
+from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.auth import need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_of
 from posthouse.api.agentmail.scope import Where
@@ -31,7 +31,9 @@ async def create_domain(
     check_client_id(data.client_id)
     if principal.account_id is not None:
         raise Forbidden("a key of one inbox adds no domains", reason="missing_permission")
+    _check_restrictions(data.inbound_enabled)
     within = await services.db.read(lambda tx: scope.reach(tx, principal, where))
+    known = await services.db.read(lambda tx: _known(tx, principal, data.client_id))
     made = await domain_proof.add(
         services.db, principal.organization_id, data.domain, pod_id=within.pod_id, client_id=data.client_id,
         feedback_enabled=data.feedback_enabled is not False, subdomains_enabled=bool(data.subdomains_enabled),
@@ -39,7 +41,7 @@ async def create_domain(
     )  # fmt: skip
     if within.pod_id not in (None, made.pod_id):
         raise Conflict("this client_id is in use", field="client_id", reason="client_id_taken")
-    return await services.db.read(lambda tx: _shown(tx, services, made))
+    return sight.domain(principal, await services.db.read(lambda tx: _shown(tx, services, made)), is_new=known is None)
 
 
 @get(scope.paths("/domains", inbox=False), operation_id=scope.operation("domains_list"))
@@ -88,8 +90,9 @@ async def update_domain(
 ) -> shapes.Domain:
     """Change whether feedback is told and whether subdomains may have inboxes."""
     need(principal, "domain_update")
-    if data.feedback_enabled is None and data.subdomains_enabled is None:
-        raise Invalid("give feedback_enabled or subdomains_enabled")
+    _check_restrictions(data.inbound_enabled)
+    if data.feedback_enabled is None and data.subdomains_enabled is None and data.inbound_enabled is None:
+        raise Invalid("give feedback_enabled, subdomains_enabled or inbound_enabled")
 
     async def unit(tx: Tx) -> shapes.Domain:
         domain = await _find(tx, principal, where, domain_id)
@@ -102,7 +105,7 @@ async def update_domain(
             ),
         )  # fmt: skip
         await account_rules.note_organization(tx, principal.organization_id, "Domain", domain.name, "updated", at)
-        return await _shown(tx, services, await _find(tx, principal, where, domain_id))
+        return sight.domain(principal, await _shown(tx, services, await _find(tx, principal, where, domain_id)))
 
     return await services.db.write(unit)
 
@@ -149,6 +152,15 @@ async def get_zone_file(services: Services, principal: Principal, where: Where, 
 async def _find(tx: Tx, principal: Principal, where: Where, domain_id: str) -> Domain:
     within = await scope.reach(tx, principal, where)
     return await domain_proof.find_in_scope(tx, principal, domain_id, within.pod_id)
+
+
+def _check_restrictions(inbound_enabled: bool | None) -> None:
+    if inbound_enabled is False:
+        raise Invalid("this server takes in mail for every domain it has", field="inbound_enabled")
+
+
+async def _known(tx: Tx, principal: Principal, client_id: str | None) -> Domain | None:
+    return await domains.by_client_id(tx, principal.organization_id, client_id) if client_id else None
 
 
 async def _shown(tx: Tx, services: Services, domain: Domain) -> shapes.Domain:

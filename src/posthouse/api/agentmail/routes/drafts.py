@@ -9,7 +9,7 @@ import msgspec
 from litestar import Request, delete, get, patch, post
 
 from posthouse.accounts import identities
-from posthouse.api.agentmail import scope
+from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.auth import hidden_labels, need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, Texts, limit_of, window
 from posthouse.api.agentmail.routes.messages import attachment_link
@@ -58,7 +58,7 @@ async def create_draft(
         await services.db.read(lambda tx: _plan(tx, principal, account, send_at))  # before what costs something
     known = await services.db.read(lambda tx: _known(tx, principal, data.client_id))
     if known is not None:
-        return await services.db.read(lambda tx: _shown(tx, *known))
+        return sight.draft(principal, await services.db.read(lambda tx: _shown(tx, *known)))
     kind, parent, outgoing = await _outgoing(services, principal, account, data)
     text = await draft_rules.prepare(services.blobs, outgoing)
 
@@ -72,7 +72,7 @@ async def create_draft(
         )  # fmt: skip
         return await _shown(tx, account, await draft_rules.written(tx, draft))
 
-    return await services.db.write(unit)
+    return sight.draft(principal, await services.db.write(unit))
 
 
 @get(scope.paths("/drafts"), operation_id=scope.operation("drafts_list"))
@@ -167,7 +167,7 @@ async def update_draft(
             await draft_rules.schedule(tx, replace(before, draft=draft), plan, at)
         return await _shown(tx, account, await draft_rules.get(tx, account.id, draft.id))
 
-    return await services.db.write(unit)
+    return sight.draft(principal, await services.db.write(unit))
 
 
 @delete("/v0/inboxes/{inbox_id:str}/drafts/{draft_id:str}", operation_id="drafts_delete")

@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request, delete, get, patch, post
 
 from posthouse.accounts import accounts as account_rules
-from posthouse.api.agentmail import scope
+from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.auth import need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, Query, cut, limit_of, query_of
 from posthouse.api.agentmail.scope import Where
@@ -37,8 +37,9 @@ async def create_inbox(
     shapes.check_client_id(given.client_id)
     display_name = shapes.check_display_name(given.display_name)
     metadata = shapes.check_metadata(given.metadata)
+    shapes.check_status(given.status)
 
-    async def unit(tx: Tx) -> Account:
+    async def unit(tx: Tx) -> account_rules.Created:
         within = await scope.reach(tx, principal, where)
         created = await account_rules.create(
             tx,
@@ -54,9 +55,10 @@ async def create_inbox(
         )
         if not within.has(created.account):
             raise Conflict("this client_id is in use", field="client_id", reason="client_id_taken")
-        return created.account
+        return created
 
-    return shapes.inbox_of(await services.db.write(unit))
+    created = await services.db.write(unit)
+    return sight.inbox(principal, shapes.inbox_of(created.account), is_new=created.is_new)
 
 
 @get(scope.paths("/inboxes", inbox=False), operation_id=scope.operation("inboxes_list"))
@@ -141,8 +143,9 @@ async def update_inbox(
 ) -> shapes.Inbox:
     """Change an inbox's name or notes."""
     need(principal, "inbox_update")
-    if data.display_name is msgspec.UNSET and data.metadata is msgspec.UNSET:
-        raise Invalid("give display_name or metadata")
+    shapes.check_status(data.status)
+    if data.display_name is msgspec.UNSET and data.metadata is msgspec.UNSET and data.status is None:
+        raise Invalid("give display_name, metadata or status")
 
     async def unit(tx: Tx) -> Account:
         account = await _inbox(tx, principal, where)
@@ -157,7 +160,7 @@ async def update_inbox(
         await account_rules.note_organization(tx, account.organization_id, "Account", account.id, "updated", at)
         return await _inbox(tx, principal, where)
 
-    return shapes.inbox_of(await services.db.write(unit))
+    return sight.inbox(principal, shapes.inbox_of(await services.db.write(unit)))
 
 
 @delete(["/v0/inboxes/{inbox_id:str}", "/v0/pods/{pod_id:str}/inboxes/{inbox_id:str}"],

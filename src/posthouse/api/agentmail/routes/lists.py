@@ -5,8 +5,8 @@ from __future__ import annotations
 from litestar import delete, get, post
 
 from posthouse.accounts import accounts as account_rules
-from posthouse.accounts.lists import check_entry
-from posthouse.api.agentmail import scope
+from posthouse.accounts.lists import check_entry, check_may_change, width_of
+from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.auth import need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_of
 from posthouse.api.agentmail.scope import Reach, Where
@@ -38,16 +38,20 @@ async def create_entry(
     async def unit(tx: Tx) -> shapes.ListEntry:
         within = await scope.reach(tx, principal, where)
         at = services.clock()
+        known = await lists.get(tx, within.scope_id, direction, type, entry)
+        if known is not None:
+            check_may_change(principal, known)
         stored = await lists.add(
             tx,
             StoredEntry(
                 id=new_id(), organization_id=within.organization_id, pod_id=within.pod_id,
                 account_id=within.account_id, scope_id=within.scope_id, direction=direction, kind=type, entry=entry,
                 entry_type=entry_type, reason=data.reason, created_at=at,
+                set_by=width_of(principal),
             ),
         )  # fmt: skip
         await account_rules.note_organization(tx, within.organization_id, "ListEntry", stored.id, "created", at)
-        return shapes.entry_of(stored, _inbox_id(within))
+        return sight.entry(principal, shapes.entry_of(stored, _inbox_id(within)), reason=data.reason)
 
     return await services.db.write(unit)
 
@@ -108,6 +112,7 @@ async def delete_entry(
     async def unit(tx: Tx) -> None:
         within = await scope.reach(tx, principal, where)
         found = await _find(tx, within, direction, type, entry)
+        check_may_change(principal, found)
         await lists.delete(tx, within.scope_id, direction, type, found.entry)
         at = services.clock()
         await account_rules.note_organization(tx, within.organization_id, "ListEntry", found.id, "destroyed", at)

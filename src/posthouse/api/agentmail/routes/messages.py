@@ -6,7 +6,7 @@ from typing import Any
 
 from litestar import Request, Response, delete, get, patch
 
-from posthouse.api.agentmail import scope
+from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.auth import hidden_labels, need
 from posthouse.api.agentmail.routes.common import FromTexts, Limit, PageToken, Texts, limit_of, listing_of
 from posthouse.api.agentmail.shapes import messages as shapes
@@ -86,19 +86,20 @@ async def get_message(services: Services, principal: Principal, inbox_id: str, m
 @patch("/v0/inboxes/{inbox_id:str}/messages/{message_id:str}", operation_id="messages_update")
 async def update_message(
     services: Services, principal: Principal, inbox_id: str, message_id: str, data: shapes.UpdateMessage
-) -> shapes.Message:
+) -> shapes.Message | shapes.Updated:
     """Add and remove labels; `trash` and `spam` move the message, `read` and `unread` mark it."""
     need(principal, "message_update")
-    change = patch_of(shapes.labels_given(data.add_labels), shapes.labels_given(data.remove_labels))
+    added = shapes.labels_given(data.add_labels)
+    change = patch_of(added, shapes.labels_given(data.remove_labels))
 
-    async def unit(tx: Tx) -> shapes.Message:
+    async def unit(tx: Tx) -> shapes.Message | shapes.Updated:
         hidden = hidden_labels(principal)
         found = await scope.message(tx, principal, inbox_id, message_id, hidden)
         async with changing(tx, found.account.id, services.clock()) as journal:
             await marking.apply(tx, journal, found.message, change)
         message, body = await reading.get(tx, found.account.id, found.message.id)
         known = await messages.ids_by_header(tx, found.account.id, shapes.named_ids([message]))
-        return shapes.message_of(message, body, found.account.main_address, known)
+        return sight.message(principal, shapes.message_of(message, body, found.account.main_address, known), added)
 
     return await services.db.write(unit)
 

@@ -8,14 +8,15 @@ from litestar import get
 from litestar.params import Parameter
 
 from posthouse.api.agentmail import scope
-from posthouse.api.agentmail.auth import need
+from posthouse.api.agentmail.auth import hidden_labels, need
 from posthouse.api.agentmail.routes.common import Texts
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import metrics as shapes
 from posthouse.api.agentmail.shapes.common import instant, time
+from posthouse.api.agentmail.shapes.webhooks import LABEL_OF_TYPE
 from posthouse.api.kit import Services, list_of
 from posthouse.kit.clock import DAY
-from posthouse.kit.errors import Invalid
+from posthouse.kit.errors import Forbidden, Invalid
 from posthouse.kit.principal import Principal
 from posthouse.store import events, usage
 from posthouse.store.database import Tx
@@ -39,7 +40,7 @@ async def query_events(
 ) -> dict[str, list[shapes.Bucket]]:
     """How many events of each kind there were in each period; the log reaches back 30 days."""
     need(principal, "metrics_read")
-    types = _known(list_of(event_types, "event_types"), list(shapes.COUNTED), "event_types")
+    types = _counted(principal, list_of(event_types, "event_types"))
     window = shapes.window_of(instant(start, "start"), instant(end, "end"), period, services.clock())
 
     async def unit(tx: Tx) -> list[tuple[str, int, int]]:
@@ -97,7 +98,7 @@ async def legacy_metrics(
 ) -> shapes.LegacyMetrics:
     """The instants of events by kind, as older clients ask for them."""
     need(principal, "metrics_read")
-    types = _known(list_of(event_types, "event_types"), list(shapes.COUNTED), "event_types")
+    types = _counted(principal, list_of(event_types, "event_types"))
     end_at = instant(end_timestamp, "end_timestamp")
     end_at = services.clock() if end_at is None else end_at
     start_at = instant(start_timestamp, "start_timestamp")
@@ -114,6 +115,15 @@ async def legacy_metrics(
     for name, at in await services.db.read(unit):
         told[shapes.COUNTED[name]].append(time(at))
     return shapes.LegacyMetrics(message=told)
+
+
+def _counted(principal: Principal, given: tuple[str, ...]) -> list[str]:
+    """The kinds of events to count: mail that a key may not see is not counted for it either."""
+    hidden = hidden_labels(principal)
+    for name in given:
+        if LABEL_OF_TYPE.get(name) in hidden:
+            raise Forbidden(f"this key may not hear of {LABEL_OF_TYPE[name]} mail", reason="missing_permission")
+    return _known(given, [name for name in shapes.COUNTED if LABEL_OF_TYPE.get(name) not in hidden], "event_types")
 
 
 def _known(given: tuple[str, ...], known: list[str], field: str) -> list[str]:

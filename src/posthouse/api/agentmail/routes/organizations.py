@@ -7,7 +7,7 @@ from typing import Any
 
 from litestar import Request, get, post
 
-from posthouse.api.agentmail import scope
+from posthouse.api.agentmail import fields, scope
 from posthouse.api.agentmail.auth import SURFACE
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import organizations as shapes
@@ -47,6 +47,7 @@ async def get_identity(services: Services, principal: Principal) -> shapes.Ident
 @post("/v0/agent/sign-up", status_code=200, operation_id="agent_sign_up", security=[{}])
 async def sign_up(request: Request[Any, Any, Any], services: Services, data: shapes.SignUp) -> shapes.SignedUp:
     """Register: an organisation, an inbox and its key at once. A code is mailed to the human, if one is named."""
+    await fields.check(request)
     client = _client(request)
     _check_door(services, client, came_through_a_proxy=_is_forwarded(request))
     for name in ("source", "referrer"):

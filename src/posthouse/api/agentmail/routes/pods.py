@@ -5,6 +5,7 @@ from __future__ import annotations
 from litestar import delete, get, post
 
 from posthouse.accounts import pods
+from posthouse.api.agentmail import sight
 from posthouse.api.agentmail.auth import need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_of
 from posthouse.api.agentmail.shapes import pods as shapes
@@ -27,10 +28,15 @@ async def create_pod(services: Services, principal: Principal, data: shapes.Crea
     given = data or shapes.CreatePod()
     check_client_id(given.client_id)
     name = check_name(given.name) or "Pod"
-    made = await services.db.write(
-        lambda tx: pods.create(tx, principal.organization_id, name=name, client_id=given.client_id, at=services.clock())
-    )
-    return shapes.pod_of(made)
+
+    async def unit(tx: Tx) -> shapes.Pod:
+        known = given.client_id and await organizations.pod_by_client_id(tx, principal.organization_id, given.client_id)
+        pod = await pods.create(
+            tx, principal.organization_id, name=name, client_id=given.client_id, at=services.clock()
+        )
+        return sight.pod(principal, shapes.pod_of(pod), is_new=not known)
+
+    return await services.db.write(unit)
 
 
 @get("/v0/pods", operation_id="pods_list")

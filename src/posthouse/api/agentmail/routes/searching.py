@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 from litestar import get, post
 
-from posthouse.api.agentmail import scope
+from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.auth import hidden_labels, need
 from posthouse.api.agentmail.routes.common import (
     INCLUDES,
@@ -102,7 +102,8 @@ async def batch_update(
     """Add and remove labels on up to 50 messages at once; those there are not are left out."""
     need(principal, "message_update")
     ids = _each_once(data.message_ids, _MAX_UPDATE)
-    change = patch_of(shapes.labels_given(data.add_labels), shapes.labels_given(data.remove_labels))
+    added = shapes.labels_given(data.add_labels)
+    change = patch_of(added, shapes.labels_given(data.remove_labels))
 
     async def unit(tx: Tx) -> shapes.BatchUpdateAnswer:
         account = await scope.inbox(tx, principal, inbox_id)
@@ -111,7 +112,8 @@ async def batch_update(
             for found in await _existing(tx, account, ids, principal):
                 await marking.apply(tx, journal, found.message, change)
                 message, _ = await reading.get(tx, account.id, found.message.id)
-                updates.append(shapes.Updated(MESSAGE_PREFIX + message.id, labels_of(message)))
+                shown = sight.labels(principal, labels_of(message), added)
+                updates.append(shapes.Updated(MESSAGE_PREFIX + message.id, shown))
         return shapes.BatchUpdateAnswer(limit=_MAX_UPDATE, count=len(updates), updates=updates)
 
     return await services.db.write(unit)

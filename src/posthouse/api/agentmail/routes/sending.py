@@ -167,6 +167,8 @@ async def _answer(
     bcc: Addresses | None,
 ) -> shapes.Sent:
     need(principal, "message_send")
+    if to or cc or bcc:
+        need(principal, "message_read")  # an answer tells others the subject and who was written to
     found = await services.db.read(
         lambda tx: scope.message(tx, principal, inbox_id, message_id, hidden_labels(principal))
     )

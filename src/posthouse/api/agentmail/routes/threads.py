@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from litestar import Request, delete, get, patch
 
-from posthouse.api.agentmail import scope
+from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.auth import hidden_labels, need
 from posthouse.api.agentmail.routes.common import (
     INCLUDES,
@@ -168,7 +168,8 @@ async def update_thread(
 ) -> shapes.UpdatedThread:
     """Add labels to and remove labels from every message of a thread of fewer than 100."""
     need(principal, "message_update")
-    change = patch_of(message_shapes.labels_given(data.add_labels), message_shapes.labels_given(data.remove_labels))
+    added = message_shapes.labels_given(data.add_labels)
+    change = patch_of(added, message_shapes.labels_given(data.remove_labels))
     hidden = hidden_labels(principal)
 
     async def unit(tx: Tx) -> shapes.UpdatedThread:
@@ -180,15 +181,10 @@ async def update_thread(
             for message in visible:
                 await marking.apply(tx, journal, message, change)
         after = await reading.get_thread(tx, account.id, thread.thread.id)
-        labels = {label for message in after.messages if not _is_draft(message) for label in labels_of(message)}
-        return shapes.UpdatedThread(thread_id=THREAD_PREFIX + thread.thread.id, labels=sorted(labels - hidden))
+        labels = {label for message in shapes.shown(after, hidden) for label in labels_of(message)}
+        return shapes.UpdatedThread(THREAD_PREFIX + thread.thread.id, sight.labels(principal, labels, added))
 
     return await services.db.write(unit)
-
-
-def _is_draft(message: StoredMessage) -> bool:
-    """Drafts are no part of the thread that is shown."""
-    return filing.DRAFT in message.keywords
 
 
 @delete(scope.paths("/threads/{thread_id:str}"), operation_id=scope.operation("threads_delete"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from litestar import get, post
 
-from posthouse.api.agentmail import scope
+from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.auth import need
 from posthouse.api.agentmail.events import sample
 from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_of
@@ -81,7 +81,7 @@ async def replay_delivery(
         delivery = await _delivery(tx, endpoint.id, delivery_id)
         await webhook_health.reset(tx, endpoint.id)
         await webhooks.replay(tx, delivery.id, services.clock())
-        return await _shown(tx, await _delivery(tx, endpoint.id, delivery_id))
+        return sight.delivery(principal, await _shown(tx, await _delivery(tx, endpoint.id, delivery_id)))
 
     return await services.db.write(unit)
 
@@ -105,7 +105,7 @@ async def try_webhook(
             attempts=0, due_at=at, leased=False, last_status=None, last_error=None, created_at=at, updated_at=at,
         )  # fmt: skip
         await webhooks.add_rendered(tx, delivery)
-        return await _shown(tx, delivery)
+        return sight.delivery(principal, await _shown(tx, delivery))
 
     return await services.db.write(unit)
 

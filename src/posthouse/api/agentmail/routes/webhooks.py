@@ -8,7 +8,7 @@ from litestar import delete, get, patch, post, put
 
 from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import pods
-from posthouse.api.agentmail import scope
+from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.auth import SURFACE, hidden_labels, need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_of
 from posthouse.api.agentmail.scope import Reach, Where
@@ -16,6 +16,7 @@ from posthouse.api.agentmail.shapes import webhooks as shapes
 from posthouse.api.agentmail.shapes.common import WEBHOOK_PREFIX, core_id
 from posthouse.api.agentmail.shapes.inboxes import check_client_id
 from posthouse.api.kit import Position, Services, page_token, read_page_token
+from posthouse.events import outbox
 from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound
 from posthouse.kit.ids import new_id
 from posthouse.kit.principal import Principal
@@ -40,6 +41,7 @@ async def create_webhook(
     headers = shapes.check_headers(data.headers)
     inbox_ids = shapes.check_filter(data.inbox_ids, "inbox_ids")
     pod_ids = shapes.check_filter(data.pod_ids, "pod_ids")
+    _check_scope(where, inbox_ids=data.inbox_ids, pod_ids=data.pod_ids)
     at = services.clock()
 
     async def unit(tx: Tx) -> shapes.Webhook:
@@ -48,7 +50,8 @@ async def create_webhook(
         if known is not None:
             if known.surface != SURFACE or not _is_within(known, within):
                 raise Conflict("this client_id is in use", field="client_id", reason="client_id_taken")
-            return await shown(tx, known)
+            same = data.url if data.url == known.url else None
+            return sight.webhook(principal, await shown(tx, known), url=same)
         endpoint = WebhookEndpoint(
             id=new_id(),
             organization_id=principal.organization_id,
@@ -189,6 +192,10 @@ async def _update(
     if data.url is not None:
         _check_url(services, data.url)
     types = _allowed_types(principal, shapes.check_event_types(data.event_types)) if data.event_types else None
+    _check_scope(
+        where, inbox_ids=data.inbox_ids, pod_ids=data.pod_ids, add_inbox_ids=data.add_inbox_ids,
+        add_pod_ids=data.add_pod_ids,
+    )  # fmt: skip
     at = services.clock()
 
     async def unit(tx: Tx) -> shapes.Webhook:
@@ -216,9 +223,17 @@ async def _update(
         await account_rules.note_organization(
             tx, principal.organization_id, "WebhookEndpoint", endpoint.id, "updated", at
         )
-        return await shown(tx, changed)
+        return sight.webhook(principal, await shown(tx, changed), url=data.url)
 
     return await services.db.write(unit)
+
+
+def _check_scope(where: Where, **filters: list[str] | None) -> None:
+    """A path that names a pod or an inbox has said already what its webhooks hear of."""
+    for name, given in filters.items():
+        fixed = where.inbox_id if "inbox" in name else where.pod_id or where.inbox_id
+        if given and fixed is not None:
+            raise Invalid("the path names what is heard of already", field=name)
 
 
 def _check_url(services: Services, url: str) -> None:
@@ -234,6 +249,10 @@ def _allowed_types(principal: Principal, types: list[str]) -> list[str]:
         label = shapes.LABEL_OF_TYPE.get(name)
         if label in hidden_labels(principal):
             raise Forbidden(f"this key may not hear of {label} mail", reason="missing_permission")
+    if outbox.DOMAIN_VERIFIED in types:
+        need(principal, "domain_read")
+    if not types and not principal.may("domain_read"):  # all standard ones, as far as this key may read
+        return [name for name in shapes.EVENT_TYPES if name not in outbox.ONLY_IF_NAMED | {outbox.DOMAIN_VERIFIED}]
     return types
 
 

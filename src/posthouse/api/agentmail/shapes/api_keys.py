@@ -86,6 +86,13 @@ def created_key_of(key: StoredKey, inbox_id: str | None, secret: str) -> Created
     return CreatedApiKey(**{field: getattr(shown, field) for field in shown.__struct_fields__}, api_key=secret)
 
 
+def check_type(given: str | None) -> str:
+    """A kind of key. Raises `Invalid`."""
+    if given not in (None, "bearer", "public_key"):
+        raise Invalid("bearer or public_key", field="type")
+    return given or "bearer"
+
+
 def check_name(name: str | None) -> str:
     """A name on one line.
 

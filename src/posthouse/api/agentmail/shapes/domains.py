@@ -61,6 +61,7 @@ class CreateDomain(msgspec.Struct):
     feedback_enabled: bool | None = None
     subdomains_enabled: bool | None = None
     client_id: str | None = None
+    inbound_enabled: bool | None = None
 
 
 class UpdateDomain(msgspec.Struct):
@@ -68,6 +69,7 @@ class UpdateDomain(msgspec.Struct):
 
     feedback_enabled: bool | None = None
     subdomains_enabled: bool | None = None
+    inbound_enabled: bool | None = None
 
 
 def domain_of(domain: StoredDomain, records: Sequence[Record], check: DomainCheck | None) -> Domain:

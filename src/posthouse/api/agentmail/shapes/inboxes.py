@@ -44,6 +44,7 @@ class CreateInbox(msgspec.Struct):
     display_name: str | None = None
     client_id: str | None = None
     metadata: dict[str, Any] | None = None
+    status: str | None = None
 
 
 class UpdateInbox(msgspec.Struct):
@@ -51,6 +52,7 @@ class UpdateInbox(msgspec.Struct):
 
     display_name: str | msgspec.UnsetType | None = msgspec.UNSET
     metadata: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
+    status: str | None = None
 
 
 def inbox_of(account: Account) -> Inbox:
@@ -76,6 +78,16 @@ def check_client_id(value: str | None, field: str = "client_id") -> str | None:
     if value is not None and (not 1 <= len(value) <= 256 or not set(value) <= _CLIENT_ID):
         raise Invalid("1 to 256 letters, digits or - . _ ~", field=field)
     return value
+
+
+def check_status(value: str | None) -> None:
+    """Every inbox is active; one cannot be paused yet, and whoever asks for it is to know.
+
+    Raises:
+        Invalid: anything but `active`.
+    """
+    if value is not None and value != "active":
+        raise Invalid("this server pauses no inboxes; the one status is active", field="status")
 
 
 def check_display_name(value: str | None) -> str | None:

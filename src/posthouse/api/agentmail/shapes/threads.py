@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 import msgspec
 
@@ -95,6 +96,11 @@ def shown(thread: FullThread, hidden: Collection[str]) -> list[StoredMessage]:
 def item_of(thread: FullThread, inbox_id: str, messages: list[StoredMessage]) -> ThreadItem:
     """A conversation in a list; `messages` are those that are shown, at least one."""
     last = messages[-1]
+    stored = thread.thread
+    # What a key does not see tells it nothing: neither what the thread was called then nor when it moved.
+    if len(messages) < sum(DRAFT not in message.keywords for message in thread.messages):
+        first = min(message.created_at for message in messages)
+        stored = replace(stored, subject=messages[0].subject, created_at=first, updated_at=first)
     received = [message.received_at for message in messages if message.direction == "in"]
     sent = [message.received_at for message in messages if message.direction == "out"]
     senders = _unique(person for message in messages for person in message.from_list)
@@ -111,11 +117,11 @@ def item_of(thread: FullThread, inbox_id: str, messages: list[StoredMessage]) ->
         last_message_at=time(last.received_at),
         message_count=len(messages),
         size=sum(message.size_bytes for message in messages),
-        created_at=time(thread.thread.created_at),
-        updated_at=time(max(thread.thread.updated_at, *(message.updated_at for message in messages))),
+        created_at=time(stored.created_at),
+        updated_at=time(max(stored.updated_at, *(message.updated_at for message in messages))),
         received_timestamp=time(max(received)) if received else None,
         sent_timestamp=time(max(sent)) if sent else None,
-        subject=thread.thread.subject or None,
+        subject=stored.subject or None,
         preview=last.preview or None,
         attachments=[attachment_of(message, part) for message in messages for part in message.attachments] or None,
     )
