@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
+from contextlib import ExitStack
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -50,18 +52,31 @@ async def test_the_same_key_for_another_request_is_a_conflict(server: Server, ch
     server.send("ann@elsewhere.example", agent.address, subject)
     got = await agent.received(subject)
     body = {"to": "bob@far.example", "subject": "A", "text": "Hi."}
-    await agent.post("messages", body, headers={"Idempotency-Key": key})
-    sender, path = agent, "messages"
-    if change == "body":
-        body = body | {"text": "Ho."}
-    elif change == "inbox":
-        sender = other
-    else:
-        path = f"messages/{got['message_id']}/forward"
-    status, error = await sender.call("POST", path, body, headers={"Idempotency-Key": key})
+    whole = (await server.command("key_create", surface="agentmail"))["key"]
+    path = f"/v0/inboxes/{agent.address}/messages"
+    async with server.api(whole) as api:
+        await api.post(path, body, headers={"Idempotency-Key": key})
+        if change == "body":
+            body = body | {"text": "Ho."}
+        elif change == "inbox":
+            path = f"/v0/inboxes/{other.address}/messages"
+        else:
+            path = f"{path}/{got['message_id']}/forward"
+        status, error = await api.call("POST", path, body, headers={"Idempotency-Key": key})
     assert (status, error["code"], error["name"]) == (409, "conflict", "ConflictError")
     assert len((await agent.get("messages", labels="sent"))["messages"]) == 1
     assert (await other.get("messages", labels="sent"))["messages"] == []
+
+
+async def test_a_key_is_its_holders_own(server: Server) -> None:
+    agent, other = await server.agent(), await server.agent()
+    key = {"Idempotency-Key": unique("key")}
+    body = {"to": "bob@far.example", "subject": "A", "text": "Hi."}
+    mine = await agent.post("messages", body, headers=key)
+    theirs = await other.post("messages", body | {"text": "Ho."}, headers=key)
+    assert theirs != mine, "nobody learns of another's key, or is in its way"
+    assert await agent.post("messages", body, headers=key) == mine
+    assert len((await other.get("messages", labels="sent"))["messages"]) == 1
 
 
 async def test_a_failed_request_leaves_its_key_free(server: Server) -> None:
@@ -127,3 +142,33 @@ async def test_a_full_inbox_is_told_at_rcpt_and_keeps_what_was_taken(own_databas
         await asyncio.to_thread(deliver)
         await house.settle()
         assert len((await api.get(f"/v0/inboxes/{address}/messages"))["messages"]) == 1
+
+
+async def test_many_mails_at_once_are_no_way_round_a_quota(own_database: str) -> None:
+    async with indoors(own_database, quota="50KB") as house, house.agent() as (address, api):
+        smtp = house.house.ports["smtp"]
+        raw = mail("ann@elsewhere.example", [address]).as_bytes() + b"y" * 70 + b"\r\n" + b"z" * 20_000
+
+        def deliver() -> list[int]:
+            with ExitStack() as stack:
+                clients = [stack.enter_context(smtplib.SMTP("127.0.0.1", smtp, timeout=20)) for _ in range(8)]
+                for client in clients:
+                    client.ehlo()
+                    client.mail("ann@elsewhere.example")
+                    assert client.rcpt(address)[0] == 250, "each is told that there is room"
+                return [client.data(raw)[0] for client in clients]
+
+        codes = await asyncio.to_thread(deliver)
+        assert codes == [250] * 3 + [452] * 5
+        await house.settle()
+        messages = (await api.get(f"/v0/inboxes/{address}/messages"))["messages"]
+        assert len(messages) == 3, "what was answered with 250 is there, and no more"
+
+
+async def test_a_days_number_of_messages_holds_for_those_sent_at_once(own_database: str) -> None:
+    async with indoors(own_database) as house, house.agent() as (address, api):
+        submitter = house.house.submitter
+        submitter.limits = replace(submitter.limits, submissions_a_day=5)
+        body = {"to": f"catch@{house.domain}", "text": "Hi."}
+        answers = await asyncio.gather(*(api.call("POST", f"/v0/inboxes/{address}/messages", body) for _ in range(12)))
+        assert sorted(status for status, _ in answers) == [200] * 5 + [429] * 7

@@ -12,7 +12,7 @@ from posthouse.kit.errors import OverQuota, PosthouseError
 from posthouse.kit.ids import new_id
 from posthouse.outbound.courier import DeliveryResult, Parcel
 from posthouse.outbound.route import Deposit
-from posthouse.store import spool
+from posthouse.store import accounts, spool
 from posthouse.store.blobfiles import Blob, Blobs
 from posthouse.store.blobs import digest
 from posthouse.store.database import Database, Tx
@@ -87,6 +87,9 @@ class LocalCourier:
                     operator_address=self._operator,
                     quota_bytes=self._quota,
                 )
+                if recipients.is_tight(found.account, self._quota):
+                    locked = await accounts.lock(tx, found.account.id)
+                    await recipients.check_room(tx, locked or found.account, self._quota)
             except OverQuota as error:
                 results.append(DeliveryResult(address, "deferred", "4.2.2", error.message))
             except PosthouseError as error:

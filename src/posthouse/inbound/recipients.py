@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 from posthouse.accounts import domains
 from posthouse.kit.errors import Forbidden, Invalid, NotFound, OverQuota
-from posthouse.store import accounts
+from posthouse.store import accounts, spool
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
 from posthouse.wire.address import normalize, split
 
 # RFC 5321 §4.5.1 and RFC 2142: these reach the operator in every domain of ours.
 _OPERATOR = frozenset({"postmaster", "abuse", "hostmaster", "security"})
+# More than waits for one account in the moments before it is filed.
+_AMPLE_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,25 @@ async def resolve(tx: Tx, address: str, *, operator_address: str, quota_bytes: i
         account = await accounts.by_address(tx, operator_address)
     if account is None:
         raise NotFound(f"there is no {address} here", field="recipient", reason="no_such_user")
-    if account.used_bytes >= (account.quota_bytes if account.quota_bytes is not None else quota_bytes):
-        raise OverQuota("the mailbox is full", field="recipient")
+    await check_room(tx, account, quota_bytes)
     return Recipient(key, account, tag)
+
+
+def is_tight(account: Account, quota_bytes: int) -> bool:
+    """Whether what waits to be filed may fill an account that has room: then it is counted before more is taken."""
+    quota = account.quota_bytes if account.quota_bytes is not None else quota_bytes
+    return quota - account.used_bytes < max(quota // 2, _AMPLE_BYTES)
+
+
+async def check_room(tx: Tx, account: Account, quota_bytes: int) -> None:
+    """Whether an account has room for a mail, with what has been taken in for it and not filed yet.
+
+    A mailbox with any room takes one mail more, whatever its size; many at once are no way round that.
+
+    Raises:
+        OverQuota: it is full.
+    """
+    quota = account.quota_bytes if account.quota_bytes is not None else quota_bytes
+    waiting = await spool.waiting_bytes(tx, account.id) if is_tight(account, quota_bytes) else 0
+    if account.used_bytes + waiting >= quota:
+        raise OverQuota("the mailbox is full", field="recipient")

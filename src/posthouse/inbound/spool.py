@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
 
+from posthouse.inbound import recipients
 from posthouse.kit.clock import Clock
 from posthouse.kit.errors import Forbidden
 from posthouse.kit.ids import new_id
-from posthouse.store import spool
+from posthouse.store import accounts, spool
 from posthouse.store.blobfiles import Blob, Blobs
 from posthouse.store.database import Database, Tx
 from posthouse.store.spool import Spooled
@@ -113,16 +114,38 @@ async def prepare(blobs: Blobs, incoming: Incoming, at: int) -> Prepared:
     return Prepared(blob, rows)
 
 
-async def receive(db: Database, blobs: Blobs, incoming: Incoming, clock: Clock) -> str:
+async def receive(
+    db: Database,
+    blobs: Blobs,
+    incoming: Incoming,
+    clock: Clock,
+    *,
+    tight: Collection[str] = (),
+    quota_bytes: int = 0,
+) -> str:
     """Take a mail in; when this returns its id, the mail is on the disk and will be filed.
+
+    Args:
+        tight: the ids of those accounts among its recipients' that may be full by now (`recipients.is_tight`).
+        quota_bytes: room of an account that has no quota of its own.
 
     Raises:
         Forbidden: the mail goes round in circles.
+        OverQuota: one of those accounts is full; who tries again is told at RCPT which.
         Unavailable: it could not be stored; nothing was taken.
     """
     at = clock()
     prepared = await prepare(blobs, incoming, at)
-    await db.write(lambda tx: prepared.store(tx, at))
+
+    async def unit(tx: Tx) -> None:
+        # Under the accounts' locks: of many mails that saw room at RCPT, the first to be here take it.
+        for account_id in sorted(tight):
+            account = await accounts.lock(tx, account_id)
+            if account is not None:
+                await recipients.check_room(tx, account, quota_bytes)
+        await prepared.store(tx, at)
+
+    await db.write(unit)
     return prepared.rows[0].id
 
 

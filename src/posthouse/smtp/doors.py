@@ -97,12 +97,15 @@ class InboundDoor:
     async def receive(self, session: Session, envelope: Envelope, raw: bytes) -> Reply:
         """Spool it; the 250 comes after the commit."""
         found: dict[str, list[str]] = {}
+        tight: set[str] = set()
         for recipient in envelope.rcpt_to:
             try:
                 resolved = await self._resolve(recipient.address)
             except NotFound:
                 continue  # gone between RCPT and the end of the data; the others still get theirs
             found.setdefault(resolved.account.id, []).append(resolved.address)
+            if recipients.is_tight(resolved.account, self._quota):
+                tight.add(resolved.account.id)
         if not found:
             raise NotFound("the recipients are gone")
         tls = f"{envelope.tls.version} cipher {envelope.tls.cipher}" if envelope.tls else ""
@@ -121,7 +124,9 @@ class InboundDoor:
         )
         try:
             with self._pace.hand_over():
-                spool_id = await spool.receive(self._db, self._blobs, incoming, self._clock)
+                spool_id = await spool.receive(
+                    self._db, self._blobs, incoming, self._clock, tight=tight, quota_bytes=self._quota
+                )
         except Forbidden as error:
             if error.reason != "loop":
                 raise

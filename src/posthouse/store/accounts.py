@@ -132,6 +132,12 @@ async def set_level(tx: Tx, account_id: str, level: str | None, at: int) -> None
     )
 
 
+async def lock(tx: Tx, account_id: str) -> Account | None:
+    """The account, whose row is this unit's until its end; None when it is gone."""
+    row = await tx.one("UPDATE account SET modseq = modseq WHERE id = :id RETURNING *", id=account_id)
+    return _account(row) if row else None
+
+
 async def next_modseq(tx: Tx, account_id: str, *, added_bytes: int = 0) -> int | None:
     """Take the account's next change number and with it the account's lock; None when it is gone."""
     row = await tx.one(

@@ -78,6 +78,15 @@ async def next_due(tx: Tx) -> int | None:
     return row["due_at"] if row else None
 
 
+async def waiting_bytes(tx: Tx, account_id: str) -> int:
+    """How much waits to be filed for an account."""
+    row = await tx.one(
+        "SELECT CAST(coalesce(sum(size_bytes), 0) AS BIGINT) AS total FROM spool WHERE account_id = :account_id",
+        account_id=account_id,
+    )
+    return int(row["total"]) if row else 0
+
+
 async def count(tx: Tx) -> int:
     """How many rows wait."""
     row = await tx.one("SELECT count(*) AS total FROM spool")

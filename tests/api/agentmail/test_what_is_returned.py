@@ -166,7 +166,9 @@ async def test_what_a_key_may_not_read_comes_back_from_no_operation(plants: Plan
     assert len(_names()) > 50
     assert missing == set(), "an operation is new: what does it answer?"
     found = b""
-    for _, method, path, body in plants.operations():
+    for name, method, path, body in plants.operations():
+        if name == "drafts_create":
+            continue  # what a reader quotes in a draft is the draft's
         _, answer = await plants.whole.api.call(method, path, body)
         found += answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
     assert [secret for secrets in SECRETS.values() for secret in secrets if secret.encode() not in found] == []

@@ -14,7 +14,7 @@ from typing import Any, get_args
 import msgspec
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import ParameterKwarg
+from litestar.params import HeaderParameter, ParameterKwarg
 
 from posthouse.kit.errors import Invalid
 
@@ -85,8 +85,6 @@ def _taken(handler: HTTPRouteHandler) -> _Taken:
                     body.update(field.encode_name for field in msgspec.structs.fields(kind))
             continue
         declared = parameter.kwarg_definition
-        if isinstance(declared, ParameterKwarg) and declared.header:
-            headers.add(declared.header)
-        else:
-            query.add((isinstance(declared, ParameterKwarg) and declared.query) or name)
+        written = declared.name if isinstance(declared, ParameterKwarg) and declared.name else name
+        (headers if isinstance(declared, HeaderParameter) else query).add(written)
     return _Taken(frozenset(body), frozenset(query), frozenset(headers))
