@@ -67,7 +67,7 @@ async def test_stars_and_free_labels_are_kept_and_found(server: Server) -> None:
 
 async def test_the_servers_own_words_cannot_be_set(server: Server) -> None:
     agent, got = await _one(server)
-    for label in ("sent", "received", "delivered", "bounced", "held", "$seen"):
+    for label in ("sent", "received", "delivered", "bounced", "held", "Held", "scheduled", "opened", "$seen"):
         status, error = await agent.call("PATCH", f"messages/{got['message_id']}", {"add_labels": [label]})
         assert status == 400, label
         assert error["error"]["details"]["field"] == "add_labels"

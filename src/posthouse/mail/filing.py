@@ -32,6 +32,9 @@ HELD, BLOCKED, UNAUTHENTICATED = "$held", "$blocked", "$unauthenticated"
 # The text stood in an S/MIME signature that was not checked.
 SIGNATURE_UNCHECKED = "$signature-unchecked"
 
+# Put on and taken off by the house alone: what was found about a mail is not for its reader to say.
+HOUSE_MARKS = frozenset({HELD, BLOCKED, UNAUTHENTICATED})
+
 # How long the owner can bring back what a caller destroyed.
 GRAVEYARD_DAYS = 30
 INDEX_JOB = "index"

@@ -17,7 +17,7 @@ from posthouse.events import outbox
 from posthouse.kit.clock import DAY, Clock
 from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, TooMany
 from posthouse.kit.ids import new_id
-from posthouse.kit.principal import Principal
+from posthouse.kit.principal import Principal, strictest
 from posthouse.mail import filing
 from posthouse.mail.filing import NewMessage
 from posthouse.mail.journal import SUBMISSION, Journal, changing
@@ -348,6 +348,10 @@ class Submitter:
             level = await account_rules.effective_level(tx, account, principal.level)
             if level == "read_only":
                 raise Forbidden("this account may read and not send", reason="read_only")
+            if ready.stored is not None:
+                written = await drafts.level_of_message(tx, account_id, ready.stored.message_id)
+                # Words of a key that may not send wait for the owner, whoever sends them.
+                level = strictest(level, "gated" if written == "read_only" else written)
             held = level == "gated"
             limit = self.limits.submissions_a_day
             if limit is not None and ready.sent_lately >= limit - _COUNT_MARGIN:

@@ -146,6 +146,15 @@ async def page(
     return [load(Draft, row) for row in rows]
 
 
+async def level_of_message(tx: Tx, account_id: str, message_id: str) -> str | None:
+    """The level of the draft whose text a message is; None without an opinion, or when it is no draft."""
+    row = await tx.one(
+        "SELECT level FROM draft WHERE account_id = :account_id AND message_id = :message_id LIMIT 1",
+        account_id=account_id, message_id=message_id,
+    )  # fmt: skip
+    return row["level"] if row else None
+
+
 async def delete_of_message(tx: Tx, account_id: str, message_id: str) -> None:
     """The message is no draft any more."""
     await tx.run(

@@ -371,3 +371,38 @@ async def test_a_vacation_response_leaves_under_the_level_of_who_wrote_it(ann: A
     eve = await make_agent("evi")
     await write_to_ann()
     assert len((await eve.call("Email/query", filter={"inMailbox": eve.boxes["inbox"]}))["ids"]) == 1
+
+
+async def test_words_of_a_tighter_key_wait_for_the_owner_whoever_submits_them(ann: Agent, make_agent: Maker) -> None:
+    eve = await make_agent("eve")
+    for level in ("gated", "read_only"):
+        key, _ = await _key(ann, level)
+        made = await key.draft(to=[{"email": eve.address}], subject=level)
+        assert (await send(ann, made["id"]))[0][1]["created"]["s"]["undoStatus"] == "pending"
+    assert [hold["subject"] for hold in (await admin.pending(ann.house))["pending"]] == ["gated", "read_only"]
+
+
+async def test_a_parameter_that_is_not_served_is_refused(ann: Agent) -> None:
+    made = await ann.draft()
+    for where in ("mailFrom", "rcptTo"):
+        parameters = {"parameters": {"BY": "60;R"}}
+        envelope: dict[str, Any] = {"mailFrom": {"email": ann.address}, "rcptTo": [{"email": "bob@example.org"}]}
+        (envelope["mailFrom"] if where == "mailFrom" else envelope["rcptTo"][0]).update(parameters)
+        answer = await send(ann, made["id"], submission={"envelope": envelope})
+        assert answer[0][1]["notCreated"]["s"]["type"] == "invalidProperties"
+
+
+async def test_marks_of_the_house_are_neither_set_nor_taken_off(ann: Agent, house: House) -> None:
+    for mark in ("$held", "$blocked", "$unauthenticated"):
+        values = {"mailboxIds": {ann.boxes["inbox"]: True}, "keywords": {mark: True}}
+        made = await ann.call("Email/set", create={"a": values})
+        assert made["notCreated"]["a"]["type"] == "invalidProperties"
+    await admin.level_set(house, level="gated", inbox=ann.address)
+    held = await ann.draft()
+    await send(ann, held["id"])
+    for patch in ({"keywords": {"$flagged": True}}, {"keywords/$held": None}):
+        await ann.call("Email/set", update={held["id"]: patch})
+        shown = (await ann.call("Email/get", ids=[held["id"]], properties=["keywords"]))["list"][0]
+        assert "$held" in shown["keywords"]
+    done = await ann.call("Email/set", update={held["id"]: {"keywords/$blocked": True}})
+    assert done["notUpdated"][held["id"]]["type"] == "invalidProperties"

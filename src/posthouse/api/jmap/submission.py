@@ -31,6 +31,7 @@ PROPERTIES = (
 )  # fmt: skip
 MAX_DELAYED_SEND_S = 30 * 86_400
 # What may be asked for in an envelope: RFC 3461 and RFC 4865.
+_PARAMETERS = frozenset({"HOLDFOR", "HOLDUNTIL", "RET", "ENVID", "NOTIFY", "ORCPT", "SIZE", "BODY", "SMTPUTF8"})
 SUBMISSION_EXTENSIONS: dict[str, list[str]] = {"FUTURERELEASE": [], "DSN": [], "SIZE": []}
 
 
@@ -324,6 +325,10 @@ def _parameters(address: Json) -> dict[str, str]:
         return {}
     if not isinstance(given, dict) or not all(isinstance(value, str | None) for value in given.values()):
         raise SetError("invalidProperties", "parameters is a map of strings", ["envelope"])
+    for name in given:
+        # RFC 8621 §7: they restrict how the mail may travel; what is not served is not passed over.
+        if name.upper() not in _PARAMETERS:
+            raise SetError("invalidProperties", f"there is no parameter {name} here", ["envelope"])
     return {name.upper(): value or "" for name, value in given.items()}
 
 

@@ -11,16 +11,18 @@ from posthouse.mail.mailboxes import JUNK, TRASH
 from posthouse.mail.marking import Patch
 from posthouse.store.listing import MessageFilter
 from posthouse.store.messages import Message as StoredMessage
+from posthouse.wire.text import caseless
 
 # Written by the server alone.
 SYSTEM = frozenset(
     {
         "sent", "received", "blocked", "unauthenticated", "scheduled", "draft", "held", "bounced", "delivered",
-        "complained", "rejected", "signature_unchecked",
+        "complained", "rejected", "signature_unchecked", "agent-armor-held", "opened",
     }
 )  # fmt: skip
 # Settable, with a meaning of their own.
 MEANINGFUL = frozenset({"read", "unread", "spam", "trash", "starred"})
+_WORDS = SYSTEM | MEANINGFUL
 _DELIVERY = {
     "delivered": "delivered",
     "bounced": "bounced",
@@ -51,7 +53,8 @@ def labels_of(message: StoredMessage) -> list[str]:
 def _labels(
     keywords: tuple[str, ...], direction: str, delivery_state: str | None, is_junk: bool, is_trash: bool
 ) -> tuple[str, ...]:
-    labels = {keyword for keyword in keywords if not keyword.startswith("$")}
+    # A keyword of another surface that is called like one of our words does not say what the word says.
+    labels = {keyword for keyword in keywords if not keyword.startswith("$") and not _is_own_word(keyword)}
     labels.update(label for keyword, label in _FROM_KEYWORD.items() if keyword in keywords)
     if direction == "in":
         labels.update(("received", "read" if SEEN in keywords else "unread"))
@@ -68,13 +71,18 @@ def _labels(
     return tuple(sorted(labels))
 
 
+def _is_own_word(label: str) -> bool:
+    """Whether a label is one of the words with a meaning here, in whatever case it is written."""
+    return label in _WORDS or caseless(label).strip() in _WORDS
+
+
 def free_labels(labels: Iterable[str] | None, field: str = "labels") -> list[str]:
     """The labels a sender gives a message: the server's own words in them are passed over."""
     found = []
     for label in labels or ():
         if label.startswith("$"):
             raise Invalid("a label does not begin with $", field=field)
-        if label not in SYSTEM and label not in MEANINGFUL:
+        if not _is_own_word(label):
             found.append(label)
     return found
 
@@ -87,7 +95,7 @@ def patch_of(add: Collection[str], remove: Collection[str]) -> Patch:
     """
     for name, labels in (("add_labels", add), ("remove_labels", remove)):
         for label in labels:
-            if label in SYSTEM or label.startswith("$"):
+            if label.startswith("$") or (_is_own_word(label) and label not in MEANINGFUL):
                 raise Invalid(f"{label!r} is set by the server", field=name)
     added = [label for label in add if label not in remove]
     keywords_added = {label for label in added if label not in MEANINGFUL}

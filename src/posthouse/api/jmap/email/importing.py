@@ -35,6 +35,7 @@ async def _prepare(call: Call, value: Json) -> NewEmail:
     fields.check()
     mailbox_ids = read_mailbox_ids(call, value.get("mailboxIds"))
     marked = keywords.check(value.get("keywords") or {})
+    keywords.check_marks(marked)
     received_at = read_received_at(value.get("receivedAt"))
     try:
         raw = await blobs.load(call, call.resolve(blob_id))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from posthouse.api.jmap.errors import SetError
+from posthouse.mail.filing import HOUSE_MARKS
 
 # IMAP's flag-keyword characters, so that every keyword can be one there too.
 _KEYWORD = re.compile(r"[!#$&\'+,\-./0-9:;<=>?@A-Z\[^_`a-z|}~]{1,255}")
@@ -23,10 +24,23 @@ def shown_keywords(stored: Iterable[str]) -> list[str]:
 
 
 def merged(stored: Iterable[str], wanted: Iterable[str]) -> set[str]:
-    """The labels to store when the keywords are to be `wanted`: what cannot be said stays, and cases stay."""
-    asked = set(wanted)
-    kept = {label for label in stored if not is_keyword(label) or label.lower() in asked}
+    """The labels to store when the keywords are to be `wanted`: what cannot be said stays, the house's own marks stay,
+    and cases stay.
+
+    Raises:
+        SetError: a mark of the house is wanted that is not there.
+    """
+    before, asked = set(stored), set(wanted)
+    check_marks(asked - before)
+    kept = {label for label in before if not is_keyword(label) or label in HOUSE_MARKS or label.lower() in asked}
     return kept | (asked - {label.lower() for label in kept})
+
+
+def check_marks(keywords: Iterable[str]) -> None:
+    """Raises `SetError` for keywords that the house alone puts on a mail."""
+    own = sorted(HOUSE_MARKS.intersection(keywords))
+    if own:
+        raise SetError("invalidProperties", f"{own[0]} is set by the server", ["keywords"])
 
 
 def check(keywords: object, name: str = "keywords") -> set[str]:

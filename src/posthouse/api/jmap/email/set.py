@@ -75,6 +75,7 @@ async def prepare(call: Call, value: Json) -> NewEmail:
         raise SetError("invalidProperties", f"{', '.join(unknown)} cannot be given", unknown)
     mailbox_ids = read_mailbox_ids(call, value.get("mailboxIds"))
     marked = keywords.check(value.get("keywords") or {})
+    keywords.check_marks(marked)
     received_at = read_received_at(value.get("receivedAt"))
     raw = await compose.build(call, value)
     limit = call.services.settings.max_message_bytes
@@ -148,6 +149,7 @@ async def _note_draft(work: Work, message: Message) -> None:
             send_status=None,
             created_at=work.journal.at,
             updated_at=work.journal.at,
+            level=work.call.caller.principal.level,
         ),
     )
 
