@@ -33,7 +33,7 @@ HELD, BLOCKED, UNAUTHENTICATED = "$held", "$blocked", "$unauthenticated"
 SIGNATURE_UNCHECKED = "$signature-unchecked"
 
 # Put on and taken off by the house alone: what was found about a mail is not for its reader to say.
-HOUSE_MARKS = frozenset({HELD, BLOCKED, UNAUTHENTICATED})
+HOUSE_MARKS = frozenset({HELD, BLOCKED, UNAUTHENTICATED, SIGNATURE_UNCHECKED})
 
 # How long the owner can bring back what a caller destroyed.
 GRAVEYARD_DAYS = 30

@@ -71,6 +71,9 @@ async def test_what_lies_in_a_container_is_read_and_fetched(ann: Agent) -> None:
     assert shown["preview"] == "Grüße"
     assert shown["bodyStructure"]["type"] == "application/pkcs7-mime"  # type: ignore[index]
     assert "$signature-unchecked" in shown["keywords"]  # type: ignore[operator]
+    await ann.call("Email/set", update={shown["id"]: {"keywords": {"$seen": True}}})
+    answer = await ann.call("Email/get", ids=[shown["id"]], properties=["keywords"])
+    assert set(answer["list"][0]["keywords"]) == {"$seen", "$signature-unchecked"}
     assert shown["hasAttachment"] is True
     attachments = {each["name"]: each for each in shown["attachments"]}  # type: ignore[attr-defined]
     assert list(attachments) == ["smime.p7m", "winmail.dat", "a.pdf"]
