@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from posthouse.api import files, root
+from posthouse.api import files, newcomers, root
 from posthouse.api.agentmail import app as agentmail
 from posthouse.api.agentmail import errors as agentmail_errors
 from posthouse.api.agentmail import stream as agentmail_stream
@@ -44,6 +44,7 @@ _PREFLIGHT = (
     (b"access-control-max-age", b"86400"),
     (b"content-length", b"0"),
 )
+_NO_PREFLIGHT = ((b"allow", b"POST"), (b"content-length", b"0"))
 _SIGNUP_PATHS = frozenset(("api", "v1", name) for name in ("challenge", "session", "capability"))
 _WELL_KNOWN_PATHS = frozenset({(".well-known", "jmap"), (".well-known", "jwks.json")})
 # A Message-ID in a path may have a slash between its angle brackets; it is one segment all the same.
@@ -81,15 +82,19 @@ class Dispatcher:
             return
         path: str = scope["path"]
         scope["state"] = {}
+        # Who needs no key is not asked by other sites' pages: they get neither a preflight's yes nor the answer.
+        is_for_pages = tuple(step for step in path.split("/") if step) not in newcomers.PATHS
         if scope["method"] == "OPTIONS":
-            await send({"type": "http.response.start", "status": 204, "headers": list(_PREFLIGHT)})
+            asked = _PREFLIGHT if is_for_pages else _NO_PREFLIGHT
+            await send({"type": "http.response.start", "status": 204 if is_for_pages else 405, "headers": list(asked)})
             await send({"type": "http.response.body", "body": b""})
             return
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 extra = () if _is_tried_again(message["status"]) else scope["state"].get("answer_headers", ())
-                message["headers"] = [*message["headers"], *_CORS, *extra]
+                cors = _CORS if is_for_pages else ()
+                message["headers"] = [*message["headers"], *cors, *extra]
             await send(message)
 
         surface = self._owner(path)

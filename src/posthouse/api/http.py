@@ -8,7 +8,10 @@ import ssl
 from typing import Any
 
 import uvicorn
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from posthouse.api.newcomers import BELIEVED
 
 
 class HttpServer:
@@ -16,7 +19,7 @@ class HttpServer:
 
     def __init__(self, app: Any, *, trusted_proxies: str = "", grace_s: int = 10) -> None:
         self._config = uvicorn.Config(
-            app,
+            _TrustedProxies(app, trusted_proxies) if trusted_proxies else app,
             loop="none",
             http=_OneWrite,
             ws="websockets-sansio",
@@ -26,8 +29,7 @@ class HttpServer:
             log_config=None,
             server_header=False,
             date_header=True,
-            proxy_headers=bool(trusted_proxies),
-            forwarded_allow_ips=trusted_proxies or None,
+            proxy_headers=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=grace_s,
             h11_max_incomplete_event_size=65_536,
@@ -60,6 +62,27 @@ class HttpServer:
         self._server.should_exit = True
         if self._task is not None:
             await self._task
+
+
+class _TrustedProxies:
+    """Takes the word of trusted proxies for who calls, and notes for sign-up that it was taken."""
+
+    def __init__(self, app: Any, trusted: str) -> None:
+        self._app = app
+        self._believing: Any = ProxyHeadersMiddleware(self._noting, trusted)
+        # With everybody trusted, everybody may call themselves what they like.
+        self._notes = trusted.strip() != "*"
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one connection."""
+        if scope["type"] != "lifespan":
+            scope[BELIEVED] = scope.get("client")
+        await self._believing(scope, receive, send)
+
+    async def _noting(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            scope[BELIEVED] = self._notes and scope[BELIEVED] != scope.get("client")
+        await self._app(scope, receive, send)
 
 
 class _OneWrite(HttpToolsProtocol):

@@ -137,7 +137,7 @@ async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
         warnings.simplefilter("ignore", DeprecationWarning)  # of the framework another surface is built on
         app = await house.asgi()
     transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url="http://mail.test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{DOMAIN}") as client:
         yield client
 
 

@@ -5,7 +5,6 @@ Tokens travel in the `Authorization` header of the answer, never in its body.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,9 +13,10 @@ import msgspec
 from posthouse.accounts import registration
 from posthouse.accounts.challenges import Challenges, Proof
 from posthouse.accounts.tokens import Tokens
+from posthouse.api import newcomers
 from posthouse.api.jmap import auth
 from posthouse.api.kit import Services, bearer
-from posthouse.kit.errors import Forbidden, Invalid, Malformed, TooMany, Unauthenticated
+from posthouse.kit.errors import Invalid, Malformed, Unauthenticated
 from posthouse.store import accounts
 from posthouse.store.accounts import Account
 
@@ -34,39 +34,16 @@ class Reply(NamedTuple):
     token: str
 
 
-def client_address(scope: Mapping[str, Any]) -> str:
-    """The caller's address; of IPv6 the network, which is what one caller has."""
-    client = scope.get("client")
-    try:
-        address = ipaddress.ip_address(client[0]) if client else None
-    except ValueError:
-        address = None
-    if address is None:
-        return "unknown"
-    if address.version == 6 and not address.is_loopback:
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
-
-
-def _is_loopback(scope: Mapping[str, Any]) -> bool:
-    client = scope.get("client")
-    try:
-        return client is not None and ipaddress.ip_address(client[0]).is_loopback
-    except ValueError:
-        return False
-
-
 def _limit(services: Services, what: str, scope: Mapping[str, Any], a_minute: int) -> None:
-    allowance = services.limiter.take(f"atomicmail:{what}:{client_address(scope)}", a_minute, 60)
-    if allowance.exceeded:
-        wait = max(1, allowance.reset_at_s - services.clock() // 1000)
-        raise TooMany("too many requests from your address", retry_after_s=wait)
+    who = f"atomicmail:{what}:{newcomers.network_of(scope)}"
+    newcomers.count(services, who, a_minute, 60, "too many requests from your address")
 
 
 async def challenge(services: Services, challenges: Challenges, scope: Mapping[str, Any]) -> Reply:
-    """`POST /api/v1/challenge`."""
+    """`POST /api/v1/challenge`. Raises `Forbidden` when a web page of another site asks."""
     _limit(services, "challenge", scope, _CHALLENGES_A_MINUTE)
-    token = challenges.issue(client_address(scope))
+    newcomers.check_no_page(newcomers.caller_of(scope), newcomers.OurNames.of(services.settings))
+    token = challenges.issue(newcomers.network_of(scope))
     steps = [
         "Find a nonce so that scrypt(jti + ':' + nonce) begins with `difficulty` zero bits.",
         "POST /api/v1/session with powHex, nonce and a username (to sign up) or your apiKey (to log in).",
@@ -95,7 +72,7 @@ async def session(
     if username is not None:
         # What can be refused without it does not cost the caller its work.
         username = registration.check_username(username)
-        _check_open(services, scope)
+        newcomers.admit(services, scope)
     await challenges.solve(token, proof)
     at = services.clock()
     if username is None:
@@ -135,12 +112,6 @@ def _read(body: bytes) -> dict[str, Any]:
     if not isinstance(given[named[0]], str):
         raise Invalid(f"{named[0]} is a string", field=named[0])
     return given
-
-
-def _check_open(services: Services, scope: Mapping[str, Any]) -> None:
-    setting = services.settings.signup
-    if setting == "off" or (setting == "loopback" and not _is_loopback(scope)):
-        raise Forbidden("signing up is closed here", reason="signup_closed")
 
 
 async def _log_in(services: Services, tokens: Tokens, secret: str, at: int) -> Reply:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 from litestar import Request, get, post
 
+from posthouse.api import newcomers
 from posthouse.api.agentmail import fields, scope
 from posthouse.api.agentmail.auth import SURFACE
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import organizations as shapes
 from posthouse.api.agentmail.shapes.common import read_addresses
 from posthouse.api.kit import Services
-from posthouse.kit.errors import Forbidden, Invalid, NotFound, TooMany
+from posthouse.kit.errors import Invalid, NotFound
 from posthouse.kit.principal import Principal
 from posthouse.store import accounts, domains, organizations
 from posthouse.store.database import Tx
@@ -47,9 +47,9 @@ async def get_identity(services: Services, principal: Principal) -> shapes.Ident
 @post("/v0/agent/sign-up", status_code=200, operation_id="agent_sign_up", security=[{}])
 async def sign_up(request: Request[Any, Any, Any], services: Services, data: shapes.SignUp) -> shapes.SignedUp:
     """Register: an organisation, an inbox and its key at once. A code is mailed to the human, if one is named."""
+    newcomers.admit(services, request.scope)
+    _count(services, f"signup:{newcomers.network_of(request.scope)}")
     await fields.check(request)
-    client = _client(request)
-    _check_door(services, client, came_through_a_proxy=_is_forwarded(request))
     for name in ("source", "referrer"):
         if len(getattr(data, name) or "") > _MAX_NOTE:
             raise Invalid(f"at most {_MAX_NOTE} characters", field=name)
@@ -66,7 +66,7 @@ async def attach_human(
     request: Request[Any, Any, Any], services: Services, principal: Principal, data: shapes.AttachHuman
 ) -> shapes.AttachedHuman:
     """Name the human of an organisation that is not verified, or another one. A code is mailed to them."""
-    _count(services, f"signup:{_client(request)}")
+    _count(services, f"signup:{newcomers.network_of(request.scope)}")
     _count(services, f"attach:{principal.organization_id}")
     human = _read_human(data.human_email)
     return shapes.attached_of(human.email, await services.registrar.attach(principal, human))
@@ -86,30 +86,6 @@ def _read_human(given: str) -> Address:
     return humans[0]
 
 
-def _client(request: Request[Any, Any, Any]) -> str:
-    return request.client.host if request.client else ""
-
-
-def _is_forwarded(request: Request[Any, Any, Any]) -> bool:
-    return "forwarded" in request.headers or "x-forwarded-for" in request.headers
-
-
-def _check_door(services: Services, client: str, *, came_through_a_proxy: bool) -> None:
-    """Whether this caller may register, as the setting SIGNUP says."""
-    setting = services.settings.signup
-    try:
-        is_loopback = ipaddress.ip_address(client).is_loopback
-    except ValueError:
-        is_loopback = False
-    if came_through_a_proxy and not services.settings.trusted_proxies:
-        is_loopback = False  # the proxy is on this machine; who is behind it nobody vouches for
-    if setting == "off" or (setting == "loopback" and not is_loopback):
-        raise Forbidden("this server lets nobody register without a key from where you are", reason="signup_closed")
-    _count(services, f"signup:{client}")
-
-
 def _count(services: Services, who: str) -> None:
     """Raises `TooMany` when codes were asked for too often."""
-    allowance = services.limiter.take(who, _SIGNUPS_AN_HOUR, 3_600)
-    if allowance.exceeded:
-        raise TooMany("too many registrations", retry_after_s=max(1, allowance.reset_at_s - services.clock() // 1000))
+    newcomers.count(services, who, _SIGNUPS_AN_HOUR, 3_600, "too many registrations")
