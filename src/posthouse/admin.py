@@ -468,15 +468,14 @@ async def doctor(house: House) -> dict[str, Any]:
     def note(name: str, ok: bool, text: str) -> None:
         checks.append({"check": name, "ok": ok, "text": text})
 
-    async def look(tx: Tx) -> tuple[int, int | None, int, list[domains.Domain | None]]:
+    async def look(tx: Tx) -> tuple[int, int | None, int, list[domains.Domain]]:
         organization = await _organization(tx)
         waiting = await holds.count(tx, organization_id=organization.id)
-        names = await domains.all_names(tx)
         return (
             await spool.count(tx),
             await spool.next_due(tx),
             waiting,
-            [await domains.get(tx, name) for name in names],
+            await domains.all_proved(tx),
         )
 
     spooled, oldest, waiting, known = await house.db.read(look)
@@ -506,16 +505,15 @@ async def doctor(house: House) -> dict[str, Any]:
         days = (not_after - to_datetime(house.clock())).days
         note("certificate", days > 14, f"good for {days} days")
     for domain in known:
-        if domain is not None:
-            await _check_dkim(house, domain.name, note)
+        await _check_dkim(house, domain.name, note)
     return {"ok": all(check["ok"] for check in checks), "checks": checks}
 
 
 async def _check_dkim(house: House, name: str, note: Callable[[str, bool, str], None]) -> None:
-    stored = await house.db.read(lambda tx: domains.dkim_keys(tx, name))
+    stored = await house.db.read(lambda tx: domains.signing_keys(tx, name))
     local = name.endswith((".localhost", ".test", ".local", ".internal")) or "." not in name
     for key in stored:
-        loaded = load_key(key.domain, key.selector, key.private_key.encode("ascii"))
+        loaded = load_key(name, key.selector, key.private_key.encode("ascii"))
         where, wanted = dns_name(loaded), dns_record(loaded)
         if local:
             continue

@@ -75,6 +75,7 @@ from posthouse.store import (
     leases,
     mailboxes,
     markings,
+    newcomers,
     push,
     secrets,
     spool,
@@ -122,7 +123,7 @@ class House:
             Limits(
                 message_bytes=settings.max_message_bytes,
                 submissions_a_day=10_000 if limited else None,
-                first_day_recipients=10 if limited else None,
+                ladder=settings.ladder,
             ),
         )
         self.drafts = DraftSender(db, self.blobs, self.submitter, clock)
@@ -293,6 +294,8 @@ class House:
         await self.db.write(lambda tx: webhooks.prune(tx, at - GRAVEYARD_DAYS * DAY))
         await self.db.write(lambda tx: uploads.prune(tx, at))
         await self.db.write(lambda tx: challenges.prune(tx, at))
+        longest = max([_HISTORY_MS, *(age for age, _ in self.settings.ladder)])
+        await self.db.write(lambda tx: newcomers.prune(tx, at - longest))
         await self.db.write(lambda tx: push.prune(tx, at))
         await self.db.write(lambda tx: vacations.prune(tx, at - VACATION_INTERVAL_MS))
         while await self.blobs.sweep(at - DAY):

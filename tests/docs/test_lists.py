@@ -11,6 +11,7 @@ import typer
 import posthouse
 from docs import citations, documents
 from docs.documents import ROOT, code, read, rows
+from posthouse.accounts.allowance import SELF_REGISTERED, UNVERIFIED
 from posthouse.api.agentmail import errors
 from posthouse.api.agentmail.app import HANDLERS
 from posthouse.api.agentmail.shapes.webhooks import EVENT_TYPES
@@ -53,6 +54,12 @@ def test_every_command_is_listed_with_its_options() -> None:
             name = " ".join(word for word in words if re.fullmatch(r"[a-z]+", word))
             listed[name] = set(re.findall(r"--[a-z-]+", " ".join(row)))
     assert listed == dict(_commands(group))
+
+
+def test_what_newcomers_may_have_is_listed() -> None:
+    listed = {row[0]: row[1:] for row in rows(read("docs/operate/settings.md"))}
+    for kind, before, then in zip(SELF_REGISTERED._fields, UNVERIFIED, SELF_REGISTERED, strict=True):
+        assert listed[kind.replace("_", " ")] == [f"{before:,}", f"{then:,}"], kind
 
 
 def _cited() -> set[str]:

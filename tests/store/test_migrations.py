@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.kit.errors import Unavailable
-from posthouse.store import migrations, secrets
+from posthouse.store import domains, migrations, secrets
 from posthouse.store.database import Database, Tx
 from posthouse.store.postgres import PostgresDatabase
 from posthouse.store.sqlite import SqliteDatabase
@@ -106,3 +106,49 @@ def test_migrations_are_numbered_without_gaps_and_serve_both_engines() -> None:
         text = "".join(statement for migration in known for statement in migration.statements)
         assert not any(mark in text for mark in ("$text", "$json", "$blob", "$serial"))
     assert [m.name for m in migrations.load("sqlite")] == [m.name for m in migrations.load("postgres")]
+
+
+async def test_domains_that_were_named_before_names_could_be_shared_keep_their_keys_and_proof(
+    place: _Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = migrations.load(place.engine)
+    monkeypatch.setattr(migrations, "load", lambda engine: [each for each in known if each.number < 8])
+    db = await place.open()
+
+    async def fill(tx: Tx) -> None:
+        await tx.run(
+            "INSERT INTO organization (id, name, level, created_at, updated_at) VALUES ('o', 'o', 'gated', 1, 1)"
+        )
+        for name, owner, proved_at in (("shared.test", None, 1), ("own.test", "o", 2), ("named.test", "o", None)):
+            await tx.run(
+                """INSERT INTO domain (name, organization_id, status, verified_at, created_at, updated_at)
+                   VALUES (:name, :owner, 'S', :at, 1, 1)""",
+                name=name, owner=owner, at=proved_at,
+            )  # fmt: skip
+            await tx.run(
+                """INSERT INTO dkim_key (domain, selector, algorithm, private_key, created_at)
+                   VALUES (:name, 's', 'a', :name, 1)""",
+                name=name,
+            )
+        await tx.run("INSERT INTO domain_check (domain, statuses, checked_at) VALUES ('own.test', '{}', 3)")
+
+    await db.write(fill)
+    await db.close()
+    monkeypatch.undo()
+    db = await place.open()
+    assert [(each.name, each.organization_id) for each in await db.read(domains.all_proved)] == [
+        ("own.test", "o"),
+        ("shared.test", None),
+    ]
+    (key,) = await db.read(lambda tx: domains.signing_keys(tx, "own.test"))
+    assert key.private_key == "own.test"
+    named = await db.read(lambda tx: domains.of_organization(tx, "o", "named.test"))
+    assert named is not None
+    assert len(await db.read(lambda tx: domains.dkim_keys(tx, named.id))) == 1
+    check = await db.read(lambda tx: domains.get_check(tx, "own.test"))
+    assert check is not None
+    # What belongs to a domain goes with it, as before.
+    assert await db.write(lambda tx: domains.delete(tx, "o", "own.test"))
+    assert await db.read(lambda tx: domains.dkim_keys(tx, "own.test")) == []
+    assert await db.read(lambda tx: domains.get_check(tx, "own.test")) is None
+    await db.close()

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import coolname
 
-from posthouse.accounts import domains
+from posthouse.accounts import allowance, domains
 from posthouse.kit.clock import DAY
 from posthouse.kit.errors import Conflict, Invalid, NotFound
 from posthouse.kit.ids import new_id, new_uuid
@@ -76,6 +76,7 @@ async def create(
     metadata: dict[str, Any] | None = None,
     pod_id: str | None = None,
     level: str | None = None,
+    by_owner: bool = False,
 ) -> Created:
     """Make an account with its main address and its mailboxes.
 
@@ -83,11 +84,13 @@ async def create(
         local_part: None takes two words at random.
         domain: None takes the shared one.
         client_id: makes the call idempotent: the same one finds the account made before.
+        by_owner: the owner makes it, who is bound by no allowance.
 
     Raises:
         Invalid: a name is not acceptable, or the domain is not the organisation's to use.
         Conflict: the address is taken (reason `address_taken`).
         NotFound: no such pod.
+        OverQuota: the organisation may have no more (`allowance.check`).
     """
     if client_id is not None:
         known = await accounts.by_client_id(tx, organization_id, client_id)
@@ -103,6 +106,8 @@ async def create(
     host = domains.check_domain(domain) if domain else default_domain
     if not await domains.usable_by(tx, organization_id, host):
         raise Invalid(f"{host!r} is not a verified domain of yours", field="domain", reason="domain_not_verified")
+    if not by_owner:
+        await allowance.check(tx, organization_id, "inboxes")
     account_id = new_uuid()
     # The row comes first: the address names it.
     for attempt in range(_NAME_TRIES):

@@ -1,6 +1,7 @@
 """Domains of a caller's own: the records that prove them, and asking DNS whether they are there.
 
-The DKIM keys are made here and known to nobody else, so that who publishes them has the domain.
+An organisation's domains have their DKIM keys in common. The keys are made here and known to nobody else, so that
+who publishes them has the domain and wants this organisation to have it.
 Follows RFC 6376 §3.6 (keys), RFC 7208 §3 (SPF), RFC 9989 (DMARC), RFC 5321 §5.1 (MX).
 """
 
@@ -8,18 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from posthouse.accounts import allowance
 from posthouse.accounts.accounts import note_organization
-from posthouse.accounts.domains import check_domain
+from posthouse.accounts.domains import check_claimable, check_domain
 from posthouse.accounts.installation import SELECTORS
 from posthouse.events import outbox
 from posthouse.kit.clock import Clock
 from posthouse.kit.errors import Conflict, Forbidden, NotFound
+from posthouse.kit.ids import new_id
 from posthouse.kit.principal import Principal
-from posthouse.store import changes, domains, jobs
+from posthouse.store import changes, domains, jobs, organizations
 from posthouse.store.database import Database, Tx
-from posthouse.store.domains import Domain, DomainCheck, StoredDkimKey
+from posthouse.store.domains import Domain, DomainCheck, OrganizationKey, StoredDkimKey
 from posthouse.store.jobs import Job
 from posthouse.wire.dkim_sign import dns_name, dns_record, generate_key, load_key, split_record
 from posthouse.wire.resolver import NameNotFound, Resolver, ResolverFailure
@@ -50,7 +53,7 @@ def records(domain: Domain, keys: Sequence[StoredDkimKey], hostname: str) -> lis
     """What a domain's owner has to publish, the DKIM keys first."""
     found = []
     for stored in keys:
-        key = load_key(stored.domain, stored.selector, stored.private_key.encode("ascii"))
+        key = load_key(domain.name, stored.selector, stored.private_key.encode("ascii"))
         found.append(Record("TXT", dns_name(key), dns_record(key), is_required=stored.algorithm == "rsa-sha256"))
     names = [domain.name, f"*.{domain.name}"] if domain.subdomains_enabled else [domain.name]
     found.extend(Record("MX", name, hostname, 10, is_required=name == domain.name) for name in names)
@@ -83,35 +86,60 @@ async def add(
     subdomains_enabled: bool,
     at: int,
 ) -> Domain:
-    """Add a domain with fresh DKIM keys; the same `client_id` finds the one added before.
+    """Name a domain that is to be proved; the same `client_id` finds the one named before.
 
     Raises:
-        Invalid: not a domain name.
-        Conflict: it is here already (reason `domain_exists`).
+        Invalid: not a domain name, or none that can be proved.
+        Conflict: the organisation has named it, or another has proved it or what it lies in (reason `domain_exists`).
+        Forbidden, OverQuota: the organisation may have no more (`allowance.check`).
     """
     name = check_domain(name)
-    pairs = [
-        (selector, algorithm, (await asyncio.to_thread(generate_key, algorithm))[0].decode("ascii"))
-        for selector, algorithm in SELECTORS
-    ]
 
-    async def unit(tx: Tx) -> Domain:
+    async def known_or_allowed(tx: Tx) -> Domain | None:
         known = await domains.by_client_id(tx, organization_id, client_id) if client_id else None
         if known is not None:
             return known
+        organization = await organizations.get(tx, organization_id)
+        if organization is None:
+            raise NotFound("there is no such organisation")
+        if await domains.of_organization(tx, organization_id, name) is not None:
+            raise Conflict(f"{name} has been added already", field="domain", reason="domain_exists")
+        await check_claimable(tx, organization, name)
+        await allowance.check(tx, organization_id, "domains")
+        return None
+
+    async def unit(tx: Tx) -> Domain:
+        known = await known_or_allowed(tx)
+        if known is not None:
+            return known
         domain = Domain(
-            name=name, organization_id=organization_id, pod_id=pod_id, client_id=client_id, status="NOT_STARTED",
-            feedback_enabled=feedback_enabled, subdomains_enabled=subdomains_enabled, verified_at=None,
-            created_at=at, updated_at=at,
+            id=new_id(), name=name, organization_id=organization_id, pod_id=pod_id, client_id=client_id,
+            status="NOT_STARTED", feedback_enabled=feedback_enabled, subdomains_enabled=subdomains_enabled,
+            verified_at=None, created_at=at, updated_at=at,
         )  # fmt: skip
         if not await domains.add(tx, domain):
             raise Conflict(f"{name} has been added already", field="domain", reason="domain_exists")
-        for selector, algorithm, pem in pairs:
-            await domains.add_dkim_key(tx, StoredDkimKey(name, selector, algorithm, pem, at, None))
+        for key in await domains.organization_keys(tx, organization_id):
+            await domains.add_dkim_key(
+                tx, StoredDkimKey(domain.id, key.selector, key.algorithm, key.private_key, at, None)
+            )
         await note_organization(tx, organization_id, "Domain", name, "created", at)
         return domain
 
+    # Nothing is made for who may not have it.
+    await db.write(known_or_allowed)
+    await _make_keys(db, organization_id, at)
     return await db.write(unit)
+
+
+async def _make_keys(db: Database, organization_id: str, at: int) -> None:
+    """Make the organisation's DKIM keys with its first domain: each RSA key costs as much as a thousand requests."""
+    there = {key.selector for key in await db.read(lambda tx: domains.organization_keys(tx, organization_id))}
+    for selector, algorithm in SELECTORS:
+        if selector not in there:
+            pem = (await asyncio.to_thread(generate_key, algorithm))[0].decode("ascii")
+            key = OrganizationKey(organization_id, selector, algorithm, pem, at)
+            await db.write(lambda tx, key=key: domains.add_organization_key(tx, key))  # type: ignore[misc]
 
 
 async def find_in_scope(tx: Tx, principal: Principal, name: str, pod_id: str | None = None) -> Domain:
@@ -120,10 +148,9 @@ async def find_in_scope(tx: Tx, principal: Principal, name: str, pod_id: str | N
     Raises:
         NotFound: there is none, or none the caller may see.
     """
-    domain = await domains.get(tx, name.strip().rstrip(".").lower())
+    domain = await domains.of_organization(tx, principal.organization_id, name.strip().rstrip(".").lower())
     if (
         domain is None
-        or domain.organization_id != principal.organization_id
         or principal.account_id is not None
         or principal.pod_id not in (None, domain.pod_id)
         or pod_id not in (None, domain.pod_id)
@@ -138,19 +165,20 @@ async def delete(tx: Tx, domain: Domain, at: int) -> None:
     Raises:
         Forbidden: inboxes have addresses in it (reason `cannot_delete`).
     """
-    total = await domains.count_addresses(tx, domain.name)
+    # Addresses in a name that is not proved are somebody else's, or those of the domain above.
+    total = await domains.count_addresses(tx, domain.name) if domain.verified_at is not None else 0
     if total:
         raise Forbidden(f"{total} addresses are in this domain", reason="cannot_delete")
     assert domain.organization_id is not None  # found in an organisation's scope
-    await domains.delete(tx, domain.organization_id, domain.name)
+    await domains.delete(tx, domain.organization_id, domain.id)
     await note_organization(tx, domain.organization_id, "Domain", domain.name, "destroyed", at)
 
 
 async def ask_verification(tx: Tx, domain: Domain, at: int) -> None:
     """Have DNS asked soon. A domain that is verified stays so while it is asked again."""
     if domain.status != VERIFIED:
-        await domains.set_status(tx, domain.name, VERIFYING, at)
-    await jobs.add(tx, VERIFY_JOB, payload={"domain": domain.name}, dedup_key=domain.name, due_at=at, at=at)
+        await domains.set_status(tx, domain.id, VERIFYING, at)
+    await jobs.add(tx, VERIFY_JOB, payload={"domain": domain.id}, dedup_key=domain.id, due_at=at, at=at)
 
 
 class Verifier:
@@ -164,10 +192,10 @@ class Verifier:
 
     async def verify(self, job: Job) -> None:
         """Do one job of `VERIFY_JOB`: ask DNS about a domain and write down what it says."""
-        name, at = str(job.payload["domain"]), self._clock()
+        domain_id, at = str(job.payload["domain"]), self._clock()
 
         async def look(tx: Tx) -> tuple[Domain | None, list[StoredDkimKey]]:
-            return await domains.get(tx, name), await domains.dkim_keys(tx, name)
+            return await domains.get(tx, domain_id), await domains.dkim_keys(tx, domain_id)
 
         domain, keys = await self._db.read(look)
         if domain is None or domain.organization_id is None:
@@ -179,22 +207,25 @@ class Verifier:
         required = [statuses[f"{record.key} {record.value}"] for record in wanted if record.is_required]
         status = VERIFIED if set(required) == {VALID} else INVALID if WRONG in required else PENDING
         reason = None if status == VERIFIED else "some of the records are not published as they should be"
-        await self._db.write(lambda tx: self._settle(tx, name, status, DomainCheck(name, statuses, reason, at)))
+        check = DomainCheck(domain_id, statuses, reason, at)
+        await self._db.write(lambda tx: self._settle(tx, status, check))
 
-    async def _settle(self, tx: Tx, name: str, status: str, check: DomainCheck) -> None:
-        domain = await domains.get(tx, name)
+    async def _settle(self, tx: Tx, status: str, check: DomainCheck) -> None:
+        domain = await domains.get(tx, check.domain_id)
         if domain is None or domain.organization_id is None:
             return
-        await domains.put_check(tx, check)
-        if domain.verified_at is not None and status != VERIFIED:
+        if domain.verified_at is not None:
             # Mail goes on while its owner mends what has gone missing; the records' own statuses say so.
             status = VERIFIED
+        elif status == VERIFIED and await self._is_taken(tx, domain):
+            status, check = FAILED, replace(check, reason="it was proved by another organisation first")
+        await domains.put_check(tx, check)
         if status == domain.status:
             return
-        await domains.set_status(tx, name, status, check.checked_at)
+        await domains.set_status(tx, domain.id, status, check.checked_at)
         modseq = await changes.next_organization_modseq(tx, domain.organization_id)
         assert modseq is not None  # the domain's row names it
-        entry: tuple[str, str, changes.Action] = ("Domain", name, "updated")
+        entry: tuple[str, str, changes.Action] = ("Domain", domain.name, "updated")
         await changes.record(tx, domain.organization_id, modseq, check.checked_at, [entry])
         if status == VERIFIED:
             await outbox.publish_for_organization(
@@ -204,8 +235,18 @@ class Verifier:
                 outbox.DOMAIN_VERIFIED,
                 modseq=modseq,
                 at=check.checked_at,
-                payload={"domain": name, "hostname": self._hostname},
+                payload={"domain": domain.name, "hostname": self._hostname},
             )
+
+    async def _is_taken(self, tx: Tx, domain: Domain) -> bool:
+        assert domain.organization_id is not None  # looked at before
+        organization = await organizations.get(tx, domain.organization_id)
+        assert organization is not None  # the domain's row names it
+        try:
+            await check_claimable(tx, organization, domain.name)
+        except Conflict:
+            return True
+        return False
 
     async def _status(self, record: Record) -> str:
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import keys as key_rules
 from posthouse.kit.errors import NotFound
-from posthouse.kit.ids import new_secret, new_uuid
+from posthouse.kit.ids import new_id, new_secret, new_uuid
 from posthouse.mail.journal import changing
 from posthouse.mail.mailboxes import provision
 from posthouse.store import accounts, domains, keys, organizations, secrets
@@ -52,7 +52,7 @@ async def initialize(
         makes_owner_key: False when the owner's key comes from the settings: then it is never stored.
         inbound_secret: kept as given; "" makes one.
     """
-    pairs = [] if await db.read(lambda tx: domains.get(tx, domain)) else [
+    pairs = [] if await db.read(lambda tx: domains.proved(tx, domain)) else [
         (selector, algorithm, generate_key(algorithm)[0].decode("ascii")) for selector, algorithm in SELECTORS
     ]  # fmt: skip
 
@@ -73,12 +73,12 @@ async def initialize(
                 ),
             )  # fmt: skip
         shared = Domain(
-            name=domain, organization_id=None, pod_id=None, client_id=None, status="VERIFIED",
+            id=new_id(), name=domain, organization_id=None, pod_id=None, client_id=None, status="VERIFIED",
             feedback_enabled=True, subdomains_enabled=False, verified_at=at, created_at=at, updated_at=at,
         )  # fmt: skip
         if await domains.add(tx, shared):
             for selector, algorithm, pem in pairs:
-                await domains.add_dkim_key(tx, StoredDkimKey(domain, selector, algorithm, pem, at, None))
+                await domains.add_dkim_key(tx, StoredDkimKey(shared.id, selector, algorithm, pem, at, None))
         if await accounts.by_address(tx, operator_address) is None:
             await _operator(tx, organization.id, operator_address, domain, at)
         await secrets.get_or_add(tx, INBOUND_SECRET, inbound_secret or new_secret("", 24), at)

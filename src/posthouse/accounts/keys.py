@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from posthouse.accounts import allowance
+from posthouse.accounts.accounts import note_organization
 from posthouse.kit.errors import Forbidden, Invalid, Unauthenticated
 from posthouse.kit.ids import new_id, new_secret, same, secret_digest
 from posthouse.kit.principal import LEVELS, Principal, tighter
@@ -55,12 +57,14 @@ async def create(
         Forbidden: the creator lacks one of the scopes or ends sooner (reason `permission_escalation`), or lacks
             some scopes and names none (`unrestricted_key_required`).
         Invalid: an expiry in the past, an unknown level.
+        OverQuota: the creator's organisation may have no more (`allowance.check`; or Forbidden).
     """
     if level is not None and level not in LEVELS:
         raise Invalid(f"the levels are {', '.join(LEVELS)}", field="level")
     if expires_at is not None and expires_at <= at:
         raise Invalid("the expiry lies in the past", field="expires_at")
     if creator is not None and not creator.is_owner:
+        await allowance.check(tx, organization_id, "keys")
         wanted = None if scopes is None else frozenset(scopes)
         if creator.scopes is not None and wanted is None:
             raise Forbidden(
@@ -88,7 +92,16 @@ async def create(
         created_at=at,
     )
     await keys.add(tx, key)
+    await note_organization(tx, organization_id, "ApiKey", key.id, "created", at)
     return key, secret
+
+
+async def revoke(tx: Tx, organization_id: str, key_id: str, at: int) -> bool:
+    """Make a key worthless from now on; False when the organisation has no such key."""
+    if not await keys.delete(tx, organization_id, key_id):
+        return False
+    await note_organization(tx, organization_id, "ApiKey", key_id, "destroyed", at)
+    return True
 
 
 async def _within_creators_life(tx: Tx, creator: Principal, expires_at: int | None) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from posthouse.accounts import allowance
 from posthouse.accounts.accounts import note_organization
 from posthouse.kit.errors import Forbidden, NotFound
 from posthouse.kit.ids import new_uuid
@@ -24,10 +25,15 @@ async def find_in_scope(tx: Tx, principal: Principal, pod_id: str) -> Pod:
 
 
 async def create(tx: Tx, organization_id: str, *, name: str, client_id: str | None, at: int) -> Pod:
-    """Make a pod; the same `client_id` finds the one made before."""
+    """Make a pod; the same `client_id` finds the one made before.
+
+    Raises:
+        Forbidden, OverQuota: the organisation may have no more (`allowance.check`).
+    """
     known = await organizations.pod_by_client_id(tx, organization_id, client_id) if client_id else None
     if known is not None:
         return known
+    await allowance.check(tx, organization_id, "pods")
     pod = Pod(new_uuid(), organization_id, name, client_id, is_default=False, created_at=at, updated_at=at)
     await organizations.add_pod(tx, pod)
     await note_organization(tx, organization_id, "Pod", pod.id, "created", at)

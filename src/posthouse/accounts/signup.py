@@ -1,9 +1,12 @@
 """Registering without a key: an organisation, an inbox and a key at once, bound till a human vouches for them.
 
 Without a human the inbox receives only. With one it writes to that human only, until the code that was mailed to
-them is entered (`outbound.submission` enforces both). The human is named when registering or attached later. Only who
-registered by naming an address comes back to the organisation by naming it again: attaching an address opens nothing
-to whoever else knows it, and reserves nothing until its code was entered.
+them is entered (`outbound.policy` enforces both). The human is named when registering or attached later.
+
+Knowing an address opens nothing. Who registers with one that another registration has named gets a key to that
+organisation which opens nothing either, until the code that was mailed for this very key is entered: then the human
+has said so, and every key that was there before is worthless. Attaching an address does not even lead so far, and
+reserves nothing until its code was entered.
 """
 
 from __future__ import annotations
@@ -22,21 +25,29 @@ from posthouse.store import accounts, keys, organizations, signups, webhooks
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
 from posthouse.store.organizations import Organization, Pod
-from posthouse.store.signups import Signup
+from posthouse.store.signups import Claim, Signup
 from posthouse.wire.address import normalize, split
 
 OTP_LIFETIME_MS = 24 * HOUR
 OTP_TRIES = 10
+# Registrations with an address that is named already: so many in a code's lifetime, each with a mail to the human
+# and so many tries. Together they are not much easier to guess than the first code.
+CLAIMS = 3
+CLAIM_TRIES = 5
 # How often one human may take the place of another: each gets a mail nobody asked them about.
 REPLACEMENTS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A code to be mailed to the human, and until when it is good. `value` is None when its tries are used up."""
+    """A code to be mailed to the human, and until when it is good. `value` is None when its tries are used up.
+
+    `takes_over`: entering it makes every earlier key worthless.
+    """
 
     value: str | None
     expires_at: int
+    takes_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +78,12 @@ async def register(
     referrer: str | None,
     at: int,
 ) -> Registered:
-    """Make an organisation with an inbox and a key; who names the same human again gets a new key to the same one.
+    """Make an organisation with an inbox and a key; who names the same human again gets a claim to the same one.
 
     Raises:
         Conflict: the address is taken (reason `address_taken`), or the human has vouched already
             (`already_registered`): whoever knows the address must not get a key by it.
+        OverQuota: there are as many claims as may be (`too_many_claims`).
         Invalid: the human's address is an agent's.
     """
     human = None if human_email is None else normalize(human_email)
@@ -79,7 +91,7 @@ async def register(
         await _check_human(tx, human)
         known = await signups.by_registered_email(tx, human)
         if known is not None:
-            return await _again(tx, known, surface, at)
+            return await _claim(tx, known, surface, at)
     organization = Organization(
         id=new_uuid(), name=local_part, slug=None, level="monitored", modseq=0, self_registered=True,
         created_at=at, updated_at=at,
@@ -105,18 +117,30 @@ async def register(
     return Registered(created.account, secret, None if human is None else _code(signup))
 
 
-async def _again(tx: Tx, known: Signup, surface: str, at: int) -> Registered:
+async def _claim(tx: Tx, known: Signup, surface: str, at: int) -> Registered:
+    """A key that opens nothing yet, with a code of its own. What was there before stays as it is."""
     account = await accounts.get(tx, known.account_id)
     if account is None:
         raise Conflict("the inbox of this address was deleted", field="human_email", reason="already_registered")
-    # Whoever registered before may not be who registers now: nothing they set up reads on.
-    await keys.delete_all(tx, known.organization_id)
-    await webhooks.delete_all(tx, known.organization_id)
+    await organizations.lock(tx, known.organization_id)
+    alive = 0
+    for claim in await signups.claims(tx, known.organization_id):
+        if claim.otp_expires_at > at:
+            alive += 1
+        else:
+            await key_rules.revoke(tx, known.organization_id, claim.key_id, at)
+    if alive >= CLAIMS:
+        raise OverQuota(
+            "this address was named too often today; enter one of the codes that were mailed to it",
+            field="human_email",
+            reason="too_many_claims",
+        )
     key, secret = await key_rules.create(
-        tx, organization_id=known.organization_id, surface=surface, name="made by sign-up", at=at
+        tx, organization_id=known.organization_id, surface=surface, name="made by sign-up", scopes=(), at=at
     )
-    await signups.set_key(tx, known.organization_id, key.id)
-    return Registered(account, secret, _code(await _with_good_code(tx, known, at)))
+    made = Claim(key.id, known.organization_id, _new_otp(), at + OTP_LIFETIME_MS, attempts=0, created_at=at)
+    await signups.add_claim(tx, made)
+    return Registered(account, secret, Code(made.otp, made.otp_expires_at, takes_over=True))
 
 
 async def attach(tx: Tx, principal: Principal, *, human_email: str, at: int) -> Attached:
@@ -155,6 +179,7 @@ async def attach(tx: Tx, principal: Principal, *, human_email: str, at: int) -> 
         # Who named the former human when registering does not come back by it: that address may be a stranger's.
         named = replace(known, human_email=human, registered_email=None, replacements=replacements)
         signup = await _write(tx, known, _with_new_code(named, at))
+        await _drop_claims(tx, known.organization_id, at)
     account = await accounts.get(tx, known.account_id)
     organization = await organizations.get(tx, known.organization_id)
     assert organization is not None  # a registration goes with its organisation
@@ -178,7 +203,11 @@ async def _check_human(tx: Tx, human: str) -> None:
 
 
 def _with_new_code(signup: Signup, at: int) -> Signup:
-    return replace(signup, otp=f"{secrets.randbelow(10**6):06d}", otp_expires_at=at + OTP_LIFETIME_MS, attempts=0)
+    return replace(signup, otp=_new_otp(), otp_expires_at=at + OTP_LIFETIME_MS, attempts=0)
+
+
+def _new_otp() -> str:
+    return f"{secrets.randbelow(10**6):06d}"
 
 
 async def _with_good_code(tx: Tx, known: Signup, at: int) -> Signup:
@@ -198,7 +227,15 @@ def _code(signup: Signup) -> Code:
     return Code(signup.otp if signup.attempts < OTP_TRIES else None, signup.otp_expires_at)
 
 
-async def count_try(tx: Tx, principal: Principal, at: int) -> Signup:
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A try at a code that was counted. `claim` is what the key that tries was made for, if it was."""
+
+    signup: Signup
+    claim: Claim | None
+
+
+async def count_try(tx: Tx, principal: Principal, at: int) -> Trial:
     """Count a try at the code, in a unit of its own: a refusal after it must not take the count back.
 
     Raises:
@@ -209,31 +246,62 @@ async def count_try(tx: Tx, principal: Principal, at: int) -> Signup:
     signup = await signups.get(tx, principal.organization_id)
     if signup is None:
         raise Forbidden("this organisation has nothing to verify", reason="no_signup")
+    claim = await signups.claim_of(tx, principal.key_id) if principal.key_id is not None else None
     if signup.verified_at is None:
         if signup.human_email is None:
             raise Forbidden("there is no code yet; attach a human, who gets one", reason="no_human")
-        if signup.otp_expires_at <= at:
-            raise Gone("the code has expired; attach the same human again for a new one")
-        if not await signups.count_attempt(tx, principal.organization_id, OTP_TRIES):
+        if (claim or signup).otp_expires_at <= at:
+            again = "register again" if claim else "attach the same human again"
+            raise Gone(f"the code has expired; {again} for a new one")
+        if claim is not None:
+            is_counted = await signups.count_claim_attempt(tx, claim.key_id, CLAIM_TRIES)
+        else:
+            is_counted = await signups.count_attempt(tx, principal.organization_id, OTP_TRIES)
+        if not is_counted:
+            again = "register again" if claim else "attach the same human again"
             raise Forbidden(
-                "the code was tried too often; when it has expired, attach the same human again for a new one",
-                reason="too_many_tries",
+                f"the code was tried too often; when it has expired, {again} for a new one", reason="too_many_tries"
             )
-    return signup
+    return Trial(signup, claim)
 
 
-async def verify(tx: Tx, signup: Signup, code: str, at: int) -> None:
+async def verify(tx: Tx, trial: Trial, code: str, at: int) -> None:
     """Take the code; from now on the organisation writes to whom it will.
 
     Raises:
         Unauthenticated: it is not the code (reason `wrong_code`).
         Conflict: the human has vouched for another organisation meanwhile (reason `already_registered`).
     """
+    signup, claim = trial.signup, trial.claim
     if signup.verified_at is not None:
         return
-    if signup.otp is None or signup.human_email is None or not same(signup.otp, code.strip()):
+    otp = (claim or signup).otp
+    if otp is None or signup.human_email is None or not same(otp, code.strip()):
         raise Unauthenticated("this is not the code", field="otp_code", reason="wrong_code")
     if await signups.has_vouched(tx, signup.human_email):
         raise Conflict("the human has vouched for another organisation", reason="already_registered")
-    if not await signups.verify(tx, signup, at):
+    # The code may have been replaced, or the claim dropped, since the try was counted.
+    now = await signups.claim_of(tx, claim.key_id) if claim else await signups.get(tx, signup.organization_id)
+    is_good = now is not None and now.otp == otp
+    if not is_good or not await signups.verify(tx, signup.organization_id, signup.human_email, at):
         raise Unauthenticated("this is no longer the code", field="otp_code", reason="wrong_code")
+    if claim is not None:
+        await _take_over(tx, claim, at)
+    await _drop_claims(tx, signup.organization_id, at)
+
+
+async def _take_over(tx: Tx, claim: Claim, at: int) -> None:
+    """Whoever registered before may not be who registers now: nothing they set up reads on."""
+    for key in await keys.page(tx, claim.organization_id):
+        if key.id != claim.key_id:
+            await key_rules.revoke(tx, claim.organization_id, key.id, at)
+    await webhooks.delete_all(tx, claim.organization_id)
+    await signups.end_claim(tx, claim.key_id)
+    await keys.update(tx, claim.key_id, name="made by sign-up", scopes=None)
+    await account_rules.note_organization(tx, claim.organization_id, "ApiKey", claim.key_id, "updated", at)
+    await signups.set_key(tx, claim.organization_id, claim.key_id)
+
+
+async def _drop_claims(tx: Tx, organization_id: str, at: int) -> None:
+    for claim in await signups.claims(tx, organization_id):
+        await key_rules.revoke(tx, organization_id, claim.key_id, at)

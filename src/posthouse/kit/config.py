@@ -36,6 +36,8 @@ IGNORED = tuple(
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d)")
 _DURATIONS = re.compile(r"\s*\d+\s*[smhd]\s*(?:,\s*\d+\s*[smhd]\s*)*")
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
+_RUNG = re.compile(r"(\d+)\s*([smhd])\s*:\s*(\d+)")
+_LADDER = re.compile(rf"off|\s*{_RUNG.pattern}\s*(?:,\s*{_RUNG.pattern}\s*)*")
 _SIZE = re.compile(r"(\d+)\s*([KMG]?)i?B?", re.IGNORECASE)
 _FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 # What a text has to look like, and what it is called in the sentence that refuses another.
@@ -46,6 +48,7 @@ _FORMS: dict[str, tuple[re.Pattern[str], str]] = {
         "an origin such as https://mail.example.org, without a path",
     ),
     "outbound": (re.compile(r"catch|mx|smtps?://\S+"), "catch, mx or smtp://[user:password@]host:port"),
+    "signup_ladder": (_LADDER, "off, or a list of ages with numbers of people such as 1h:3,1d:5"),
     "retry_schedule": (_DURATIONS, "a list of durations such as 1m,5m,1h"),
     "max_message_size": (_SIZE, "a size such as 25MB"),
     "quota": (_SIZE, "a size such as 25MB"),
@@ -58,6 +61,9 @@ _TIDY: dict[str, Callable[[Any], Any]] = {
     "quota": lambda value: str(value).strip(),
 }
 
+# Up to which age, in milliseconds, and to how many people an organisation that registered itself may have written.
+Ladder = tuple[tuple[int, int], ...]
+LADDER: Ladder = ((HOUR, 3), (DAY, 5), (7 * DAY, 10))
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
@@ -83,6 +89,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     owner_email: str = ""
     inbound_secret: str = ""
     signup: Literal["loopback", "open", "off"] = "loopback"
+    signup_ladder: str = "1h:3,1d:5,7d:10"
     rate_limits: Literal["on", "off"] = "on"
     pow_salt: str = POW_SALT
     pow_difficulty: Annotated[int, msgspec.Meta(ge=0, le=64)] = 4
@@ -125,6 +132,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The delays between attempts; the last one repeats until the mail is five days old."""
         steps = [_DURATION.fullmatch(step.strip()) for step in self.retry_schedule.split(",")]
         return tuple(int(step[1]) * _UNITS[step[2]] for step in steps if step)
+
+    @property
+    def ladder(self) -> Ladder:
+        """`signup_ladder`, the youngest age first; empty when it, or all limits, are lifted."""
+        if self.signup_ladder == "off" or self.rate_limits == "off":
+            return ()
+        rungs = _RUNG.findall(self.signup_ladder)
+        return tuple(sorted((int(count) * _UNITS[unit], int(most)) for count, unit, most in rungs))
 
     @property
     def max_message_bytes(self) -> int:

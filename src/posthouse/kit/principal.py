@@ -21,6 +21,7 @@ class Principal:
         scopes: the permissions the key was given, in the surface's own words; None means all in scope.
         level: the key's own oversight level, which may only tighten the account's; None adds nothing.
         is_owner: the owner of the installation, who alone loosens policy and decides holds.
+        is_house: the house itself, with mail of its own (`house`); no credential is ever this.
     """
 
     organization_id: str
@@ -31,6 +32,12 @@ class Principal:
     scopes: frozenset[str] | None = None
     level: str | None = None
     is_owner: bool = False
+    is_house: bool = False
+
+    @classmethod
+    def house(cls, organization_id: str) -> Principal:
+        """The house, writing from an account of the owner's what somebody waits for, such as a code."""
+        return cls(organization_id, surface="house", is_owner=True, is_house=True)
 
     def may(self, scope: str) -> bool:
         """Whether the key's scopes include `scope`."""

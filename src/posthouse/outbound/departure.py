@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import keys as key_rules
 from posthouse.events import outbox
 from posthouse.kit import log
@@ -66,11 +65,11 @@ async def _is_to_be_held(
     principal = await key_rules.bearer_later(
         tx, account.organization_id, submission.key_id, surface=submission.surface, level=submission.level, at=at
     )
-    level = await account_rules.effective_level(tx, account, principal.level)
+    level = await policy.level_of(tx, account, principal)
     if level == "read_only":
         raise Forbidden("this account may read and not send", reason="read_only")
     recipients = [delivery.recipient for delivery in deliveries if delivery.state == "queued"]
-    await policy.check(tx, account, recipients, at, first_day_recipients=None)  # these were counted when it came in
+    await policy.check(tx, account, principal, recipients, at, ladder=())  # these were counted when it came in
     return level == "gated"
 
 

@@ -1,32 +1,50 @@
-"""To whom an account may write, beyond what its level says: lists, who has vouched for it, how new it is."""
+"""To whom an account may write, and how closely it is watched: levels, lists, who has vouched for it, how new it is.
+
+The house's own mail (`Principal.house`) is bound by none of it: somebody waits for a code, and whoever tightens what
+agents may send has not meant that.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import domains, lists
-from posthouse.kit.clock import DAY
+from posthouse.kit.config import Ladder
 from posthouse.kit.errors import Forbidden, TooMany
-from posthouse.store import organizations, signups, submissions
+from posthouse.kit.principal import Principal
+from posthouse.store import newcomers, organizations, signups
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
 from posthouse.wire.address import normalize, split
 
+# The house's own mail goes out as it is.
+HOUSE_LEVEL = "autonomous"
+
+
+async def level_of(tx: Tx, account: Account, principal: Principal) -> str:
+    """The oversight level that holds for what is sent as an account."""
+    if principal.is_house:
+        return HOUSE_LEVEL
+    return await account_rules.effective_level(tx, account, principal.level)
+
 
 async def check(
-    tx: Tx, account: Account, recipients: Sequence[str], at: int, *, first_day_recipients: int | None
+    tx: Tx, account: Account, principal: Principal, recipients: Sequence[str], at: int, *, ladder: Ladder
 ) -> None:
     """Whether an account may write to these.
 
     Args:
-        first_day_recipients: so many people outside may hear of an organisation that registered itself in the
-            first day of its life; None is no limit.
+        ladder: to how many people elsewhere an organisation that registered itself may have written, up to which
+            age; empty is no limit.
 
     Raises:
         Forbidden: a list keeps one out (reason `list_blocked`), or nobody has vouched for the organisation yet
             (`unverified`).
-        TooMany: it is new and has written to as many outside as it may (`first_day`).
+        TooMany: it is new and has written to as many elsewhere as it may (`newcomer`).
     """
+    if principal.is_house:
+        return
     barred = await lists.barred(tx, account, "send", recipients)
     if barred:
         raise Forbidden(f"a list keeps {', '.join(sorted(barred))} out", field="to", reason="list_blocked")
@@ -42,25 +60,33 @@ async def check(
             raise Forbidden(
                 "until the code is entered, mail goes to the human's own address only", field="to", reason="unverified"
             )
-    if first_day_recipients is not None:
-        await _check_first_day(tx, account, wanted - {human}, at, first_day_recipients)
+    if ladder:
+        is_verified = signup is not None and signup.verified_at is not None
+        await _climb(tx, account, wanted - {human}, at, ladder, is_verified=is_verified)
 
 
-async def _check_first_day(tx: Tx, account: Account, wanted: set[str], at: int, at_most: int) -> None:
-    """Whoever registers to send spam to thousands is held up for a day; an agent at work hardly notices."""
+async def _climb(tx: Tx, account: Account, wanted: set[str], at: int, ladder: Ladder, *, is_verified: bool) -> None:
+    """Whoever registers to send spam to thousands is held up for a week; an agent at work hardly notices."""
     organization = await organizations.get(tx, account.organization_id)
-    if organization is None or not organization.self_registered or at - organization.created_at >= DAY:
+    if organization is None or not organization.self_registered:
         return
+    rungs = [(ends, most) for ends, most in ladder if at - organization.created_at < ends]
+    if not rungs:
+        return
+    ends, most = rungs[-1] if is_verified else rungs[0]
     outside = await _outside(tx, wanted)
     if not outside:
         return
-    known = await _outside(tx, {normalize(email) for email in await submissions.recipients_of(tx, organization.id)})
-    if len(outside | known) > at_most:
+    # Two inboxes of it that send at once are counted one after the other.
+    await organizations.lock(tx, organization.id)
+    known = await newcomers.recipients(tx, organization.id)
+    if len(outside | known) > most:
         raise TooMany(
-            f"on its first day an organisation that registered itself writes to at most {at_most} addresses elsewhere",
-            retry_after_s=max(1, (organization.created_at + DAY - at) // 1000),
-            reason="first_day",
+            f"an organisation that registered itself writes to at most {most} addresses elsewhere while it is so new",
+            retry_after_s=max(1, (organization.created_at + ends - at) // 1000),
+            reason="newcomer",
         )
+    await newcomers.add_recipients(tx, organization.id, outside - known, at)
 
 
 async def _outside(tx: Tx, emails: set[str]) -> set[str]:

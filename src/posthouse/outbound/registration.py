@@ -19,6 +19,19 @@ from posthouse.wire.compose import Outgoing
 
 _log = log.get("registration")
 
+_FIRST = """\
+The agent {agent} named you as its human.
+
+The code is {code}. It is good until {until} UTC. Until the agent has entered it, it can
+write to you only. If you expect no such agent, do nothing.
+"""
+_AGAIN = """\
+Somebody registered with your address again, as the agent {agent}.
+
+The code is {code}. It is good until {until} UTC. Entering it hands the agent's inbox to who
+registered now, and every key it had before is worthless. If that is not what you want, do nothing.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
@@ -61,6 +74,7 @@ class Registrar:
             )
         )
         if human_email is not None and made.code is not None:
+            # A claim whose code could not be mailed comes to nothing, and the next registration makes another.
             await self._invite(human_email, made.account.main_address, made.code)
         return made
 
@@ -79,31 +93,28 @@ class Registrar:
     async def _invite(self, human: Address, agent: str, code: Code) -> Invitation:
         if code.value is None:
             return Invitation("used_up", code.expires_at)
-        is_mailed = await self._mail(human, agent, code.value, code.expires_at)
+        is_mailed = await self._mail(human, agent, code.value, code)
         return Invitation("mailed" if is_mailed else "not_mailed", code.expires_at)
 
-    async def _mail(self, human: Address, agent: str, code: str, expires_at: int) -> bool:
+    async def _mail(self, human: Address, agent: str, value: str, code: Code) -> bool:
         operator = await self._db.read(lambda tx: accounts.by_address(tx, self._operator))
         if operator is None:
             return False
-        until = iso(expires_at)[:16].replace("T", " ")
+        until = iso(code.expires_at)[:16].replace("T", " ")
+        text = _AGAIN if code.takes_over else _FIRST
         composition = Composition(
             outgoing=Outgoing(
                 # Their address alone: the name beside it would be a stranger's words in a mail of ours.
                 from_=Address(self._operator), to=(Address(human.email),), cc=(), bcc=(), reply_to=(),
                 subject=f"Your code for {agent}",
-                text=(
-                    f"The agent {agent} named you as its human.\n\n"
-                    f"The code is {code}. It is good until {until} UTC. Until the agent has entered it, it can\n"
-                    "write to you only. If you expect no such agent, do nothing.\n"
-                ),
+                text=text.format(agent=agent, code=value, until=until),
                 html=None, attachments=(), in_reply_to=None, references=(),
                 headers=(("Auto-Submitted", "auto-generated"),),  # RFC 3834 §5
                 message_id=None, sent_at=self._clock(),
             )
         )  # fmt: skip
         try:
-            await self._submitter.submit(Principal(operator.organization_id, is_owner=True), operator.id, composition)
+            await self._submitter.submit(Principal.house(operator.organization_id), operator.id, composition)
         except PosthouseError as error:
             # What was registered or attached stands; asking again mails the code.
             _log.warning("the code could not be mailed", reason=error.reason or error.code)

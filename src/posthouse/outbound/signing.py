@@ -48,7 +48,7 @@ class Signer:
         cached = self._keys.get(domain)
         if cached is not None and now - cached[0] < _CACHE_MS:
             return cached[1]
-        stored = await self._db.read(lambda tx: domains.dkim_keys(tx, domain))
-        keys = tuple(load_key(key.domain, key.selector, key.private_key.encode("ascii")) for key in stored)
+        stored = await self._db.read(lambda tx: domains.signing_keys(tx, domain))
+        keys = tuple(load_key(domain, key.selector, key.private_key.encode("ascii")) for key in stored)
         self._keys[domain] = (now, keys)
         return keys

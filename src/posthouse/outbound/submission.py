@@ -15,6 +15,7 @@ from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import identities
 from posthouse.events import outbox
 from posthouse.kit.clock import DAY, Clock
+from posthouse.kit.config import LADDER, Ladder
 from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, TooMany
 from posthouse.kit.ids import new_id
 from posthouse.kit.principal import Principal, strictest
@@ -52,7 +53,7 @@ class Limits:
     recipients: int = 50
     message_bytes: int = 25 * 1024 * 1024
     submissions_a_day: int | None = 10_000
-    first_day_recipients: int | None = 10
+    ladder: Ladder = LADDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,7 @@ class Submitter:
                 (`sender_not_allowed`), every recipient is suppressed (`suppressed`), a list keeps one out
                 (`list_blocked`), or the organisation has not proved its human's address (`unverified`).
             TooLarge: the message is over the limit.
-            TooMany: over the day's number of submissions.
+            TooMany: over the day's number of submissions, or to more people elsewhere than a newcomer may write to.
             OverQuota: it would be held, and too much waits for the owner already (`too_many_held`).
             Conflict: the idempotency key was used for another request (`idempotency`), or the draft was changed
                 or sent meanwhile (`changed_meanwhile`).
@@ -238,7 +239,7 @@ class Submitter:
                     tx, account, sender, "from" if isinstance(mail, Composition) else "mail_from"
                 )
             sent_lately = await self._check_rate(tx, account, at)
-            level = await account_rules.effective_level(tx, account, principal.level)
+            level = await policy.level_of(tx, account, principal)
             return account, level, set(await accounts.addresses(tx, account.id)), sent_lately
 
         account, level, own, sent_lately = await self._db.read(prepare)
@@ -345,7 +346,7 @@ class Submitter:
             account = await accounts.get(tx, account_id)
             assert account is not None  # the journal holds its row
             # Asked again under the account's lock: what the owner has tightened meanwhile holds.
-            level = await account_rules.effective_level(tx, account, principal.level)
+            level = await policy.level_of(tx, account, principal)
             if level == "read_only":
                 raise Forbidden("this account may read and not send", reason="read_only")
             if ready.stored is not None:
@@ -364,9 +365,8 @@ class Submitter:
                     f"every recipient is suppressed ({', '.join(reasons)})", field="to", reason="suppressed"
                 )
             await policy.check(
-                tx, account, [email for email, _ in ready.recipients], at,
-                first_day_recipients=self.limits.first_day_recipients,
-            )  # fmt: skip
+                tx, account, principal, [email for email, _ in ready.recipients], at, ladder=self.limits.ladder
+            )
             text = await _draft_text(tx, account.id, ready.draft) if ready.draft is not None else None
             submission_id = new_id()
             send_at = at if ready.stored is None or ready.stored.send_at is None else max(at, ready.stored.send_at)

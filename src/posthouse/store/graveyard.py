@@ -120,6 +120,12 @@ async def get(tx: Tx, organization_id: str, grave_id: str) -> Grave | None:
     return _grave(row) if row else None
 
 
+async def organization_of(tx: Tx, grave_id: str) -> str | None:
+    """Whose grave it is: for the owner's commands, which reach every organisation."""
+    row = await tx.one("SELECT organization_id FROM graveyard WHERE id = :id", id=grave_id)
+    return row["organization_id"] if row else None
+
+
 async def of_account(tx: Tx, account_id: str) -> list[Grave]:
     """Everything an account left, oldest first."""
     rows = await tx.all(

@@ -81,6 +81,12 @@ async def get(tx: Tx, organization_id: str, key_id: str) -> ApiKey | None:
     return _key(row) if row else None
 
 
+async def organization_of(tx: Tx, key_id: str) -> str | None:
+    """Whose key it is: for the owner's commands, which reach every organisation."""
+    row = await tx.one("SELECT organization_id FROM api_key WHERE id = :id", id=key_id)
+    return row["organization_id"] if row else None
+
+
 async def owner_key(tx: Tx) -> ApiKey | None:
     """The installation owner's key, where init made one."""
     row = await tx.one("SELECT * FROM api_key WHERE is_owner ORDER BY created_at LIMIT 1")

@@ -59,6 +59,53 @@ async def first(tx: Tx) -> Organization | None:
     return load(Organization, row, flags=("self_registered",)) if row else None
 
 
+# What is counted of an organisation, and where it lies.
+_TABLES = {
+    "inboxes": "account", "domains": "domain", "pods": "pod", "keys": "api_key", "list_entries": "list_entry",
+    "webhooks": "webhook_endpoint",
+}  # fmt: skip
+
+
+async def count(tx: Tx, organization_id: str, kind: str) -> int:
+    """How many of a kind (a name of `_TABLES`) the organisation has."""
+    row = await tx.one(
+        f"SELECT count(*) AS total FROM {_TABLES[kind]} WHERE organization_id = :organization_id",
+        organization_id=organization_id,
+    )
+    return int(row["total"]) if row else 0
+
+
+async def lock(tx: Tx, organization_id: str) -> None:
+    """Nobody else counts or changes what is the organisation's until this unit ends."""
+    await tx.run("UPDATE organization SET modseq = modseq WHERE id = :id", id=organization_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """An organisation as its owner sees it. `human_email` is who vouches for it, `verified_at` when they did."""
+
+    id: str
+    name: str
+    level: str
+    self_registered: bool
+    created_at: int
+    inboxes: int
+    human_email: str | None
+    verified_at: int | None
+
+
+async def tenants(tx: Tx, limit: int) -> list[Tenant]:
+    """All organisations, newest first."""
+    rows = await tx.all(
+        """SELECT organization.id, name, level, self_registered, organization.created_at, human_email, verified_at,
+             (SELECT count(*) FROM account WHERE account.organization_id = organization.id) AS inboxes
+           FROM organization LEFT JOIN signup ON signup.organization_id = organization.id
+           ORDER BY organization.created_at DESC, organization.id DESC LIMIT :limit""",
+        limit=limit,
+    )
+    return [load(Tenant, row, flags=("self_registered",)) for row in rows]
+
+
 async def set_level(tx: Tx, organization_id: str, level: str, at: int) -> None:
     """Change the default oversight level."""
     await tx.run(

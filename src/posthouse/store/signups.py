@@ -13,7 +13,7 @@ class Signup:
     """A registration. Addresses are in the form used as key.
 
     Attributes:
-        registered_email: the human named when registering: who registers with it again comes back to this
+        registered_email: the human named when registering: who registers with it again may claim this
             organisation. None without one, and since another has taken the place.
         human_email: who may vouch now; None until somebody is attached.
         replacements: how often one human has taken the place of another.
@@ -103,12 +103,69 @@ async def count_attempt(tx: Tx, organization_id: str, at_most: int) -> bool:
     )  # fmt: skip
 
 
-async def verify(tx: Tx, signup: Signup, at: int) -> bool:
-    """The address was proved; False when another human, or another code, has come meanwhile."""
+async def verify(tx: Tx, organization_id: str, human_email: str, at: int) -> bool:
+    """The address was proved; False when another human has come meanwhile, or it was proved already."""
     return bool(
         await tx.run(
-            """UPDATE signup SET verified_at = coalesce(verified_at, :at)
-               WHERE organization_id = :id AND human_email = :human_email AND otp = :otp""",
-            id=signup.organization_id, at=at, human_email=signup.human_email, otp=signup.otp,
+            """UPDATE signup SET verified_at = :at
+               WHERE organization_id = :id AND human_email = :human_email AND verified_at IS NULL""",
+            id=organization_id, at=at, human_email=human_email,
+        )
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A later registration with the same address: its key opens nothing until its own code was entered.
+
+    Attributes:
+        key_id: the key made for it; the claim goes with it.
+        otp, otp_expires_at, attempts: as of a `Signup`, and none of that one's.
+    """
+
+    key_id: str
+    organization_id: str
+    otp: str
+    otp_expires_at: int
+    attempts: int
+    created_at: int
+
+
+async def add_claim(tx: Tx, claim: Claim) -> None:
+    """Insert a claim; its key is there."""
+    await tx.run(
+        """INSERT INTO signup_claim (key_id, organization_id, otp, otp_expires_at, created_at)
+           VALUES (:key_id, :organization_id, :otp, :otp_expires_at, :created_at)""",
+        key_id=claim.key_id, organization_id=claim.organization_id, otp=claim.otp,
+        otp_expires_at=claim.otp_expires_at, created_at=claim.created_at,
+    )  # fmt: skip
+
+
+async def claim_of(tx: Tx, key_id: str) -> Claim | None:
+    """The claim a key was made for, or None."""
+    row = await tx.one("SELECT * FROM signup_claim WHERE key_id = :key_id", key_id=key_id)
+    return load(Claim, row) if row else None
+
+
+async def claims(tx: Tx, organization_id: str) -> list[Claim]:
+    """An organisation's claims, oldest first."""
+    rows = await tx.all(
+        "SELECT * FROM signup_claim WHERE organization_id = :organization_id ORDER BY created_at, key_id",
+        organization_id=organization_id,
+    )
+    return [load(Claim, row) for row in rows]
+
+
+async def end_claim(tx: Tx, key_id: str) -> None:
+    """A claim has become more than that: its key stays."""
+    await tx.run("DELETE FROM signup_claim WHERE key_id = :key_id", key_id=key_id)
+
+
+async def count_claim_attempt(tx: Tx, key_id: str, at_most: int) -> bool:
+    """Count a try at a claim's code; False when there have been too many."""
+    return bool(
+        await tx.run(
+            "UPDATE signup_claim SET attempts = attempts + 1 WHERE key_id = :key_id AND attempts < :at_most",
+            key_id=key_id, at_most=at_most,
         )
     )  # fmt: skip

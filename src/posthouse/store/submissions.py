@@ -126,16 +126,6 @@ async def count_since(tx: Tx, account_id: str, since: int, at_most: int) -> int:
     return int(row["total"]) if row else 0
 
 
-async def recipients_of(tx: Tx, organization_id: str) -> set[str]:
-    """Everybody an organisation has ever written to, as written: for a new one, which has written little."""
-    rows = await tx.tuples(
-        """SELECT DISTINCT recipient FROM delivery
-           WHERE account_id IN (SELECT id FROM account WHERE organization_id = :organization_id)""",
-        organization_id=organization_id,
-    )
-    return {row[0] for row in rows}
-
-
 async def add_deliveries(tx: Tx, deliveries: Sequence[Delivery]) -> None:
     """Insert a submission's deliveries."""
     await tx.many(

@@ -48,7 +48,7 @@ async def body_of(tx: Tx, event: Event, hidden: Collection[str]) -> dict[str, An
     """
     told: dict[str, Any] = {"type": "event", "event_type": event.type, "event_id": EVENT_PREFIX + event.id}
     if event.type == outbox.DOMAIN_VERIFIED:
-        domain = await domains.get(tx, str(event.payload["domain"]))
+        domain = await domains.of_organization(tx, event.organization_id, str(event.payload["domain"]))
         return None if domain is None else told | {"domain": await _domain(tx, domain, str(event.payload["hostname"]))}
     account = await accounts.get(tx, event.account_id) if event.account_id else None
     if account is None or event.message_id is None:
@@ -104,8 +104,8 @@ async def body_of(tx: Tx, event: Event, hidden: Collection[str]) -> dict[str, An
 
 
 async def _domain(tx: Tx, domain: Domain, hostname: str) -> dict[str, Any]:
-    wanted = domain_proof.records(domain, await domains.dkim_keys(tx, domain.name), hostname)
-    shown = domain_shapes.domain_of(domain, wanted, await domains.get_check(tx, domain.name))
+    wanted = domain_proof.records(domain, await domains.dkim_keys(tx, domain.id), hostname)
+    shown = domain_shapes.domain_of(domain, wanted, await domains.get_check(tx, domain.id))
     return msgspec.to_builtins(shown)  # type: ignore[no-any-return]
 
 

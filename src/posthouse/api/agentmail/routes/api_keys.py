@@ -35,12 +35,11 @@ async def create_api_key(
 
     async def unit(tx: Tx) -> shapes.CreatedApiKey:
         within = await scope.reach(tx, principal, where)
-        at = services.clock()
         key, secret = await key_rules.create(
             tx, organization_id=within.organization_id, surface=SURFACE, name=name, pod_id=within.pod_id,
-            account_id=within.account_id, scopes=scopes, expires_at=expires_at, creator=principal, at=at,
+            account_id=within.account_id, scopes=scopes, expires_at=expires_at, creator=principal,
+            at=services.clock(),
         )  # fmt: skip
-        await account_rules.note_organization(tx, within.organization_id, "ApiKey", key.id, "created", at)
         inbox_id = within.account.main_address if within.account else None
         return shapes.created_key_of(key, inbox_id, secret)
 
@@ -124,9 +123,7 @@ async def delete_api_key(services: Services, principal: Principal, where: Where,
     async def unit(tx: Tx) -> None:
         key = await _find(tx, principal, where, api_key_id)
         key_rules.check_may_change(principal, key)
-        await keys.delete(tx, key.organization_id, key.id)
-        at = services.clock()
-        await account_rules.note_organization(tx, key.organization_id, "ApiKey", key.id, "destroyed", at)
+        await key_rules.revoke(tx, key.organization_id, key.id, services.clock())
 
     await services.db.write(unit)
 

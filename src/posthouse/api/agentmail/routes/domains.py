@@ -98,7 +98,7 @@ async def update_domain(
         domain = await _find(tx, principal, where, domain_id)
         at = services.clock()
         await domains.set_flags(
-            tx, domain.name, at=at,
+            tx, domain.id, at=at,
             feedback_enabled=domain.feedback_enabled if data.feedback_enabled is None else data.feedback_enabled,
             subdomains_enabled=(
                 domain.subdomains_enabled if data.subdomains_enabled is None else data.subdomains_enabled
@@ -143,7 +143,7 @@ async def get_zone_file(services: Services, principal: Principal, where: Where, 
 
     async def unit(tx: Tx) -> str:
         domain = await _find(tx, principal, where, domain_id)
-        wanted = domain_proof.records(domain, await domains.dkim_keys(tx, domain.name), services.hostname)
+        wanted = domain_proof.records(domain, await domains.dkim_keys(tx, domain.id), services.hostname)
         return domain_proof.zone_file(domain, wanted)
 
     return Response(await services.db.read(unit), media_type="text/plain")
@@ -164,5 +164,5 @@ async def _known(tx: Tx, principal: Principal, client_id: str | None) -> Domain 
 
 
 async def _shown(tx: Tx, services: Services, domain: Domain) -> shapes.Domain:
-    wanted = domain_proof.records(domain, await domains.dkim_keys(tx, domain.name), services.hostname)
-    return shapes.domain_of(domain, wanted, await domains.get_check(tx, domain.name))
+    wanted = domain_proof.records(domain, await domains.dkim_keys(tx, domain.id), services.hostname)
+    return shapes.domain_of(domain, wanted, await domains.get_check(tx, domain.id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from litestar import delete, get, post
 
 from posthouse.accounts import accounts as account_rules
+from posthouse.accounts import allowance
 from posthouse.accounts.lists import check_entry, check_may_change, width_of
 from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.auth import need
@@ -41,6 +42,8 @@ async def create_entry(
         known = await lists.get(tx, within.scope_id, direction, type, entry)
         if known is not None:
             check_may_change(principal, known)
+        else:
+            await allowance.check(tx, within.organization_id, "list_entries")
         stored = await lists.add(
             tx,
             StoredEntry(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from litestar import delete, get, patch, post, put
 
 from posthouse.accounts import accounts as account_rules
-from posthouse.accounts import pods
+from posthouse.accounts import allowance, pods
 from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.auth import SURFACE, hidden_labels, need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_of
@@ -52,6 +52,7 @@ async def create_webhook(
                 raise Conflict("this client_id is in use", field="client_id", reason="client_id_taken")
             same = data.url if data.url == known.url else None
             return sight.webhook(principal, await shown(tx, known), url=same)
+        await allowance.check(tx, principal.organization_id, "webhooks")
         endpoint = WebhookEndpoint(
             id=new_id(),
             organization_id=principal.organization_id,
@@ -180,7 +181,11 @@ async def update_headers(
         replaced = gone | {name.lower() for name in given}
         kept = {name: value for name, value in endpoint.headers.items() if name.lower() not in replaced}
         headers = shapes.check_headers(kept | given)
-        await webhooks.set_headers(tx, endpoint.organization_id, endpoint.id, headers, services.clock())
+        at = services.clock()
+        await webhooks.set_headers(tx, endpoint.organization_id, endpoint.id, headers, at)
+        await account_rules.note_organization(
+            tx, endpoint.organization_id, "WebhookEndpoint", endpoint.id, "updated", at
+        )
 
     await services.db.write(unit)
 
