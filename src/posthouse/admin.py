@@ -13,6 +13,7 @@ from typing import Any
 
 from cryptography import x509
 
+from posthouse import tenancy
 from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import keys as key_rules
 from posthouse.accounts import undelete
@@ -20,7 +21,7 @@ from posthouse.accounts.installation import Initialized, initialize
 from posthouse.api.agentmail.auth import PERMISSIONS
 from posthouse.app import House
 from posthouse.kit.clock import iso, to_datetime
-from posthouse.kit.errors import Forbidden, Invalid, NotFound
+from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound
 from posthouse.kit.principal import LEVELS, Principal
 from posthouse.mail import indexing
 from posthouse.net import tls
@@ -86,11 +87,8 @@ def write_secret(path: Path, secret: str) -> None:
     path.write_text(secret + "\n", "utf-8")
 
 
-async def _organization(tx: Tx) -> Organization:
-    organization = await organizations.first(tx)
-    if organization is None:
-        raise NotFound("the installation has not been initialised: run `posthouse init`")
-    return organization
+async def _organization(tx: Tx, named: str | None = None) -> Organization:
+    return await tenancy.organization(tx, named)
 
 
 async def _owner(house: House) -> Principal:
@@ -114,25 +112,32 @@ def check_level(level: str | None) -> str | None:
     return level
 
 
-async def inbox_create(house: House, *, address: str) -> dict[str, Any]:
-    """Make an inbox in the default organisation; one that exists is answered as it is."""
+async def inbox_create(house: House, *, address: str, organization: str | None = None) -> dict[str, Any]:
+    """Make an inbox in the default organisation, or in the one named; one that exists is answered as it is.
+
+    Raises:
+        Conflict: it exists in another organisation than the one named.
+    """
     local, _, domain = address.strip().rpartition("@")
     if not local:
         local, domain = domain, house.settings.domain
 
     async def unit(tx: Tx) -> dict[str, Any]:
-        organization = await _organization(tx)
+        owner = await _organization(tx, organization)
         existing = await accounts.by_address(tx, normalize(f"{local}@{domain}"))
         if existing is None:
             created = await account_rules.create(
                 tx,
-                organization.id,
+                owner.id,
                 at=house.clock(),
                 default_domain=house.settings.domain,
                 local_part=local,
                 domain=domain,
+                by_owner=True,
             )
             existing = created.account
+        elif organization is not None and existing.organization_id != owner.id:
+            raise Conflict(f"{existing.main_address} belongs to another organisation", reason="address_taken")
         return {"address": existing.main_address, "id": existing.id}
 
     return await house.db.write(unit)
@@ -146,8 +151,9 @@ async def key_create(
     scopes: list[str] | None = None,
     level: str | None = None,
     name: str = "",
+    organization: str | None = None,
 ) -> dict[str, Any]:
-    """Make a key for a surface, for the whole default organisation or for one inbox."""
+    """Make a key for a surface, for one inbox or for a whole organisation: the one named, else the default one."""
     if surface not in KNOWN_SURFACES:
         raise Invalid(f"the surfaces are {', '.join(KNOWN_SURFACES)}", field="surface")
     if surface not in SURFACES:
@@ -158,19 +164,18 @@ async def key_create(
     checked = check_level(level)
 
     async def unit(tx: Tx) -> dict[str, Any]:
-        organization = await _organization(tx)
-        account = None
+        account = await accounts.by_address(tx, normalize(inbox)) if inbox else None
+        owner = await _organization(tx, account.organization_id if account and not organization else organization)
         if inbox:
-            account = await accounts.by_address(tx, normalize(inbox))
-            if account is None or account.organization_id != organization.id:
+            if account is None or account.organization_id != owner.id:
                 raise Invalid(f"there is no inbox {inbox}; make it with `posthouse inbox create`", field="inbox")
         elif surface == "atomicmail":  # it knows no key of a whole organisation
             domain = house.settings.domain
-            created = await account_rules.create(tx, organization.id, at=house.clock(), default_domain=domain)
+            created = await account_rules.create(tx, owner.id, at=house.clock(), default_domain=domain, by_owner=True)
             account = created.account
         key, secret = await key_rules.create(
             tx,
-            organization_id=organization.id,
+            organization_id=owner.id,
             surface=surface,
             name=name or "made on the command line",
             pod_id=account.pod_id if account else None,
@@ -184,18 +189,17 @@ async def key_create(
             "id": key.id,
             "surface": surface,
             "inbox": account.main_address if account else None,
-            "organization": organization.id,
+            "organization": owner.id,
         }
 
     return await house.db.write(unit)
 
 
-async def key_list(house: House) -> dict[str, Any]:
-    """The keys of the default organisation, newest first; never the secrets."""
+async def key_list(house: House, *, organization: str | None = None) -> dict[str, Any]:
+    """The keys of the default organisation or of the one named, newest first; never the secrets."""
 
     async def unit(tx: Tx) -> dict[str, Any]:
-        organization = await _organization(tx)
-        found = await keys.page(tx, organization.id)
+        found = await keys.page(tx, (await _organization(tx, organization)).id)
         known = await accounts.get_many(tx, [key.account_id for key in found if key.account_id])
         return {
             "keys": [
@@ -218,32 +222,35 @@ async def key_list(house: House) -> dict[str, Any]:
 
 
 async def key_revoke(house: House, *, id: str) -> dict[str, Any]:
-    """Make a key worthless from now on."""
+    """Make a key worthless from now on, whosever it is."""
 
     async def unit(tx: Tx) -> dict[str, Any]:
-        organization = await _organization(tx)
-        if not await keys.delete(tx, organization.id, id):
+        organization_id = await keys.organization_of(tx, id)
+        if organization_id is None or not await key_rules.revoke(tx, organization_id, id, house.clock()):
             raise NotFound(f"there is no key {id}; `posthouse key list` shows them")
         return {"revoked": id}
 
     return await house.db.write(unit)
 
 
-async def level_set(house: House, *, level: str, inbox: str | None = None) -> dict[str, Any]:
-    """Change the oversight level of an inbox, or of the default organisation."""
+async def level_set(
+    house: House, *, level: str, inbox: str | None = None, organization: str | None = None
+) -> dict[str, Any]:
+    """Change the oversight level of an inbox, or of the organisation named, else of the default one."""
     checked = check_level(level)
     assert checked is not None
 
     async def unit(tx: Tx) -> dict[str, Any]:
-        organization = await _organization(tx)
+        at = house.clock()
         if inbox is None:
-            await organizations.set_level(tx, organization.id, checked, house.clock())
+            owner = await _organization(tx, organization)
+            await organizations.set_level(tx, owner.id, checked, at)
+            await account_rules.note_organization(tx, owner.id, "Organization", owner.id, "updated", at)
         else:
-            account = await accounts.by_address(tx, normalize(inbox))
-            if account is None or account.organization_id != organization.id:
-                raise NotFound(f"there is no inbox {inbox}")
-            await accounts.set_level(tx, account.id, checked, house.clock())
-        return {"level": checked, "inbox": inbox}
+            account = await tenancy.inbox(tx, inbox)
+            await accounts.set_level(tx, account.id, checked, at)
+            await account_rules.note_organization(tx, account.organization_id, "Account", account.id, "updated", at)
+        return {"level": checked, "inbox": inbox, "organization": owner.id if inbox is None else None}
 
     return await house.db.write(unit)
 
@@ -348,12 +355,11 @@ async def reject(house: House, *, id: str, reason: str | None = None) -> dict[st
     return {"id": hold.id, "state": hold.state}
 
 
-async def events_latest(house: House, *, limit: int = 50) -> dict[str, Any]:
-    """The latest events, oldest first."""
+async def events_latest(house: House, *, limit: int = 50, organization: str | None = None) -> dict[str, Any]:
+    """The latest events of the default organisation or of the one named, oldest first."""
 
     async def unit(tx: Tx) -> dict[str, Any]:
-        organization = await _organization(tx)
-        found = await events.latest(tx, organization.id, limit)
+        found = await events.latest(tx, (await _organization(tx, organization)).id, limit)
         known = await accounts.get_many(tx, sorted({event.account_id for event in found if event.account_id}))
         return {
             "events": [
@@ -372,11 +378,11 @@ async def events_latest(house: House, *, limit: int = 50) -> dict[str, Any]:
     return await house.db.read(unit)
 
 
-async def undelete_list(house: House) -> dict[str, Any]:
-    """What can still be brought back, newest first."""
+async def undelete_list(house: House, *, organization: str | None = None) -> dict[str, Any]:
+    """What can still be brought back, newest first, of the default organisation or of the one named."""
 
     async def unit(tx: Tx) -> dict[str, Any]:
-        organization = await _organization(tx)
+        owner = await _organization(tx, organization)
         return {
             "graves": [
                 {
@@ -386,7 +392,7 @@ async def undelete_list(house: House) -> dict[str, Any]:
                     "destroyed_at": iso(grave.destroyed_at),
                     "until": iso(grave.expires_at),
                 }
-                for grave in await graveyard.page(tx, organization.id)
+                for grave in await graveyard.page(tx, owner.id)
             ]
         }
 
@@ -394,9 +400,9 @@ async def undelete_list(house: House) -> dict[str, Any]:
 
 
 async def undelete_one(house: House, *, id: str) -> dict[str, Any]:
-    """Bring back a message, or an inbox with its mail."""
-    organization = await house.db.read(_organization)
-    total = await undelete.bring_back(house.db, house.blobs, organization.id, id, house.clock())
+    """Bring back a message, or an inbox with its mail, whosever it was."""
+    organization_id = await house.db.read(lambda tx: graveyard.organization_of(tx, id))
+    total = await undelete.bring_back(house.db, house.blobs, organization_id or "", id, house.clock())
     return {"id": id, "messages": total}
 
 
@@ -539,6 +545,10 @@ COMMANDS: dict[str, Command] = {
     "key_list": key_list,
     "key_revoke": key_revoke,
     "level_set": level_set,
+    "organization_list": tenancy.organization_list,
+    "suppression_list": tenancy.suppression_list,
+    "suppression_add": tenancy.suppression_add,
+    "suppression_lift": tenancy.suppression_lift,
     "pending": pending,
     "approve": approve,
     "reject": reject,

@@ -39,6 +39,10 @@ app.add_typer(jobs_app, name="jobs")
 app.add_typer(inbox_app, name="inbox")
 app.add_typer(events_app, name="events")
 app.add_typer(level_app, name="level")
+organization_app = typer.Typer(no_args_is_help=True, help="Organisations, those that registered themselves too.")
+suppression_app = typer.Typer(no_args_is_help=True, help="Addresses no mail is sent to: list, add, lift.")
+app.add_typer(organization_app, name="organization")
+app.add_typer(suppression_app, name="suppression")
 
 REFUSED, USAGE, NOT_ALLOWED, NOT_FOUND, TIMED_OUT = 1, 2, 3, 4, 6
 _EXIT_CODES = {
@@ -49,6 +53,11 @@ _EXIT_CODES = {
 }
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="The data folder (POSTHOUSE_DATA_DIR).")]
+InOrganization = Annotated[
+    str | None,
+    typer.Option("--organization", help="An organisation's id or an address of it; without it, the default one."),
+]
+Limit = Annotated[int, typer.Option(help="Show so many.", min=1)]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line of standard output.")]
 
 
@@ -340,12 +349,13 @@ def jobs_retry(
 def undelete(
     id: Annotated[str | None, typer.Argument(help="What to bring back.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show what can be brought back.")] = False,
+    organization: InOrganization = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Bring back a destroyed message, or an inbox with its mail, for 30 days after."""
     if list_ or id is None:
-        answer = _command(data_dir, "undelete_list")
+        answer = _command(data_dir, "undelete_list", organization=organization)
         if as_json:
             _print_json(answer)
         for grave in [] if as_json else answer["graves"]:
@@ -362,9 +372,11 @@ def undelete(
 
 
 @inbox_app.command("create")
-def inbox_create(address: str, data_dir: DataDir = None, as_json: Json = False) -> None:
+def inbox_create(
+    address: str, organization: InOrganization = None, data_dir: DataDir = None, as_json: Json = False
+) -> None:
     """Make an inbox; one that is there already is no error."""
-    answer = _command(data_dir, "inbox_create", address=address)
+    answer = _command(data_dir, "inbox_create", address=address, organization=organization)
     if as_json:
         _print_json(answer)
     else:
@@ -377,12 +389,15 @@ def key_create(
     inbox: Annotated[str | None, typer.Option(help="Bind the key to one inbox.")] = None,
     scopes: Annotated[str | None, typer.Option(help="The surface's permissions, joined by commas.")] = None,
     level: Annotated[str | None, typer.Option(help="Tighten the oversight level for this key.")] = None,
+    organization: InOrganization = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Make a key and show it, this once."""
     listed = [scope.strip() for scope in scopes.split(",") if scope.strip()] if scopes is not None else None
-    answer = _command(data_dir, "key_create", surface=surface, inbox=inbox, scopes=listed, level=level)
+    answer = _command(
+        data_dir, "key_create", surface=surface, inbox=inbox, scopes=listed, level=level, organization=organization
+    )
     if as_json:
         _print_json(answer)
     else:
@@ -390,9 +405,9 @@ def key_create(
 
 
 @key_app.command("list")
-def key_list(data_dir: DataDir = None, as_json: Json = False) -> None:
+def key_list(organization: InOrganization = None, data_dir: DataDir = None, as_json: Json = False) -> None:
     """Show the keys, never their secrets."""
-    answer = _command(data_dir, "key_list")
+    answer = _command(data_dir, "key_list", organization=organization)
     if as_json:
         _print_json(answer)
     for key in [] if as_json else answer["keys"]:
@@ -401,7 +416,7 @@ def key_list(data_dir: DataDir = None, as_json: Json = False) -> None:
 
 @key_app.command("revoke")
 def key_revoke(id: str, data_dir: DataDir = None, as_json: Json = False) -> None:
-    """Make a key worthless from now on."""
+    """Make a key worthless from now on, whosever it is."""
     answer = _command(data_dir, "key_revoke", id=id)
     if as_json:
         _print_json(answer)
@@ -413,15 +428,86 @@ def key_revoke(id: str, data_dir: DataDir = None, as_json: Json = False) -> None
 def level_set(
     level: str,
     inbox: Annotated[str | None, typer.Option(help="One inbox; without it, the organisation's default.")] = None,
+    organization: InOrganization = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Set the oversight level: read_only, gated, monitored or autonomous."""
-    answer = _command(data_dir, "level_set", level=level, inbox=inbox)
+    answer = _command(data_dir, "level_set", level=level, inbox=inbox, organization=organization)
     if as_json:
         _print_json(answer)
     else:
         print(f"{answer['inbox'] or 'The organisation'} is {answer['level']} now.")
+
+
+# -- everybody's organisations
+
+
+@organization_app.command("list")
+def organization_list(limit: Limit = 100, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Show all organisations, newest first."""
+    answer = _command(data_dir, "organization_list", limit=limit)
+    if as_json:
+        _print_json(answer)
+        return
+    for each in answer["organizations"]:
+        human = f"  {each['human']}{'' if each['verified_at'] else ' (not verified)'}" if each["human"] else ""
+        origin = "registered itself" if each["self_registered"] else "yours"
+        print(f"{each['id']}  {each['level']:10}  {origin:17}  {each['inboxes']:4} inboxes  {each['name']}{human}")
+    _say_more(answer)
+
+
+@suppression_app.command("list")
+def suppression_list(
+    inbox: Annotated[str | None, typer.Option(help="Of one inbox, with what is suppressed for all.")] = None,
+    limit: Limit = 100,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Show the addresses no mail is sent to, newest first."""
+    answer = _command(data_dir, "suppression_list", inbox=inbox, limit=limit)
+    if as_json:
+        _print_json(answer)
+        return
+    for each in answer["suppressions"]:
+        print(f"{each['address']}  {each['inbox'] or '(everybody)'}  {each['reason']}  {each['text'] or ''}".rstrip())
+    _say_more(answer)
+
+
+def _say_more(answer: dict[str, Any]) -> None:
+    if answer["has_more"]:
+        print("There are more: --limit shows them.")
+
+
+@suppression_app.command("add")
+def suppression_add(
+    address: str,
+    reason: Annotated[str, typer.Option(help="bounce, complaint, unsubscribe, manual, or your own words.")] = "manual",
+    inbox: Annotated[str | None, typer.Option(help="For one inbox; without it, for all there are or will be.")] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Send an address no more mail."""
+    answer = _command(data_dir, "suppression_add", address=address, reason=reason, inbox=inbox)
+    if as_json:
+        _print_json(answer)
+    else:
+        print(f"No mail goes to {answer['address']} from {answer['inbox'] or 'anybody here'}.")
+
+
+@suppression_app.command("lift")
+def suppression_lift(
+    address: str,
+    inbox: Annotated[str | None, typer.Option(help="For one inbox; without it, for all.")] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Let an address be written to again."""
+    answer = _command(data_dir, "suppression_lift", address=address, inbox=inbox)
+    if as_json:
+        _print_json(answer)
+    else:
+        print(f"{answer['address']} may be written to again.")
 
 
 # -- what waits for the owner
@@ -506,22 +592,23 @@ def reject(
 def events_tail(
     data_dir: DataDir = None,
     once: Annotated[bool, typer.Option("--once", help="Print what there is and end.")] = False,
+    organization: InOrganization = None,
 ) -> None:
     """Print events as they happen, one JSON object a line."""
     settings = _settings(data_dir=data_dir)
     if once:
-        for event in _command(settings.data_dir, "events", limit=50)["events"]:
+        for event in _command(settings.data_dir, "events", limit=50, organization=organization)["events"]:
             _print_json(event)
         return
-    _run(_tail(settings))
+    _run(_tail(settings, organization))
 
 
-async def _tail(settings: Settings) -> None:
+async def _tail(settings: Settings, organization: str | None) -> None:
     from posthouse import control
 
     seen: dict[str, None] = {}
     while True:
-        answer = await control.call(settings.data_dir, "events", {"limit": 200})
+        answer = await control.call(settings.data_dir, "events", {"limit": 200, "organization": organization})
         if answer is None:
             _fail("no server runs on this folder", REFUSED)
         for event in answer["events"]:

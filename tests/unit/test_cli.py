@@ -134,6 +134,18 @@ def test_the_file_in_the_folder_is_read_and_the_environment_overrules_it(run: Ru
     assert "posthouse.toml" in ended.stderr
 
 
+def test_organizations_and_suppressions_are_listed_and_changed(run: Run) -> None:
+    (own,) = last(run("organization", "list", "--json"))["organizations"]  # type: ignore[misc]
+    assert own["id"] in run("organization", "list").stdout
+    assert run("suppression", "add", "bob@far.example", "--reason", "asked for it").returncode == 0
+    shown = run("suppression", "list").stdout
+    assert "bob@far.example  (everybody)  manual  asked for it" in shown
+    assert last(run("suppression", "lift", "bob@far.example", "--json"))["lifted"] == 1
+    assert run("suppression", "lift", "bob@far.example").returncode == 4
+    assert run("key", "list", "--organization", str(own["id"])).returncode == 0
+    assert run("level", "set", "gated", "--organization", "nobody").returncode == 4
+
+
 def test_the_doctor_looks_at_everything(run: Run) -> None:
     found = last(run("doctor", "--json"))
     checks = {check["check"]: check for check in found["checks"]}  # type: ignore[attr-defined]
