@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Collection
 from urllib.parse import unquote_to_bytes
 
+from posthouse.wire import raw_headers
 from posthouse.wire.charset import decode_base64, decode_bytes
 from posthouse.wire.text import nfc
 
@@ -16,31 +18,28 @@ Headers = tuple[tuple[str, str], ...]
 
 # --- Sections ---------------------------------------------------------------------------------------
 
-# RFC 5322 §2.2: printable ASCII but the colon; §4.5: blanks before the colon. Names of other octets are junk.
-_FIELD = re.compile(rb"([\x21-\x39\x3b-\x7e]{1,998})[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)(\n|\Z)")
-_LINE = re.compile(rb"[^\n]*(?:\n|\Z)")
-_LOOKS_LIKE_FIELD = re.compile(rb"[A-Za-z][A-Za-z0-9-]{0,76}:")
+# Controls but the tab and the line ends of folding, and what some readers take for a line end.
+_RAW_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]|\r(?!\n)")
 
 
 class Section:
     """A header section as found: its fields, where the body begins, and what was wrong with it.
 
     Attributes:
-        fields: (name, raw value) in order; the value keeps folding and leading blank (RFC 8621 §4.1.2.1).
+        fields: (name, raw value) in order; the value keeps folding and leading blank (RFC 8621 §4.1.2.1), and no
+            other line end or control.
         body_start: offset of the first byte after the section and its empty line.
         cut: a limit ended the section early; what follows `body_start` is unread.
-        at_boundary: a delimiter line of an enclosing multipart ended the section; `body_start` is that line.
         defects: what was wrong, as sentences.
         eight_bit: (index of the field, its octets) of values that are no UTF-8, for `apply_charset`.
     """
 
-    __slots__ = ("at_boundary", "body_start", "cut", "defects", "eight_bit", "fields")
+    __slots__ = ("body_start", "cut", "defects", "eight_bit", "fields")
 
     def __init__(self) -> None:
         self.fields: list[tuple[str, str]] = []
         self.body_start = 0
         self.cut = False
-        self.at_boundary = False
         self.defects: list[str] = []
         self.eight_bit: list[tuple[int, bytes]] = []
 
@@ -53,25 +52,29 @@ class Section:
                 value.decode("utf-8")
             except UnicodeDecodeError:
                 self.eight_bit.append((len(self.fields), value))
-        self.fields.append((name.decode("ascii"), decode_bytes(value)))
+        text = decode_bytes(value)
+        self.fields.append((name.decode("ascii"), text if text.isprintable() else _on_its_lines(text)))
 
     def apply_charset(self, charset: str | None) -> None:
         """Read the raw 8-bit values, forbidden by RFC 5322 §2.2, in the charset the body declares."""
         for index, value in self.eight_bit:
-            self.fields[index] = (self.fields[index][0], decode_bytes(value, charset))
+            self.fields[index] = (self.fields[index][0], _on_its_lines(decode_bytes(value, charset)))
+
+
+def _on_its_lines(value: str) -> str:
+    """A raw value whose lines are those of its folding: no other character ends one for whoever shows it."""
+    return _RAW_CONTROLS.sub(" ", value)
 
 
 def read_section(
     raw: bytes,
     start: int = 0,
     *,
-    max_fields: int = 2_000,
-    max_bytes: int = 262_144,
-    boundaries: frozenset[bytes] | dict[bytes, int] = frozenset(),
+    max_fields: int = raw_headers.READ_FIELDS,
+    max_bytes: int = raw_headers.READ_OCTETS,
+    boundaries: Collection[bytes] = frozenset(),
 ) -> Section:
-    """Read the header section that begins at `start`; lines end with CRLF or LF.
-
-    A line that is no field is stepped over when a field follows it, else the body is taken to begin there.
+    """Read the header section that begins at `start`, as `raw_headers.scan` finds it.
 
     Args:
         raw: the whole message.
@@ -83,60 +86,24 @@ def read_section(
     Source: RFC 5322 §2.1 and §2.2.
     """
     section = Section()
-    position, size = start, len(raw)
-    limit = min(size, start + max_bytes)
-    fields = section.fields
-    match_field = _FIELD.match
-    while position < size:
-        if position >= limit or len(fields) >= max_fields:
-            section.cut = True
-            section.defects.append("The header section is over its limit; the rest is kept unread.")
-            break
-        first = raw[position]
-        if first == 10:
-            position += 1
-            break
-        if first == 13 and raw[position + 1 : position + 2] == b"\n":
-            position += 2
-            break
-        if first == 45 and boundaries and raw.startswith(b"--", position):
-            line = _LINE.match(raw, position, limit)
-            if line is not None and line.group().rstrip() in boundaries:
-                section.at_boundary = True
-                break
-        match = match_field(raw, position, limit)
-        if match is not None:
-            if match.end() == limit < size and not match.group(3):
-                if len(fields) == 0:
-                    # One field alone is over the limit: what was read of it is kept.
-                    section.add(match.group(1), match.group(2))
-                    position = limit
-                limit = position
-                continue
-            section.add(match.group(1), match.group(2))
-            position = match.end()
-            continue
-        line = _LINE.match(raw, position, limit)
-        assert line is not None
-        if position == start and raw.startswith((b"From ", b">From "), position):
-            position = line.end()  # the separator line of an mbox file (RFC 4155)
-            continue
-        if (fields or first in b" \t") and line.end() < limit and _LOOKS_LIKE_FIELD.match(raw, line.end()):
-            section.defects.append("A line in the header section is no header field.")
-            position = line.end()
-            continue
+    found = raw_headers.scan(raw, start, max_fields=max_fields, max_octets=max_bytes, boundaries=boundaries)
+    for match in found.matches:
+        section.add(match[1].rstrip(), match[2])
+    section.body_start = found.body_start
+    section.cut = found.is_over
+    if found.has_junk:
+        section.defects.append("A line in the header section is no header field.")
+    if found.is_over:
+        section.defects.append("The header section is over its limit; the rest is kept unread.")
+    if found.is_unended:
         section.defects.append("The header section does not end with an empty line.")
-        break
-    section.body_start = min(position, size)
-    if len(section.defects) > 8:
-        del section.defects[8:]
     return section
 
 
 # --- Text -------------------------------------------------------------------------------------------
 
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _ENCODED_WORD_HEAD = re.compile(r"=\?([A-Za-z0-9_.:+()\-]{1,60})(?:\*[A-Za-z0-9\-]{0,40})?\?([BbQq])\?")
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from posthouse.wire import raw_headers
 from posthouse.wire.charset import codec_of, decode_transfer, html_charset
 from posthouse.wire.contents import decode_span
 from posthouse.wire.headers import Headers, Section, decode_text, parse_parameters, read_section, unfold
@@ -31,8 +32,8 @@ class Limits:
 
     depth: int = 20
     parts: int = 1_000
-    headers: int = 2_000
-    header_bytes: int = 256 * 1024
+    headers: int = raw_headers.READ_FIELDS
+    header_bytes: int = raw_headers.READ_OCTETS
     text_bytes: int = 2 * 1024 * 1024
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from posthouse.wire import raw_headers
@@ -19,11 +19,25 @@ def test_bare_line_feeds_end_lines_too():
     assert raw[offset:] == b"body\n"
 
 
-def test_line_that_is_no_field_begins_the_body():
+def test_line_that_is_no_field_is_stepped_over_where_one_follows():
     raw = b"A: 1\r\nthis is text\r\nB: 2\r\n"
+    assert raw_headers.split(raw) == ([(b"A", b" 1"), (b"B", b" 2")], len(raw))
+    raw = b"A: 1\r\nthis is text\r\nand more: of it\r\n"
     fields, offset = raw_headers.split(raw)
     assert fields == [(b"A", b" 1")]
-    assert raw[offset:] == b"this is text\r\nB: 2\r\n"
+    assert raw[offset:] == b"this is text\r\nand more: of it\r\n"
+
+
+@example("a:1\n b", 4, 4)
+@given(st.text("aB: -\r\n\t", max_size=40), st.integers(0, 40), st.integers(0, 4))
+def test_limits_cut_off_whole_fields_and_keep_those_before(text, max_octets, max_fields):
+    raw = text.encode()
+    every = [match.span() for match in raw_headers.scan(raw).matches]
+    found = raw_headers.scan(raw, max_octets=max_octets, max_fields=max_fields)
+    spans = [match.span() for match in found.matches]
+    assert spans == [span for span in every[:max_fields] if span[1] <= max_octets][: len(spans)]
+    assert found.is_over or spans == every
+    assert found.body_start <= len(raw)
 
 
 def test_mbox_line_is_passed_over():

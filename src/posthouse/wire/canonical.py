@@ -1,0 +1,59 @@
+"""A message handed in, made canonical once, before anything reads it.
+
+What is parsed, shown, held for approval, hashed, signed and sent must be the same text to everybody. A bare CR or
+LF or a NUL is text to one reader and a line end or nothing to the next; a line that is no field ends the header
+for one and is stepped over by another. So every door makes what becomes a message canonical first, and from then
+on nothing changes it: trace fields and signatures are put before it, that is all.
+
+Source: RFC 5321 §2.3.8, RFC 5322 §2.1, §2.2 and §2.3 (CR and LF occur together only).
+"""
+
+from __future__ import annotations
+
+from posthouse.kit.errors import TooLarge
+from posthouse.wire import raw_headers
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def canonical(raw: bytes) -> bytes:
+    """The message with CRLF as its only line end, without NULs, its header where every reader finds it.
+
+    What stands among the fields and is none goes: a byte order mark or an mbox line before them, a line of junk
+    between two. Where the body begins without an empty line, one is put there. Nearly all messages are canonical
+    already and come back as they are.
+
+    Args:
+        raw: any octets; none are a message without header and body.
+
+    Raises:
+        TooLarge: the header has more than `raw_headers.MAX_FIELDS` fields or `raw_headers.MAX_OCTETS` octets
+            (reason `header`). No more than that is looked at to find out.
+    """
+    if not raw:
+        return raw
+    raw = _with_line_ends(raw)
+    found = raw_headers.scan(raw, max_fields=raw_headers.MAX_FIELDS, max_octets=raw_headers.MAX_OCTETS)
+    if found.is_over:
+        raise TooLarge(
+            f"the header of a message has at most {raw_headers.MAX_FIELDS} fields and {raw_headers.MAX_OCTETS} octets",
+            reason="header",
+        )
+    if not found.matches:
+        # No header: all of it is the body, and behind what is put before it must not look like more of a header.
+        raw = raw.removeprefix(_BYTE_ORDER_MARK)
+        return raw if raw.startswith(b"\r\n") else b"\r\n" + raw
+    if not (found.start or found.has_junk or found.is_unended):
+        return raw
+    header = [match[0] for match in found.matches]
+    return b"".join([*header, b"\r\n" if found.is_unended else b"", raw[found.end :]])
+
+
+def _with_line_ends(raw: bytes) -> bytes:
+    crlf = raw.count(b"\r\n")
+    if raw.count(b"\n") != crlf or raw.count(b"\r") != crlf or b"\x00" in raw:
+        # CR CR LF is one line end, of a program that made CRLF of what was CRLF already. Each step is one pass at
+        # memory speed, whatever the octets.
+        raw = raw.replace(b"\x00", b"").replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        raw = raw.replace(b"\n", b"\r\n")
+    return raw if raw.endswith(b"\r\n") or not raw else raw + b"\r\n"
