@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from posthouse.accounts import domains
 from posthouse.inbound import recipients
-from posthouse.inbound.spool import MAX_RECEIVED, WAKE, HandedIn, Incoming, cleaned, count_received, trace
+from posthouse.inbound.spool import MAX_RECEIVED, WAKE, HandedIn, Incoming, cleaned, trace
 from posthouse.kit.clock import Clock
 from posthouse.kit.errors import OverQuota, PosthouseError
 from posthouse.kit.ids import new_id
@@ -41,7 +41,10 @@ class LocalCourier:
         """Make a parcel ready; what is answered deposits it in the caller's unit."""
         at = self._clock()
         spool_id = new_id()
-        blob = await self._blobs.prepare(self._bytes(parcel, spool_id, at))
+        data, hands = self._bytes(parcel, spool_id, at)
+        if hands > MAX_RECEIVED:
+            return _loop(parcel)
+        blob = await self._blobs.prepare(data)
 
         async def deposit(tx: Tx) -> Sequence[DeliveryResult]:
             return await self._deposit(tx, parcel, blob, spool_id, at, caught=caught)
@@ -51,10 +54,10 @@ class LocalCourier:
     async def deposit(self, tx: Tx, parcel: Parcel, at: int) -> Sequence[DeliveryResult]:
         """Deposit a small parcel made inside a unit (a report), with its bytes in the same commit."""
         spool_id = new_id()
-        data = self._bytes(parcel, spool_id, at)
+        data, _ = self._bytes(parcel, spool_id, at)  # a report of our own: it has been through no hands
         return await self._deposit(tx, parcel, Blob(digest(data), len(data), data), spool_id, at, caught=False)
 
-    def _bytes(self, parcel: Parcel, spool_id: str, at: int) -> bytes:
+    def _bytes(self, parcel: Parcel, spool_id: str, at: int) -> tuple[bytes, int]:
         incoming = Incoming(
             mail_from=parcel.mail_from,
             recipients={"": list(parcel.recipients)},
@@ -62,15 +65,12 @@ class LocalCourier:
             handed_in=HandedIn("local"),
             hostname=self._hostname,
         )
-        return trace(incoming, spool_id, at) + cleaned(incoming)
+        raw, hands = cleaned(parcel.raw, self._hostname)  # canonical since it was submitted
+        return trace(incoming, spool_id, at) + raw, hands
 
     async def _deposit(
         self, tx: Tx, parcel: Parcel, blob: Blob, spool_id: str, at: int, *, caught: bool
     ) -> list[DeliveryResult]:
-        if count_received(parcel.raw) > MAX_RECEIVED:
-            return [
-                DeliveryResult(r, "failed", "5.4.6", "mail loop: too many Received headers") for r in parcel.recipients
-            ]
         handed_in = HandedIn(
             "local",
             account_id=parcel.sender_account_id,
@@ -121,3 +121,14 @@ class LocalCourier:
             )
             tx.wake(WAKE)
         return results
+
+
+def _loop(parcel: Parcel) -> Deposit:
+    results = [
+        DeliveryResult(each, "failed", "5.4.6", "mail loop: too many Received headers") for each in parcel.recipients
+    ]
+
+    async def deposit(tx: Tx) -> Sequence[DeliveryResult]:
+        return results
+
+    return deposit

@@ -16,7 +16,9 @@ from posthouse.store.blobfiles import Blob, Blobs
 from posthouse.store.database import Database, Tx
 from posthouse.store.spool import Spooled
 from posthouse.wire import raw_headers
-from posthouse.wire.authentication_results import without_forged
+from posthouse.wire.authentication_results import NAME, is_forged
+from posthouse.wire.canonical import canonical
+from posthouse.wire.raw_headers import RawField
 
 # RFC 5321 §6.3: a mail that has been through more hands than this is going round in circles.
 MAX_RECEIVED = 50
@@ -85,14 +87,14 @@ async def prepare(blobs: Blobs, incoming: Incoming, at: int) -> Prepared:
 
     Raises:
         Forbidden: the mail goes round in circles (reason `loop`).
+        TooLarge: its header is over the limits (reason `header`).
         Unavailable: the blob store cannot take it now.
     """
-    count = count_received(incoming.raw)
-    if count > MAX_RECEIVED:
-        raise Forbidden(f"mail loop: {count} Received headers", reason="loop")
+    raw, hands = cleaned(canonical(incoming.raw), incoming.hostname)
+    if hands > MAX_RECEIVED:
+        raise Forbidden(f"mail loop: {hands} Received headers", reason="loop")
     spool_id = new_id()
-    raw = trace(incoming, spool_id, at) + cleaned(incoming)
-    blob = await blobs.prepare(raw)
+    blob = await blobs.prepare(trace(incoming, spool_id, at) + raw)
     handed_in = incoming.handed_in.as_dict() | incoming.attributes
     rows = tuple(
         Spooled(
@@ -130,7 +132,7 @@ async def receive(
         quota_bytes: room of an account that has no quota of its own.
 
     Raises:
-        Forbidden: the mail goes round in circles.
+        Forbidden, TooLarge: as `prepare`.
         OverQuota: one of those accounts is full; who tries again is told at RCPT which.
         Unavailable: it could not be stored; nothing was taken.
     """
@@ -147,12 +149,6 @@ async def receive(
 
     await db.write(unit)
     return prepared.rows[0].id
-
-
-def count_received(raw: bytes) -> int:
-    """How many hands a mail has been through."""
-    head = _head(raw).lower()
-    return head.count(b"\nreceived:") + head.startswith(b"received:")
 
 
 def trace(incoming: Incoming, spool_id: str, at: int) -> bytes:
@@ -178,25 +174,17 @@ def _token(helo: str) -> str:
     return "".join(c for c in helo if (c.isascii() and c.isalnum()) or c in ".-_:[]")[:255]
 
 
-def cleaned(incoming: Incoming) -> bytes:
-    """A mail without what only we may say: `Return-Path:`, and authentication results under our name."""
-    raw = without_return_path(incoming.raw)
-    if b"\nauthentication-results" in b"\n" + _head(raw).lower():
-        return without_forged(raw, incoming.hostname)
-    return raw
+def cleaned(raw: bytes, hostname: str) -> tuple[bytes, int]:
+    """A canonical mail without what only we may say, and how many hands it has been through.
+
+    Only we say `Return-Path:`, being the host of final delivery (RFC 5321 §4.4), and authentication results under
+    our name (RFC 8601 §5).
+    """
+    names = [raw_headers.name_of(field) for field in raw_headers.split(raw)[0]]
+    if b"return-path" in names or NAME in names:
+        raw = raw_headers.without(raw, lambda field: _is_ours_to_say(field, hostname))
+    return raw, names.count(b"received")
 
 
-def _head(raw: bytes) -> bytes:
-    end = raw.find(b"\r\n\r\n")
-    return raw if end < 0 else raw[: end + 2]
-
-
-def without_return_path(raw: bytes) -> bytes:
-    """Without `Return-Path:` headers of others: the host of final delivery writes it (RFC 5321 §4.4)."""
-    if b"return-path" not in _head(raw).lower():
-        return raw
-    fields, body_offset = raw_headers.split(raw)
-    kept = b"".join(
-        name + b":" + value + b"\r\n" for name, value in fields if raw_headers.name_of((name, value)) != b"return-path"
-    )
-    return kept + b"\r\n" + raw[body_offset:]
+def _is_ours_to_say(field: RawField, hostname: str) -> bool:
+    return raw_headers.name_of(field) == b"return-path" or is_forged(field, hostname)

@@ -8,6 +8,7 @@ answers with is a promise: the commit has been made.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -34,6 +35,7 @@ from posthouse.store.messages import Message
 from posthouse.store.submissions import Delivery, StoredSubmission
 from posthouse.wire import raw_headers
 from posthouse.wire.address import Address, normalize, split
+from posthouse.wire.canonical import canonical
 from posthouse.wire.compose import Outgoing, compose, new_message_id
 from posthouse.wire.header_encode import message_ids
 from posthouse.wire.message import ParsedMessage, parse, parse_headers_only
@@ -43,6 +45,8 @@ WAKE = "deliveries"
 _COUNT_MARGIN = 1_000
 # How long an answer to an idempotency key is given again.
 REMEMBER_MS = DAY
+# A longer message is parsed on a thread.
+_INLINE_PARSE_BYTES = 64 * 1024
 _BLIND = frozenset({b"bcc", b"resent-bcc"})
 
 
@@ -218,7 +222,7 @@ class Submitter:
             Forbidden: the level is `read_only` (`read_only`), a From that is not the account's
                 (`sender_not_allowed`), every recipient is suppressed (`suppressed`), a list keeps one out
                 (`list_blocked`), or the organisation has not proved its human's address (`unverified`).
-            TooLarge: the message is over the limit.
+            TooLarge: the message is over the limit, or its header (reason `header`).
             TooMany: over the day's number of submissions, or to more people elsewhere than a newcomer may write to.
             OverQuota: it would be held, and too much waits for the owner already (`too_many_held`).
             Conflict: the idempotency key was used for another request (`idempotency`), or the draft was changed
@@ -250,7 +254,7 @@ class Submitter:
         elif isinstance(mail, StoredMail):
             ready = await self._stored(account, mail, own)
         else:
-            ready = _raw(account, mail, own)
+            ready = await _read(account, replace(mail, raw=canonical(mail.raw)), own)
         if len(ready.raw) > self.limits.message_bytes:
             raise TooLarge(f"a message has at most {self.limits.message_bytes} octets")
         if not ready.recipients:
@@ -279,12 +283,12 @@ class Submitter:
         message = await self._db.read(lambda tx: messages.get(tx, account.id, mail.message_id))
         if message is None:
             raise NotFound("there is no such message", field="message_id")
-        raw = await self._blobs.read(message.blob_hash)
+        raw = canonical(await self._blobs.read(message.blob_hash))
         names = {name.lower() for name, _ in parse_headers_only(raw)}
         if mail.references and "references" not in names:
             raw = message_ids("References", mail.references, field="references") + raw
         handed = RawMail(raw, mail.mail_from, mail.rcpt_to, mail.envelope_id, mail.dsn_return)
-        return replace(_raw(account, handed, own), stored=mail)
+        return replace(await _read(account, handed, own), stored=mail)
 
     async def _check_rate(self, tx: Tx, account: Account, at: int) -> int:
         """How many messages the account has sent in a day, as far as there is a limit. Raises `TooMany`."""
@@ -476,7 +480,14 @@ def _sender_of(mail: Composition | RawMail | StoredMail) -> str:
     return mail.mail_from
 
 
+async def _read(account: Account, mail: RawMail, own: set[str]) -> _Ready:
+    if len(mail.raw) <= _INLINE_PARSE_BYTES:
+        return _raw(account, mail, own)
+    return await asyncio.to_thread(_raw, account, mail, own)
+
+
 def _raw(account: Account, mail: RawMail, own: set[str]) -> _Ready:
+    """A canonical message, checked, and as it is sent."""
     parsed = parse(mail.raw)
     # RFC 6409 §6.1: the From of the header is the account's too, tagged or not; it is what readers believe.
     for author in (*parsed.from_, *parsed.sender):

@@ -169,27 +169,23 @@ def read_all(raw: bytes) -> tuple[AuthenticationResults, ...]:
     return tuple(found)
 
 
-def without_forged(raw: bytes, authserv_id: str) -> bytes:
-    """The message without the fields that claim to be ours (RFC 8601 §5).
+def is_forged(field: RawField, authserv_id: str) -> bool:
+    """Whether a field of a stranger's claims to be ours (RFC 8601 §5).
 
-    Those that cannot be read are taken out too where our id stands in them: some reader might read them.
-    Every other octet stays. Check signatures first: one may cover such a field.
+    One that cannot be read does, too, where our id stands in it: some reader might read it. Check signatures before
+    taking such a field out: one may cover it.
 
     Args:
-        raw: the whole message.
+        field: any field of the header.
         authserv_id: ours; letter case counts for nothing.
     """
+    if raw_headers.name_of(field) != NAME:
+        return False
     wanted = authserv_id.lower()
-
-    def is_forged(field: RawField) -> bool:
-        if raw_headers.name_of(field) != NAME:
-            return False
-        try:
-            return parse(field[1]).authserv_id.rstrip(".").lower() == wanted.rstrip(".")
-        except Malformed:
-            return wanted in field[1].decode("utf-8", "replace").lower()
-
-    return raw_headers.without(raw, is_forged)
+    try:
+        return parse(field[1]).authserv_id.rstrip(".").lower() == wanted.rstrip(".")
+    except Malformed:
+        return wanted in field[1].decode("utf-8", "replace").lower()
 
 
 def _method_result(piece: str) -> MethodResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from posthouse.inbound.authenticate import Authentication, Authenticator
-from posthouse.inbound.spool import HandedIn, Incoming, cleaned
+from posthouse.inbound.spool import cleaned
 from posthouse.store.spool import Spooled
 from posthouse.wire.dkim_sign import dns_name, dns_record, generate_key, load_key, sign
 from posthouse.wire.message import parse
@@ -112,7 +112,4 @@ async def test_several_authors_are_not_judged_by_dmarc() -> None:
 def test_results_forged_under_our_name_are_taken_out_when_the_mail_is_taken_in() -> None:
     forged = b"Authentication-Results: agents.test; dmarc=pass\r\nReturn-Path: <boss@bank.example>\r\n"
     other = b"Authentication-Results: elsewhere.example; spf=pass\r\n"
-    incoming = Incoming(
-        "x@y.example", {"a1": ["a@agents.test"]}, forged + other + MAIL, HandedIn("smtp"), "agents.test"
-    )
-    assert cleaned(incoming) == other + MAIL
+    assert cleaned(forged + other + MAIL, "agents.test") == (other + MAIL, 0)

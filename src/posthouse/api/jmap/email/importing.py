@@ -14,6 +14,7 @@ from posthouse.api.jmap.methods import Kind
 from posthouse.kit.errors import NotFound, PosthouseError
 from posthouse.mail.journal import EMAIL
 from posthouse.store import messages
+from posthouse.wire.canonical import canonical
 from posthouse.wire.dates import parse_date
 from posthouse.wire.message import ParsedMessage, parse
 
@@ -43,6 +44,9 @@ async def _prepare(call: Call, value: Json) -> NewEmail:
         raise SetError("invalidProperties", error.message, ["blobId"]) from error
     limit = call.services.settings.max_message_bytes
     if len(raw) > limit:
+        raise SetError("tooLarge", "the message is too large", maxSize=limit)
+    raw = canonical(raw)
+    if len(raw) > limit:  # line ends have been put in
         raise SetError("tooLarge", "the message is too large", maxSize=limit)
     parsed = parse(raw)
     if not is_message(parsed):
@@ -96,7 +100,7 @@ async def copy(call: Call) -> Answer:
         message = await inner.services.db.read(lambda tx: messages.get(tx, source, id_))
         if message is None:
             raise SetError("notFound")
-        raw = await inner.services.blobs.read(message.blob_hash)
+        raw = canonical(await inner.services.blobs.read(message.blob_hash))
         given: Any = value.get("keywords")
         marked = set(keywords.shown_keywords(message.keywords)) if given is None else keywords.check(given)
         received_at = read_received_at(value.get("receivedAt"))
