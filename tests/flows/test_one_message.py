@@ -132,3 +132,23 @@ async def test_no_character_but_a_fold_ends_a_line_of_what_is_shown(server: Serv
     assert got["from"] == "A B <ann@elsewhere.example>"
     for value in (*got["headers"].values(), got["subject"], got["from"]):
         assert len(str(value).splitlines()) == 1, value
+
+
+@pytest.mark.parametrize(
+    "odd", ["bild eins@x", "bild\x01zwei", "br\u00fccke@x", "a>b", "x" * 1_200, "a\u2028b", "=?utf-8?q?a_b?="]
+)
+async def test_a_mail_with_an_odd_content_id_can_be_forwarded(server: Server, odd: str) -> None:
+    agent = await server.agent()
+    subject = unique("Odd")
+    raw = _lines(
+        "From: Ann <ann@elsewhere.example>", f"Subject: {subject}", "MIME-Version: 1.0",
+        "Content-Type: multipart/related; boundary=b", "", "--b", "Content-Type: text/html; charset=utf-8", "",
+        f'<p>See <img src="cid:{odd}"></p>', "--b", "Content-Type: image/png; name=a.png", "Content-Disposition: inline",
+        f"Content-ID: <{odd}>", "Content-Transfer-Encoding: base64", "", "iVBORw0KGgo=", "--b--",
+    )  # fmt: skip
+    server.send_raw("ann@elsewhere.example", [agent.address], raw)
+    got = await agent.received(subject)
+    await agent.post(f"messages/{got['message_id']}/forward", {"to": agent.address})
+    back = await agent.received(f"Fwd: {subject}")
+    assert back["attachments"][0]["filename"] == "a.png"
+    assert back["attachments"][0]["content_id"] in back["html"]

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from html import escape
 
 from posthouse.kit.errors import Invalid
+from posthouse.wire import content_ids, raw_headers
 from posthouse.wire.address import Address, format_address, split, to_ascii
 from posthouse.wire.header_encode import (
     address_list,
     encode_content,
+    encode_message,
     encode_text,
     format_date,
     message_ids,
@@ -24,7 +26,7 @@ from posthouse.wire.header_encode import (
     safe,
     unstructured,
 )
-from posthouse.wire.headers import parse_message_ids, parse_parameters, read_section
+from posthouse.wire.headers import parse_message_ids, parse_parameters
 from posthouse.wire.message import ParsedMessage
 from posthouse.wire.mime import clean_filename
 from posthouse.wire.thread_subject import forward_subject, reply_subject
@@ -56,7 +58,8 @@ class Attachment:
         content_type: `type/subtype`, perhaps with parameters; unreadable becomes application/octet-stream.
         data: the content itself.
         disposition: "attachment" or "inline".
-        content_id: what `cid:` in the HTML refers to; brackets or not.
+        content_id: what `cid:` in the HTML refers to; brackets or not. One that cannot be written is replaced,
+            in the HTML as well.
     """
 
     filename: str
@@ -196,7 +199,8 @@ def _body(outgoing: Outgoing) -> list[bytes]:
     mixed = [each for each in outgoing.attachments if not _is_related(each, outgoing.html)]
     entity: list[bytes] | None = None
     if outgoing.html is not None:
-        entity = _text_entity("text/html", outgoing.html)
+        named = [each.content_id for each in outgoing.attachments if each.content_id]
+        entity = _text_entity("text/html", content_ids.renamed(outgoing.html, named))
         if related:
             # RFC 2387 §3.1 asks for the type of the root.
             entity = _multipart("related", [entity, *map(_attached, related)], (("type", "text/html"),))
@@ -251,16 +255,10 @@ def _attached(attachment: Attachment) -> list[bytes]:
     content_type, parameters = parse_parameters(attachment.content_type)
     if not _TYPE.fullmatch(content_type) or content_type.startswith("multipart/"):
         content_type, parameters = "application/octet-stream", {}
-    data = attachment.data
     if content_type == "message/rfc822":
-        data = data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-        encoding, encoded = encode_content(data, is_text=True)
-        if encoding != "7bit":
-            # message/rfc822 may not be encoded (RFC 2046 §5.2.1), message/global may (RFC 6532 §3.7).
-            content_type = "message/global"
-            encoding, encoded = encode_content(data, is_text=False)
+        content_type, encoding, encoded = encode_message(attachment.data)
     else:
-        encoding, encoded = encode_content(data, is_text=False)
+        encoding, encoded = encode_content(attachment.data, is_text=False)
     keep = [(key, value) for key, value in parameters.items() if _keeps_parameter(key)]
     filename = clean_filename(attachment.filename)
     disposition = "inline" if attachment.disposition == "inline" else "attachment"
@@ -275,7 +273,9 @@ def _attached(attachment: Attachment) -> list[bytes]:
         f"Content-Transfer-Encoding: {encoding}\r\n".encode("ascii"),
     ]
     if attachment.content_id:
-        out.append(message_ids("Content-ID", (attachment.content_id,), field="attachments.content_id"))
+        safe(attachment.content_id, "attachments.content_id")
+        written = content_ids.plain(attachment.content_id)
+        out.append(message_ids("Content-ID", (written,), field="attachments.content_id"))
     return [*out, b"\r\n", encoded]
 
 
@@ -313,7 +313,7 @@ def needs_utf8(raw: bytes) -> bool:
     """Whether the header has UTF-8 in it, so that only a server with SMTPUTF8 may get it (RFC 6531 §3.4)."""
     if raw.isascii():
         return False
-    return not raw[: read_section(raw).body_start].isascii()
+    return not raw[: raw_headers.scan(raw).end].isascii()
 
 
 def quote_forward(original: ParsedMessage, text: str | None, html: str | None) -> tuple[str, str | None]:

@@ -12,10 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from posthouse.kit.errors import Invalid
+from posthouse.wire import content_ids
 from posthouse.wire.address import Address
 from posthouse.wire.header_encode import (
     address_list,
     encode_content,
+    encode_message,
     encode_text,
     encoded_words,
     message_ids,
@@ -26,6 +28,8 @@ from posthouse.wire.mime import clean_filename
 
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,60}/[a-z0-9!#$&^_.+-]{1,80}")
 _FIELD_NAME = re.compile(r"[!-9;-~]{1,76}")
+# What ends a line or is none, for somebody: no value that the caller wrote for the wire has a right to it.
+_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _LINE_OCTETS = 998
 _DEPTH = 20
 
@@ -62,17 +66,24 @@ def compose_tree(fields: Sequence[bytes], root: TreePart) -> bytes:
     Raises:
         Invalid: a value cannot stand in a header field, a type is none, the tree is too deep.
     """
-    return b"".join([*fields, b"MIME-Version: 1.0\r\n", *_entity(root, 0)])
+    return b"".join([*fields, b"MIME-Version: 1.0\r\n", *_entity(root, _content_ids(root, 0))])
 
 
-def _entity(part: TreePart, depth: int) -> list[bytes]:
+def _content_ids(part: TreePart, depth: int) -> list[str]:
     if depth > _DEPTH:
         raise Invalid("parts are nested too deeply", field="bodyStructure")
+    found = [part.content_id] if part.content_id else []
+    for child in part.children:
+        found += _content_ids(child, depth + 1)
+    return found
+
+
+def _entity(part: TreePart, ids: Sequence[str]) -> list[bytes]:
     if not _TYPE.fullmatch(part.content_type):
         raise Invalid(f"{part.content_type!r} is not a media type", field="type")
     is_multipart = part.content_type.startswith("multipart/")
     parameters: list[tuple[str, str]] = []
-    boundary, encoding, content = b"", "", b""
+    content_type, boundary, encoding, content = part.content_type, b"", "", b""
     if is_multipart:
         # `=_` never occurs in base64 or quoted-printable, and nobody can guess the rest to put it into a text.
         mark = f"=_{secrets.token_hex(15)}"
@@ -82,12 +93,13 @@ def _entity(part: TreePart, depth: int) -> list[bytes]:
         parameters.append(("boundary", mark))
     elif part.text is not None:
         parameters.append(("charset", "utf-8"))
-        encoding, content = encode_text(part.text)
+        is_html = part.content_type == "text/html"
+        encoding, content = encode_text(content_ids.renamed(part.text, ids) if is_html else part.text)
     else:
-        encoding, content = _data(part)
+        content_type, encoding, content = _data(part)
         if part.content_type.startswith("text/"):
             parameters.append(("charset", part.charset or "utf-8"))
-    out = [parameterized("Content-Type", part.content_type, parameters, field="type")]
+    out = [parameterized("Content-Type", content_type, parameters, field="type")]
     filename = clean_filename(safe(part.filename, "name")) if part.filename else None
     if part.disposition or filename:
         word = safe(part.disposition or "attachment", "disposition").lower()
@@ -96,7 +108,8 @@ def _entity(part: TreePart, depth: int) -> list[bytes]:
         named = [("filename", filename)] if filename else []
         out.append(parameterized("Content-Disposition", word, named, field="name"))
     if part.content_id:
-        out.append(message_ids("Content-ID", (part.content_id,), field="cid"))
+        safe(part.content_id, "cid")
+        out.append(message_ids("Content-ID", (content_ids.plain(part.content_id),), field="cid"))
     if part.language:
         tags = ", ".join(part.language)
         if not re.fullmatch(r"[A-Za-z0-9, -]{1,500}", tags):
@@ -111,24 +124,20 @@ def _entity(part: TreePart, depth: int) -> list[bytes]:
         return [*out, f"Content-Transfer-Encoding: {encoding}\r\n\r\n".encode("ascii"), content]
     out.append(b"\r\n")
     for child in part.children:
-        out += [b"--", boundary, b"\r\n", *_entity(child, depth + 1), b"\r\n"]
+        out += [b"--", boundary, b"\r\n", *_entity(child, ids), b"\r\n"]
     return [*out, b"--", boundary, b"--\r\n"]
 
 
-def _data(part: TreePart) -> tuple[str, bytes]:
+def _data(part: TreePart) -> tuple[str, str, bytes]:
+    """Content-Type, Content-Transfer-Encoding and content of a leaf that is given as octets."""
     data = part.data or b""
-    if part.content_type.startswith("message/"):
-        # RFC 2046 §5.2.1: a message inside is never encoded; its lines end as ours do.
-        data = data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-        encoding, _ = encode_content(data, is_text=True)
-        return ("7bit" if encoding == "7bit" else "8bit"), data
-    if part.content_type.startswith("text/"):
+    if part.content_type in ("message/rfc822", "message/global"):
+        return encode_message(data, part.content_type)
+    if part.content_type.startswith(("text/", "message/")):
         lines = data.replace(b"\r\n", b"\n")
-        if b"\r" not in lines:
-            encoding, content = encode_content(lines.replace(b"\n", b"\r\n"), is_text=True)
-            if b"\r\n" in data or b"\n" not in data:
-                return encoding, content
-    return encode_content(data, is_text=False)
+        if b"\r" not in lines and (b"\r\n" in data or b"\n" not in data or part.content_type.startswith("message/")):
+            return (part.content_type, *encode_content(lines.replace(b"\n", b"\r\n"), is_text=True))
+    return (part.content_type, *encode_content(data, is_text=False))
 
 
 def raw_field(name: str, value: str, *, field: str) -> bytes:
@@ -145,7 +154,7 @@ def raw_field(name: str, value: str, *, field: str) -> bytes:
     lines = text.split("\n")
     if any(not line.strip() or line[0] not in " \t" for line in lines[1:]):
         raise Invalid("the value would end its header field", field=field)
-    if any(ord(char) < 32 and char != "\t" for line in lines for char in line):
+    if any(_CONTROLS.search(line) for line in lines):
         raise Invalid("the value holds a control character", field=field)
     encoded = [line.encode("utf-8", "replace") for line in lines]
     if len(encoded[0]) + len(name) + 1 > _LINE_OCTETS or any(len(line) > _LINE_OCTETS for line in encoded):
@@ -162,7 +171,6 @@ def grouped_address_list(name: str, groups: Iterable[tuple[str | None, Sequence[
     pieces: list[str] = []
     for group_name, addresses in groups:
         inner = address_list("X", addresses, field=field)[3:].decode("utf-8").strip() if addresses else ""
-        inner = inner.replace("\r\n", "")
         if group_name is None:
             if inner:
                 pieces.append(inner)
@@ -172,6 +180,6 @@ def grouped_address_list(name: str, groups: Iterable[tuple[str | None, Sequence[
             escaped = shown.replace("\\", "\\\\").replace('"', '\\"')
             shown = f'"{escaped}"'
         else:
-            shown = " ".join(encoded_words(shown))
-        pieces.append(f"{shown}: {inner};")
+            shown = "\r\n ".join(encoded_words(shown))
+        pieces.append(f"{shown}:\r\n {inner};" if inner else f"{shown}: ;")
     return raw_field(name, ",\r\n ".join(pieces) or " ", field=field)

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from posthouse.kit.clock import MAX_AT, MIN_AT, MINUTE, to_datetime
 from posthouse.kit.errors import Invalid
 from posthouse.wire.address import Address, quote_name, split, to_ascii
+from posthouse.wire.raw_headers import with_crlf
 
 _LINE = 78
 # An encoded word has at most 75 characters (RFC 2047 §2), of which `=?utf-8?q?` and `?=` take 12.
@@ -25,7 +26,7 @@ _WORD_ROOM = 63
 # A word this long cannot be folded under 998 octets together with its name.
 _MAX_BARE_WORD = 900
 _BREAKS = re.compile("[\r\n\x00]")
-_CONTROLS = re.compile("[\x01-\x08\x09\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_CONTROLS = re.compile("[\x01-\x08\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 # RFC 2047 §5 (3): what may stand bare in an encoded word that serves as part of a phrase.
 _Q_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")
@@ -43,7 +44,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def safe(value: str, field: str) -> str:
-    """The value with stray control characters as blanks.
+    """The value with stray control characters, and what some readers take for a line end, as blanks.
 
     Raises:
         Invalid: it holds a CR, LF or NUL, which could begin a header field of its own.
@@ -229,7 +230,7 @@ def format_date(at: int, zone: int = 0) -> str:
 
 # --- Bodies -----------------------------------------------------------------------------------------
 
-_LONG_LINE = re.compile(rb"[^\n]{1000}")  # more than 998 octets and the CR
+_LONG_LINE = re.compile(rb"[^\r\n]{999}")  # RFC 5322 §2.1.1
 _BODY_CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
 
 
@@ -253,8 +254,22 @@ def encode_content(data: bytes, *, is_text: bool) -> tuple[str, bytes]:
         sample = data[:65_536]
         bare = len(sample.translate(None, _NOT_BARE))
         if (len(sample) - bare) * 3 <= len(sample) and not _LONE_BREAK.search(data):
-            return "quoted-printable", binascii.b2a_qp(data, istext=True)
+            # It takes the line ends of its soft breaks from the data, and knows no better than LF where there is none.
+            return "quoted-printable", with_crlf(binascii.b2a_qp(data, istext=True))
     return "base64", encode_base64(data)
+
+
+def encode_message(data: bytes, content_type: str = "message/rfc822") -> tuple[str, str, bytes]:
+    """A message as the content of a part: its type, its Content-Transfer-Encoding, and the content in it.
+
+    message/rfc822 may not be encoded (RFC 2046 §5.2.1), message/global may (RFC 6532 §3.7): so it is that one where
+    the message has 8-bit octets, long lines or odd line ends.
+    """
+    data = with_crlf(data)
+    encoding, encoded = encode_content(data, is_text=True)
+    if encoding == "7bit":
+        return content_type, encoding, encoded
+    return ("message/global", *encode_content(data, is_text=False))
 
 
 _NOT_BARE = bytes([*range(9), 11, 12, *range(14, 32), 61, *range(127, 256)])
