@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -17,7 +18,7 @@ from posthouse.store.database import Database, Tx
 from posthouse.store.spool import Spooled
 from posthouse.wire import raw_headers
 from posthouse.wire.authentication_results import NAME, is_forged
-from posthouse.wire.canonical import canonical
+from posthouse.wire.canonical import INLINE_BYTES, canonical
 from posthouse.wire.raw_headers import RawField
 
 # RFC 5321 §6.3: a mail that has been through more hands than this is going round in circles.
@@ -90,7 +91,9 @@ async def prepare(blobs: Blobs, incoming: Incoming, at: int) -> Prepared:
         TooLarge: its header is over the limits (reason `header`).
         Unavailable: the blob store cannot take it now.
     """
-    raw, hands = cleaned(canonical(incoming.raw), incoming.hostname)
+    raw = incoming.raw
+    raw = canonical(raw) if len(raw) <= INLINE_BYTES else await asyncio.to_thread(canonical, raw)
+    raw, hands = cleaned(raw, incoming.hostname)
     if hands > MAX_RECEIVED:
         raise Forbidden(f"mail loop: {hands} Received headers", reason="loop")
     spool_id = new_id()

@@ -34,8 +34,8 @@ from posthouse.store.database import Database, Tx
 from posthouse.store.messages import Message
 from posthouse.store.submissions import Delivery, StoredSubmission
 from posthouse.wire import raw_headers
-from posthouse.wire.address import Address, normalize, split
-from posthouse.wire.canonical import canonical
+from posthouse.wire.address import MAX_LIST_CHARS, Address, normalize, split
+from posthouse.wire.canonical import INLINE_BYTES, canonical
 from posthouse.wire.compose import Outgoing, compose, new_message_id
 from posthouse.wire.header_encode import message_ids
 from posthouse.wire.message import ParsedMessage, parse, parse_headers_only
@@ -45,8 +45,6 @@ WAKE = "deliveries"
 _COUNT_MARGIN = 1_000
 # How long an answer to an idempotency key is given again.
 REMEMBER_MS = DAY
-# A longer message is parsed on a thread.
-_INLINE_PARSE_BYTES = 64 * 1024
 _BLIND = frozenset({b"bcc", b"resent-bcc"})
 
 
@@ -254,7 +252,7 @@ class Submitter:
         elif isinstance(mail, StoredMail):
             ready = await self._stored(account, mail, own)
         else:
-            ready = await _read(account, replace(mail, raw=canonical(mail.raw)), own)
+            ready = await _read(account, replace(mail, raw=await _canonical(mail.raw)), own)
         if len(ready.raw) > self.limits.message_bytes:
             raise TooLarge(f"a message has at most {self.limits.message_bytes} octets")
         if not ready.recipients:
@@ -283,7 +281,7 @@ class Submitter:
         message = await self._db.read(lambda tx: messages.get(tx, account.id, mail.message_id))
         if message is None:
             raise NotFound("there is no such message", field="message_id")
-        raw = canonical(await self._blobs.read(message.blob_hash))
+        raw = await _canonical(await self._blobs.read(message.blob_hash))
         names = {name.lower() for name, _ in parse_headers_only(raw)}
         if mail.references and "references" not in names:
             raw = message_ids("References", mail.references, field="references") + raw
@@ -480,8 +478,12 @@ def _sender_of(mail: Composition | RawMail | StoredMail) -> str:
     return mail.mail_from
 
 
+async def _canonical(raw: bytes) -> bytes:
+    return canonical(raw) if len(raw) <= INLINE_BYTES else await asyncio.to_thread(canonical, raw)
+
+
 async def _read(account: Account, mail: RawMail, own: set[str]) -> _Ready:
-    if len(mail.raw) <= _INLINE_PARSE_BYTES:
+    if len(mail.raw) <= INLINE_BYTES:
         return _raw(account, mail, own)
     return await asyncio.to_thread(_raw, account, mail, own)
 
@@ -499,6 +501,8 @@ def _raw(account: Account, mail: RawMail, own: set[str]) -> _Ready:
                 reason="sender_not_allowed",
             )
     names = [name.lower() for name, _ in parsed.headers]
+    if any(len(value) > MAX_LIST_CHARS and name.lower() in ("from", "sender") for name, value in parsed.headers):
+        raise Invalid(f"From and Sender have at most {MAX_LIST_CHARS} characters", field="from")
     # Two of them, and each reader believes another one (RFC 5322 §3.6).
     if not parsed.from_ or names.count("from") != 1 or names.count("sender") > 1:
         raise Invalid("the message has one From, and one Sender at most", field="from")

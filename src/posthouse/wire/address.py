@@ -23,6 +23,8 @@ MAX_ADDRESS_OCTETS = 254
 MAX_LABEL_OCTETS = 63
 # Our own: a display name longer than this is no name.
 MAX_NAME_CHARS = 512
+# Of one header field, this much is read for addresses: of some 1,500 people.
+MAX_LIST_CHARS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +253,7 @@ def parse_address_list(header_text: str) -> tuple[Address, ...]:
     without a domain (`root`) is kept as it stands.
 
     Args:
-        header_text: the raw value of the header, folded or not.
+        header_text: the raw value of the header, folded or not; of a longer one the first `MAX_LIST_CHARS` are read.
 
     Source: RFC 5322 §3.4 and §4.4, RFC 8621 §4.1.2.3.
     """
@@ -287,7 +289,7 @@ class _Reader:
         self.has_at = False  # outside quotes; in brackets, one that does not begin a route
 
     def read(self, text: str) -> list[Address]:
-        position, end, quotes_end = 0, len(text), True
+        position, end, quotes_end = 0, min(len(text), MAX_LIST_CHARS), True
         while position < end:
             match = _PIECE.match(text, position)
             assert match is not None  # the last alternative takes any character
@@ -310,7 +312,8 @@ class _Reader:
                 self._colon()
             elif piece != "," or not self._in_route():
                 self._finish(piece)
-        self._finish("")
+        if end == len(text):
+            self._finish("")
         return self.addresses
 
     def _gather(self, piece: str, quoted: bool) -> None:
@@ -335,6 +338,8 @@ class _Reader:
         return self.in_angle and not self.has_at and bool(self.angle) and (self.angle or "")[-1][0] == "@"
 
     def _finish(self, separator: str) -> None:
+        if not (self.phrase or self.comments or self.pending or self.angle is not None):
+            return
         phrase, comments = self.phrase, self.comments
         bracketed = self.angle is not None
         email = _clean_email("".join(self.angle or ()))

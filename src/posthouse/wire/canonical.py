@@ -10,10 +10,15 @@ Source: RFC 5321 §2.3.8, RFC 5322 §2.1, §2.2 and §2.3 (CR and LF occur toget
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from posthouse.kit.errors import TooLarge
 from posthouse.wire import raw_headers
 
+# A longer message is made canonical on a thread: the loop has other callers.
+INLINE_BYTES = 64 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_SLICE = 256 * 1024
 
 
 def canonical(raw: bytes) -> bytes:
@@ -52,8 +57,23 @@ def canonical(raw: bytes) -> bytes:
 def _with_line_ends(raw: bytes) -> bytes:
     crlf = raw.count(b"\r\n")
     if raw.count(b"\n") != crlf or raw.count(b"\r") != crlf or b"\x00" in raw:
-        # CR CR LF is one line end, of a program that made CRLF of what was CRLF already. Each step is one pass at
-        # memory speed, whatever the octets.
-        raw = raw.replace(b"\x00", b"").replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        raw = raw.replace(b"\n", b"\r\n")
+        raw = raw.translate(None, b"\x00")
+        raw = b"".join(map(_slice_with_line_ends, _slices(raw)))
     return raw if raw.endswith(b"\r\n") or not raw else raw + b"\r\n"
+
+
+def _slice_with_line_ends(octets: bytes) -> bytes:
+    # CR CR LF is one line end, of a program that made CRLF of what was CRLF already.
+    octets = octets.replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return octets.replace(b"\n", b"\r\n")
+
+
+def _slices(raw: bytes) -> Iterator[bytes]:
+    """The octets in slices, none of which ends within a line end: no step keeps other threads waiting."""
+    start = 0
+    while start < len(raw):
+        end = start + _SLICE
+        while raw[end - 1 : end] == b"\r" and (raw.startswith(b"\n", end) or raw.startswith(b"\r\n", end)):
+            end += 1
+        yield raw[start:end]
+        start = end

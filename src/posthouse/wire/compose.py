@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
 
-from posthouse.kit.errors import Invalid
+from posthouse.kit.errors import Invalid, TooLarge
 from posthouse.wire import content_ids, raw_headers
 from posthouse.wire.address import Address, format_address, split, to_ascii
 from posthouse.wire.header_encode import (
@@ -116,8 +116,12 @@ def compose(outgoing: Outgoing) -> bytes:
 
     Raises:
         Invalid: a value cannot stand in a header field; `field` names it.
+        TooLarge: the header is longer than any may be that is handed in (reason `header`).
     """
-    return b"".join([*_header(outgoing), b"MIME-Version: 1.0\r\n", *_body(outgoing)])
+    header = b"".join(_header(outgoing))
+    if len(header) > raw_headers.MAX_OCTETS:
+        raise TooLarge(f"the header of a message has at most {raw_headers.MAX_OCTETS} octets", reason="header")
+    return b"".join([header, b"MIME-Version: 1.0\r\n", *_body(outgoing)])
 
 
 def _header(outgoing: Outgoing) -> Iterator[bytes]:

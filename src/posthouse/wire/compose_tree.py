@@ -11,8 +11,8 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from posthouse.kit.errors import Invalid
-from posthouse.wire import content_ids
+from posthouse.kit.errors import Invalid, TooLarge
+from posthouse.wire import content_ids, raw_headers
 from posthouse.wire.address import Address
 from posthouse.wire.header_encode import (
     address_list,
@@ -65,8 +65,18 @@ def compose_tree(fields: Sequence[bytes], root: TreePart) -> bytes:
 
     Raises:
         Invalid: a value cannot stand in a header field, a type is none, the tree is too deep.
+        TooLarge: a header is longer than any may be that is handed in (reason `header`).
     """
+    _check_size([*fields, *root.fields])
     return b"".join([*fields, b"MIME-Version: 1.0\r\n", *_entity(root, _content_ids(root, 0))])
+
+
+def _check_size(fields: Sequence[bytes]) -> None:
+    # Some room is left for what is written here.
+    if len(fields) + 20 > raw_headers.MAX_FIELDS or sum(map(len, fields)) + 16_384 > raw_headers.MAX_OCTETS:
+        raise TooLarge(
+            f"a header has at most {raw_headers.MAX_FIELDS} fields and {raw_headers.MAX_OCTETS} octets", reason="header"
+        )
 
 
 def _content_ids(part: TreePart, depth: int) -> list[str]:
@@ -79,6 +89,7 @@ def _content_ids(part: TreePart, depth: int) -> list[str]:
 
 
 def _entity(part: TreePart, ids: Sequence[str]) -> list[bytes]:
+    _check_size(part.fields)
     if not _TYPE.fullmatch(part.content_type):
         raise Invalid(f"{part.content_type!r} is not a media type", field="type")
     is_multipart = part.content_type.startswith("multipart/")

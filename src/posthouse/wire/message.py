@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
-from posthouse.wire.address import Address, parse_address_list
+from posthouse.wire.address import MAX_LIST_CHARS, Address, parse_address_list
 from posthouse.wire.charset import decode_bytes, decode_html
 from posthouse.wire.contents import Contents, decode_span
 from posthouse.wire.dates import read_date
@@ -161,6 +161,7 @@ def parse(raw: bytes, limits: Limits = _LIMITS) -> ParsedMessage:
         extracted_text = new_text(plain)
 
     sent = read_date(fields["date"]) if "date" in fields else None
+    people = _People(fields, defects)
     ids = parse_message_ids(fields["message-id"]) if "message-id" in fields else ()
     return ParsedMessage(
         headers=headers,
@@ -168,12 +169,12 @@ def parse(raw: bytes, limits: Limits = _LIMITS) -> ParsedMessage:
         in_reply_to=parse_message_ids(fields.get("in-reply-to", "")),
         references=parse_message_ids(fields.get("references", "")),
         subject=decode_text(fields.get("subject", "")),
-        from_=_addresses(fields, "from"),
-        sender=_addresses(fields, "sender"),
-        reply_to=_addresses(fields, "reply-to"),
-        to=_addresses(fields, "to"),
-        cc=_addresses(fields, "cc"),
-        bcc=_addresses(fields, "bcc"),
+        from_=people.of("from"),
+        sender=people.of("sender"),
+        reply_to=people.of("reply-to"),
+        to=people.of("to"),
+        cc=people.of("cc"),
+        bcc=people.of("bcc"),
         sent_at=None if sent is None else sent.at,
         sent_zone=0 if sent is None else sent.zone,
         structure=structure.root,
@@ -234,9 +235,24 @@ def _fields(headers: Headers, defects: dict[str, None]) -> dict[str, str]:
     return fields
 
 
-def _addresses(fields: dict[str, str], name: str) -> tuple[Address, ...]:
-    value = fields.get(name)
-    return parse_address_list(unfold(value)) if value else ()
+class _People:
+    """Reads the address fields of one message. In all, no more is read than of one long field."""
+
+    def __init__(self, fields: dict[str, str], defects: dict[str, None]) -> None:
+        self._fields = fields
+        self._defects = defects
+        self._room = MAX_LIST_CHARS
+
+    def of(self, name: str) -> tuple[Address, ...]:
+        value = self._fields.get(name)
+        if not value:
+            return ()
+        text = unfold(value)
+        if len(text) > self._room:
+            self._defects[f"Of the header field {name.title()} only the first addresses are read."] = None
+            text = text[: text.rfind(",", 0, self._room) + 1]
+        self._room -= len(text)
+        return parse_address_list(text)
 
 
 _BULK = frozenset(["bulk", "junk", "list", "auto_reply", "auto-reply"])

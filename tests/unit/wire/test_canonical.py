@@ -50,6 +50,16 @@ def test_line_ends_are_crlf_and_nuls_are_gone(raw: bytes, made: bytes) -> None:
     assert canonical(raw) == made
 
 
+@pytest.mark.parametrize(
+    "unit", [b"\r", b"\n", b"\r\n", b"\r\r\n", b"\n\r", b"a\r\r", b"ab\r\r\n", b"\r\r\r\n", b"abcd\r\n\n"]
+)
+def test_a_line_end_is_one_wherever_a_long_message_is_cut(unit: bytes) -> None:
+    raw = b"A: 1\r\n\r\n" + unit * (600_000 // len(unit))
+    text = raw.replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    made = canonical(raw)
+    assert made == (text if text.endswith(b"\n") else text + b"\n").replace(b"\n", b"\r\n")
+
+
 @pytest.mark.parametrize("end", [b"\r", b"\n", b"\r\x00\n", b"\x00\n", b"\r\r\n", b"\n\r"])
 def test_a_field_behind_any_line_end_is_seen_before_anything_is_decided(end: bytes) -> None:
     made = canonical(b"From: a@here.example\r\nSubject: x" + end + b"From: b@here.example\r\n\r\nbody\r\n")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.kit.errors import Invalid
+from posthouse.kit.errors import Invalid, TooLarge
 from posthouse.wire.address import Address
 from posthouse.wire.compose import (
     Attachment,
@@ -318,3 +318,32 @@ def test_the_standard_library_reads_it_alike() -> None:
     (attached,) = message.iter_attachments()
     assert attached.get_filename() == "naïve.txt"
     assert not message.defects
+
+
+def test_a_header_that_no_door_would_take_is_not_made() -> None:
+    headers = tuple((f"X-{n}", "y z" * 2_700) for n in range(70))
+    with pytest.raises(TooLarge):
+        compose(outgoing(headers=headers))
+
+
+@pytest.mark.parametrize("odd", ["a b@x", "\ufffd", "a>b", "x" * 1_000])
+def test_an_odd_content_id_becomes_one_that_can_be_written(odd: str) -> None:
+    image = Attachment("a.png", "image/png", b"1", "inline", odd)
+    raw = compose(outgoing(html=f'<img src="cid:{odd}">', attachments=(image,)))
+    check_form(raw)
+    message = parse(raw)
+    assert message.html is not None
+    [part] = message.attachments
+    assert f'"cid:{part.content_id}"' in message.html
+
+
+@given(st.text(max_size=30), st.sampled_from([1, 40, 300]))
+def test_no_text_makes_a_bare_line_end_or_a_line_too_long(text: str, times: int) -> None:
+    raw = compose(
+        outgoing(
+            text=text * times,
+            html=text * times,
+            attachments=(Attachment("a", "message/rfc822", (text * times).encode("utf-8", "replace")),),
+        )
+    )
+    check_form(raw)

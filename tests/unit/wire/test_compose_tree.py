@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posthouse.kit.errors import Invalid
+from posthouse.kit.errors import Invalid, TooLarge
 from posthouse.wire.address import Address
 from posthouse.wire.canonical import canonical
 from posthouse.wire.compose_tree import TreePart, compose_tree, grouped_address_list, raw_field
@@ -111,3 +111,17 @@ def test_a_content_id_never_ends_its_field() -> None:
     for evil in ("a\r\nBcc: x", "a\nb", "a\x00b", "a\rb"):
         with pytest.raises(Invalid):
             compose_tree([FROM], TreePart("image/png", data=b"1", content_id=evil))
+
+
+def test_a_header_that_no_door_would_take_is_not_made() -> None:
+    few, many = (f"X-{n}: y\r\n".encode() for n in range(1_900)), [f"X-{n}: y\r\n".encode() for n in range(2_100)]
+    raw = compose_tree([FROM, *few], TreePart("text/plain", text="x"))
+    assert canonical(raw) == raw + b"\r\n"
+    big = [b"X: " + b"y" * 900 + b"\r\n"] * 600
+    for fields in (many, big):
+        for root in (TreePart("text/plain", text="x", fields=tuple(fields)), TreePart("text/plain", text="x")):
+            with pytest.raises(TooLarge):
+                compose_tree([FROM] if root.fields else [FROM, *fields], root)
+        inner = TreePart("text/plain", text="x", fields=tuple(fields))
+        with pytest.raises(TooLarge):
+            compose_tree([FROM], TreePart("multipart/mixed", children=(inner,)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -305,3 +306,30 @@ HOSTILE = {
 def test_hostile_input_takes_linear_time(name: str) -> None:
     raw = HOSTILE[name]  # quadratic time would be minutes
     check(parse(raw), raw)
+
+
+def test_the_first_addresses_of_a_very_long_field_are_read_and_no_half_one() -> None:
+    people = [f"person{number}@some.example" for number in range(10_000)]
+    raw = (
+        b"From: a@b.example\r\nTo: "
+        + ",\r\n ".join(people).encode()
+        + b"\r\nCc: late@c.example\r\nSubject: s\r\n\r\nx\r\n"
+    )
+    message = parse(raw)
+    found = [address.email for address in message.to]
+    assert 1_000 < len(found) < 10_000 and found == people[: len(found)]
+    assert (message.from_[0].email, message.subject, message.plain) == ("a@b.example", "s", "x\n")
+    assert any("first addresses" in defect for defect in message.defects)
+
+
+@pytest.mark.parametrize("entry", ["a@b,", ",", "<", '"', "(", "\xe9,", "=?q?q?a?= <a@b>,", ":;"])
+def test_a_field_of_half_a_megabyte_is_read_in_a_moment(entry: str) -> None:
+    taken = []
+    for size in (60_000, 500_000):
+        raw = b"".join(
+            f"{name}: {entry * (size // len(entry))}\r\n".encode() for name in ("From", "To", "Cc", "Reply-To")
+        )
+        begun = time.process_time()
+        parse(raw + b"\r\nx\r\n")
+        taken.append(time.process_time() - begun)
+    assert taken[1] < 4 * taken[0] + 0.1

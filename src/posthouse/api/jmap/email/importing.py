@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -45,7 +46,7 @@ async def _prepare(call: Call, value: Json) -> NewEmail:
     limit = call.services.settings.max_message_bytes
     if len(raw) > limit:
         raise SetError("tooLarge", "the message is too large", maxSize=limit)
-    raw = canonical(raw)
+    raw = await asyncio.to_thread(canonical, raw)
     if len(raw) > limit:  # line ends have been put in
         raise SetError("tooLarge", "the message is too large", maxSize=limit)
     parsed = parse(raw)
@@ -100,7 +101,7 @@ async def copy(call: Call) -> Answer:
         message = await inner.services.db.read(lambda tx: messages.get(tx, source, id_))
         if message is None:
             raise SetError("notFound")
-        raw = canonical(await inner.services.blobs.read(message.blob_hash))
+        raw = await asyncio.to_thread(canonical, await inner.services.blobs.read(message.blob_hash))
         given: Any = value.get("keywords")
         marked = set(keywords.shown_keywords(message.keywords)) if given is None else keywords.check(given)
         received_at = read_received_at(value.get("receivedAt"))
