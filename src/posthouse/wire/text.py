@@ -69,12 +69,31 @@ def is_mark(char: str) -> bool:
 def printable(line: str) -> str:
     """One line of a stranger's text as a terminal may show it: what is not seen, or steers, is named `<U+202E>`.
 
-    That is controls, marks of direction, tag characters, joiners and separators of lines; blanks of all widths
-    become plain ones.
+    That is controls, marks of direction, tag characters, separators of lines, and letters and selectors that show
+    nothing; blanks of all widths become plain ones. A joiner stays where it is seen: within a word of a script that
+    has use for it, and within an emoji.
     """
-    if line.isprintable():
+    if line.isascii() and line.isprintable():
         return line
-    return "".join(char if char.isprintable() else _named(char) for char in line)
+    return "".join(
+        char if (char.isprintable() and not _SHOWS_NOTHING.match(char)) or _joins(line, index) else _named(char)
+        for index, char in enumerate(line)
+    )
+
+
+# Letters, marks and one symbol to Unicode (its property Default_Ignorable_Code_Point, and the blank of Braille).
+# Selectors of text and emoji style are left alone: they are in every second emoji.
+_SHOWS_NOTHING = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0d\uffa0\U000e0100-\U000e01ef]"
+)
+_JOINERS = "\u200c\u200d"
+
+
+def _joins(line: str, index: int) -> bool:
+    """Whether a joiner stands there between two characters beyond Latin, Greek and Cyrillic."""
+    if line[index] not in _JOINERS or not 0 < index < len(line) - 1:
+        return False
+    return all(side >= "\u0590" and side.isprintable() for side in (line[index - 1], line[index + 1]))
 
 
 def _named(char: str) -> str:

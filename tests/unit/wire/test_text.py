@@ -75,6 +75,10 @@ def test_what_is_far_too_long_is_refused_before_it_is_read(take: object) -> None
         ("\U000e0041\U000e007f", "<U+E0041><U+E007F>"),
         ("a\u2028b\u2029c\u0085d\n", "a<U+2028>b<U+2029>c<U+0085>d<U+000A>"),
         ("a\u00a0b\u3000c", "a b c"),
+        ("👩\u200d💻 می\u200cخواهم क्\u200dष 🏳\ufe0f\u200d🌈", "👩\u200d💻 می\u200cخواهم क्\u200dष 🏳\ufe0f\u200d🌈"),
+        ("pay\u200dpal \u200cx\u200d", "pay<U+200D>pal <U+200C>x<U+200D>"),
+        ("世\u200d\u200d界", "世<U+200D><U+200D>界"),
+        ("a\u3164b\ufe00\U000e0100\u034f\u2800", "a<U+3164>b<U+FE00><U+E0100><U+034F><U+2800>"),
     ],
 )
 def test_a_terminal_is_shown_what_steers_it_by_name(text: str, shown: str) -> None:
