@@ -3,7 +3,8 @@
 SMTP smuggling: a sender gets `LF . LF` (or a relative of it) past one server as text, and the next server
 takes it for the end of the message and what follows for commands, under the first server's good name. So here
 only `CRLF . CRLF` ends a message, and one that holds any look-alike is refused as a whole: it neither ends
-here nor is passed on to someone who might see an end in it. A bare LF or CR elsewhere does no harm.
+here nor is passed on to someone who might see an end in it. A bare LF or CR elsewhere is no end, and
+`canonical.py` makes it a CRLF.
 
 Source: RFC 5321 §2.3.8, §4.1.1.4 and §4.5.2.
 """
