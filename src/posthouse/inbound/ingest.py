@@ -100,7 +100,10 @@ class Ingester:
             parsed = await self._parse(row, raw)
             report = bounces.read_report(raw, parsed, row.mail_from, row.recipients)
             # A mail that keeps failing is not asked about again: what hangs may be the asking.
-            known = None if row.attempts > _TRIES else await self._authenticator.check(row, raw, parsed)
+            if row.attempts > _TRIES:
+                known = self._authenticator.unasked(row)
+            else:
+                known = await self._authenticator.check(row, raw, parsed)
             await self._db.write(lambda tx: self._file(tx, row, parsed, report, known))
         except Exception as error:  # a worker's outer loop: log with the ids and go on
             _log.error("filing failed", spool_id=row.id, account_id=row.account_id, exc_info=not _expected(error))

@@ -51,6 +51,14 @@ _DOT_ATOM = re.compile(rf"[{_ATEXT}\u00a1-\U0010ffff]+(?:\.[{_ATEXT}\u00a1-\U001
 _QUOTED_LOCAL = re.compile(r'"(?:[^"\\]|\\.)*"')
 _NAME_NEEDS_QUOTES = re.compile(r'[()<>\[\]:;@\\,."]')
 _LDH_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")  # RFC 5890 §2.3.1
+# Letters and marks nobody sees (Default_Ignorable_Code_Point), which no domain has (RFC 5892 §2.6).
+_UNSEEN = frozenset(
+    map(
+        chr,
+        [0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x3164, *range(0xFE00, 0xFE10), 0xFFA0,
+         *range(0xE0100, 0xE01F0)],
+    )
+)  # fmt: skip
 _IDEOGRAPHIC_DOTS = str.maketrans({"\u3002": ".", "\uff0e": ".", "\uff61": "."})  # RFC 3490 §3.1
 
 
@@ -91,9 +99,11 @@ def _label(label: str, domain: str) -> str:
     if len(label) > MAX_LABEL_OCTETS:  # before encoding, which is quadratic; an A-label is longer still
         raise Invalid(f"{_show(domain)} is not a domain name.")
     if not label.isascii():
-        for char in label:
-            # Letters, marks, digits; the rest of RFC 5892 Appendix A that real names use.
-            if unicodedata.category(char)[0] not in "LMN" and char not in "-\u00b7\u200c\u200d\u30fb\u0375":
+        for before, char in zip(" " + label, label, strict=False):
+            # Letters, marks, digits; the rest of RFC 5892 Appendix A that real names use. A joiner after a letter of
+            # ASCII joins nothing, and is not seen.
+            is_odd = unicodedata.category(char)[0] not in "LMN" and char not in "-\u00b7\u200c\u200d\u30fb\u0375"
+            if is_odd or char in _UNSEEN or (char in "\u200c\u200d" and before.isascii()):
                 raise Invalid(f"The domain {_show(domain)} holds a character no host name may have.")
         label = "xn--" + label.encode("punycode").decode("ascii")
     if len(label) > MAX_LABEL_OCTETS or not _LDH_LABEL.fullmatch(label):

@@ -66,7 +66,7 @@ def collect(
     *,
     spf: SpfResult | None = None,
     dkim: Sequence[DkimResult] = (),
-    dmarc: DmarcResult | None = None,
+    dmarcs: Sequence[DmarcResult] = (),
     iprev: tuple[str, str] | None = None,
     mail_from: str = "",
     helo: str = "",
@@ -76,7 +76,7 @@ def collect(
     Args:
         spf: of the mail's sender.
         dkim: every signature's.
-        dmarc: of From's domain.
+        dmarcs: of each domain in From.
         iprev: result and client address of the reverse look-up (RFC 8601 §3).
         mail_from: the reverse-path, "" for null.
         helo: the name the client gave.
@@ -98,7 +98,7 @@ def collect(
         }
         told = tuple((name, value) for name, value in properties.items() if value)
         found.append(MethodResult("dkim", one.result, one.reason, told if one.result != "none" else ()))
-    if dmarc is not None:
+    for dmarc in dmarcs:
         from_domain = (("header.from", dmarc.from_domain),) if dmarc.from_domain else ()
         # RFC 9989 §9.1: policy.dmarc is the policy applied.
         policy = (("policy.dmarc", dmarc.policy),) if dmarc.record is not None else ()

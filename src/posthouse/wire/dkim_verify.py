@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
 from posthouse.wire import dkim, raw_headers
 from posthouse.wire.dkim import Canonicalization
+from posthouse.wire.headers import parse_parameters
 from posthouse.wire.raw_headers import RawField
 from posthouse.wire.resolver import NameNotFound, Resolver, ResolverFailure
 
@@ -23,13 +24,22 @@ PublicKey = rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 
 _MAXIMUM_RSA_BITS = 8192  # RFC 8301 §3.2 asks for up to 4,096; far longer keys only cost us time
 _MAX_KEY_RECORDS = 4  # RFC 6376 §3.6.2.2 leaves more than one undefined; each of a few is tried
-_ONCE = (b"from", b"sender", b"reply-to", b"to", b"cc", b"subject", b"date", b"message-id",
-         b"mime-version", b"content-type", b"content-transfer-encoding")  # fmt: skip
+# What a reader is shown, or answers to; each occurs once (RFC 5322 §3.6, RFC 2045 §3).
+_ONCE = (b"from", b"sender", b"reply-to", b"to", b"cc", b"subject", b"date", b"message-id", b"in-reply-to",
+         b"references", b"mime-version", b"content-type", b"content-transfer-encoding",
+         b"content-disposition")  # fmt: skip
+# Many honest signers leave some of these unsigned, but a signature is put on top of what it was made of: where
+# one stands above its signature, a later hand added it.
+_NOT_ABOVE = frozenset(
+    {b"subject", b"reply-to", b"to", b"cc", b"content-type", b"content-transfer-encoding", b"content-disposition"}
+)
 
 _KINDS = {"rsa-sha256": "rsa", "ed25519-sha256": "ed25519", "rsa-sha1": "rsa"}
 _TAG = re.compile(r"([A-Za-z][A-Za-z0-9_]*)[ \t]*=(.*)", re.DOTALL)
 _B_VALUE = re.compile(rb"((?:\A|;)[ \t\r\n]*b[ \t\r\n]*=)[^;]*")
 _WHITE = re.compile(r"[ \t\r\n]+")
+# A delimiter and the field of a part behind it.
+_DELIMITER = re.compile(rb"^--[^\r\n]{1,200}\r\n[A-Za-z-]{1,60}:", re.MULTILINE)
 _LABEL = re.compile(r"[A-Za-z0-9_\u0080-\U0010ffff](?:[A-Za-z0-9_\u0080-\U0010ffff-]{0,62})")
 
 
@@ -40,8 +50,8 @@ class DkimResult:
     Attributes:
         result: the words of RFC 8601 §2.7.1. `pass`: the domain vouches for the signed fields and the
             body, and for no more. `fail`: it does not verify, or has expired. `policy`: it verifies or
-            might, and we do not accept it (weak key, text appended under l=, several From). `neutral`: it
-            cannot be read, or fails under a key in testing. `permerror`: there is no usable key.
+            might, and we do not accept it (weak key, text appended under l=, fields added that it does not
+            cover). `neutral`: it cannot be read, or fails under a key in testing. `permerror`: there is no usable key.
             `temperror`: the key could not be had now. `none`: the message is not signed.
         domain: `d=`, lower case; "" where it could not be read.
         selector: `s=`; "" likewise.
@@ -171,7 +181,7 @@ async def _verify_one(message: _Message, place: int, resolver: Resolver, at_s: i
             if result.is_testing:  # RFC 6376 §3.6.1: no worse than unsigned
                 raise _Verdict("neutral", "signature does not verify; the key is in testing")
             raise _Verdict("fail", "signature does not verify")
-        _accept(message, signature)
+        _accept(message, place, signature)
     except _Verdict as verdict:
         return replace(result, result=verdict.result, reason=verdict.reason)
     return replace(result, result="pass", reason="", warnings=_warnings(message, signature))
@@ -336,22 +346,60 @@ def _is_signed(public: PublicKey, signature: bytes, data: bytes) -> bool:
     return True
 
 
-def _accept(message: _Message, signature: _Signature) -> None:
-    """Refuse what verifies and yet vouches for too little."""
-    if sum(raw_headers.name_of(one) == b"from" for one in message.fields) > 1:
-        # The signature speaks of the lowest, a reader may be shown the highest (RFC 6376 §8.15).
+def _accept(message: _Message, place: int, signature: _Signature) -> None:
+    """Refuse what verifies and yet vouches for too little of what is shown (RFC 6376 §8.2, §8.15).
+
+    Signing a field once more than it occurs keeps others from adding one; few signers do it. So what they ought
+    to have kept out is looked for here: a second field of a name that occurs once, a field above the signature
+    that it does not cover, a Subject it does not cover, parts cut by another boundary than the signer's.
+    """
+    counts = _counts(message)
+    if counts.get(b"from", 0) > 1:
+        # The signature speaks of the lowest, a reader may be shown the highest.
         raise _Verdict("policy", "more than one From")
+    for name in _ONCE:
+        if counts.get(name, 0) > max(signature.names.count(name), 1):
+            raise _Verdict("policy", f"more than one {_title(name)}, and not all of them signed")
+    unsigned = {name for name in counts if name not in signature.names}
+    if b"subject" in unsigned:  # RFC 6376 §5.4.1 asks for it, and next to nobody leaves it out
+        raise _Verdict("policy", "Subject is not signed")
+    for one in message.fields[:place]:
+        name = raw_headers.name_of(one)
+        if name in unsigned & _NOT_ABOVE:
+            raise _Verdict("policy", f"{_title(name)} was added after signing")
+    if b"content-type" in unsigned and _is_cut_anew(message):
+        raise _Verdict("policy", "Content-Type is not signed and names another boundary than the body begins with")
     length = len(message.canonical_body(signature.body_form))
     if signature.body_length is not None and signature.body_length != length:
-        # RFC 6376 §8.2: whoever came by may have put the rest there.
+        # Whoever came by may have put the rest there.
         raise _Verdict("policy", f"signature covers {signature.body_length} of {length} octets of the body")
 
 
-def _warnings(message: _Message, signature: _Signature) -> tuple[str, ...]:
+def _is_cut_anew(message: _Message) -> bool:
+    """Whether something that looks like a delimiter stands before the first one the Content-Type names."""
+    value = raw_headers.values(message.fields, b"content-type")[0]
+    kind, parameters = parse_parameters(value.decode("latin-1"))
+    boundary = parameters.get("boundary", "").encode("latin-1", "replace")
+    if not kind.startswith("multipart/") or not boundary:
+        return False
+    first = (b"\r\n" + message.body).find(b"\r\n--" + boundary)
+    return _DELIMITER.search(message.body, 0, max(first, 0)) is not None
+
+
+def _counts(message: _Message) -> dict[bytes, int]:
     counts: dict[bytes, int] = {}
     for one in message.fields:
         name = raw_headers.name_of(one)
         counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _title(name: bytes) -> str:
+    return name.decode().title()
+
+
+def _warnings(message: _Message, signature: _Signature) -> tuple[str, ...]:
+    counts = _counts(message)
     unsigned = [name.decode() for name in _ONCE if counts.get(name, 0) > signature.names.count(name)]
     found = [f"{name} is not signed" for name in unsigned]
     return tuple(found if signature.body_length is None else ["l= is used", *found])

@@ -63,9 +63,8 @@ class DmarcResult:
         result: `pass`: SPF or DKIM passed for a name of the same organisation; it says who, not whether
             they are good. `fail`: neither did. `none`: no policy applies. `temperror`: DNS gave no answer just
             now and one could have meant a pass. `permerror`: the From domain is no domain.
-        from_domain: lower case, A-labels.
-        policy: what the owner wishes for mail that fails, softened by t=y; `none` unless result is `fail`
-            or `pass`.
+        from_domain: lower case, A-labels; as written where it is no domain.
+        policy: what the owner wishes for mail that fails, softened by t=y; `none` where the record is not known.
         published_policy: the same before t=y.
         domain_found_at: where the record stands: From's domain, its organisation's, or a public suffix;
             "" for none.
@@ -117,36 +116,79 @@ def parse(text: str) -> DmarcRecord | None:
     )
 
 
+@dataclass(slots=True)
+class Found:
+    """What the DNS says of one From domain, before anything is known of the mail.
+
+    Attributes:
+        verdict: where that settles it: no policy, no domain, no answer.
+    """
+
+    domain: str
+    walker: _Walker
+    found_at: str = ""
+    record: DmarcRecord | None = None
+    published: Policy = "none"
+    verdict: DmarcResult | None = None
+
+
+async def discover(from_domain: str, resolver: Resolver) -> Found:
+    """Look up the policy of a From domain.
+
+    It takes nothing of the mail's, so it can be done beside SPF and DKIM: their slow answers, which a sender may
+    have made slow, do not keep the policy from being known.
+
+    Args:
+        from_domain: of one address in From.
+        resolver: at most eight look-ups are made, and one of addresses.
+
+    Source: RFC 9989 §4.10.
+    """
+    domain = _ascii(from_domain)
+    found = Found(domain, _Walker(resolver))
+    if not domain:
+        found.verdict = DmarcResult("permerror", from_domain.lower(), reason="From has no domain")
+        return found
+    try:
+        found.found_at, record = await _discover(found.walker, domain)
+        if record is None:
+            found.verdict = DmarcResult("none", domain, reason="no policy")
+        elif not record.is_sound and not record.rua:  # RFC 9989 §4.10.1
+            found.verdict = DmarcResult(
+                "none", domain, domain_found_at=found.found_at, record=record, reason="the policy cannot be read"
+            )
+        else:
+            found.record = record
+            found.published = await _published(found.walker, record, domain, found.found_at)
+    except ResolverFailure:
+        found.verdict = DmarcResult("temperror", domain, reason="the policy could not be looked up")
+    return found
+
+
 async def evaluate(
     from_domain: str, spf: SpfResult | None, dkim: Sequence[DkimResult], resolver: Resolver
 ) -> DmarcResult:
-    """Evaluate a mail whose From names one domain.
+    """Look up a From domain's policy and hold SPF and DKIM against it: `discover`, then `judge`."""
+    return await judge(await discover(from_domain, resolver), spf, dkim, resolver)
+
+
+async def judge(found: Found, spf: SpfResult | None, dkim: Sequence[DkimResult], resolver: Resolver) -> DmarcResult:
+    """Evaluate a mail whose From names a domain.
 
     Args:
-        from_domain: of the one address in From. A mail whose From has no domain, or several, is not
-            evaluated by DMARC (RFC 9989 §5.3.1): the caller decides about it.
+        found: what `discover` found. A mail whose From has no domain, or several, is not evaluated by DMARC
+            (RFC 9989 §5.3.1): the caller decides about it.
         spf: of the reverse-path, or of HELO where that was null; None if not checked.
         dkim: every signature's result.
         resolver: at most eight look-ups are made per name that may align.
 
     Source: RFC 9989 §4.10, §5.3.
     """
-    domain = _ascii(from_domain)
-    if not domain:
-        return DmarcResult("permerror", from_domain.lower(), reason="From has no domain")
-    walker = _Walker(resolver)
-    try:
-        found_at, record = await _discover(walker, domain)
-        if record is None:
-            return DmarcResult("none", domain, reason="no policy")
-        if not record.is_sound and not record.rua:  # RFC 9989 §4.10.1
-            return DmarcResult(
-                "none", domain, domain_found_at=found_at, record=record, reason="the policy cannot be read"
-            )
-        published = await _published(walker, record, domain, found_at)
-    except ResolverFailure:
-        return DmarcResult("temperror", domain, reason="the policy could not be looked up")
-
+    record, domain, published = found.record, found.domain, found.published
+    if record is None:
+        assert found.verdict is not None
+        return found.verdict
+    walker = _Walker(resolver, found.walker.records)
     aligned: list[tuple[Literal["spf", "dkim"], str]] = []
     is_open = False  # an answer that did not come could have meant a pass
     organization = ""
@@ -168,8 +210,8 @@ async def evaluate(
     if aligned:
         result: Result = "pass"
         reason = ""
-    elif is_open:  # RFC 9989 §5.3.6: neither pass nor fail, and no policy
-        result, published, reason = "temperror", "none", "SPF, DKIM or alignment could not be looked up"
+    elif is_open:  # RFC 9989 §5.3.6: neither pass nor fail
+        result, reason = "temperror", "SPF, DKIM or alignment could not be looked up"
     else:
         result, reason = "fail", "nothing that passed is of From's domain"
     return DmarcResult(
@@ -177,7 +219,7 @@ async def evaluate(
         from_domain=domain,
         policy=_TESTING[published] if record.is_testing else published,
         published_policy=published,
-        domain_found_at=found_at,
+        domain_found_at=found.found_at,
         organizational_domain=organization,
         aligned_by=tuple(dict.fromkeys(method for method, _ in aligned)),
         aligned_domains=tuple(dict.fromkeys(name for _, name in aligned)),

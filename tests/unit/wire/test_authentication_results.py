@@ -93,7 +93,7 @@ RESULTS = AuthenticationResults(
             DkimResult("pass", "example.com", "s1", "rsa-sha256", signature="AbC+/d="),
             DkimResult("fail", "example.net", "s2", "ed25519-sha256", reason='body hash "does" not match'),
         ],
-        dmarc=DmarcResult("pass", "example.com", policy="reject", record=DmarcRecord()),
+        dmarcs=[DmarcResult("pass", "example.com", policy="reject", record=DmarcRecord())],
         iprev=("pass", "2001:db8::1"),
         mail_from='"odd (name"@example.com',
         helo="mail.example.com",

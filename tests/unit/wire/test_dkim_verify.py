@@ -183,10 +183,79 @@ async def test_second_from_is_never_passed():
 
 
 async def test_pass_says_which_fields_it_does_not_cover():
-    weak = signed(PLAIN, RSA_KEY, oversigned=(), signed=("From", "Date"))
-    result = await one(b"Subject: win a prize\r\n" + weak)
+    weak = signed(PLAIN, RSA_KEY, oversigned=(), signed=("From", "Subject"))
+    result = await one(weak)
     assert result.result == "pass"
-    assert result.warnings == ("to is not signed", "subject is not signed", "message-id is not signed")
+    assert result.warnings == ("to is not signed", "date is not signed", "message-id is not signed")
+
+
+# What signers in the field sign, once each.
+USUAL = ("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type")
+MIME = HEADER + b"MIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\nhello\r\n"
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"Subject: win a prize",
+        b"subject : win a prize",
+        b"Content-Type: text/html",
+        b"Content-Type: multipart/mixed; boundary=x",
+        b"To: eve@example.net",
+        b"Cc: eve@example.net",
+        b"Reply-To: eve@example.net",
+        b"Content-Transfer-Encoding: base64",
+        b"Date: Mon, 6 Jan 2020 10:00:00 +0000",
+        b"Message-ID: <2@example.com>",
+        b"Content-Disposition: attachment",
+    ],
+)
+async def test_a_field_added_to_what_is_signed_once_is_not_vouched_for(field):
+    weak = signed(MIME, RSA_KEY, oversigned=(), signed=USUAL)
+    assert (await one(weak)).result == "pass"
+    assert (await one(field + b"\r\n" + weak)).result == "policy"
+
+
+async def test_a_second_field_is_not_vouched_for_wherever_it_is_put():
+    weak = signed(MIME, RSA_KEY, oversigned=(), signed=USUAL)
+    below = weak.replace(b"Subject: a", b"Subject: win a prize\r\nSubject: a")
+    result = await one(below)
+    assert (result.result, result.reason) == ("policy", "more than one Subject, and not all of them signed")
+    unsigned = signed(MIME, RSA_KEY, oversigned=(), signed=("From", "Subject"))
+    twice = unsigned.replace(b"Content-Type: text/plain", b"Content-Type: text/html\r\nContent-Type: text/plain")
+    assert (await one(twice)).result == "policy"
+
+
+async def test_a_subject_that_is_not_signed_is_not_vouched_for():
+    without = PLAIN.replace(b"Subject: a\r\n  folded\tone \r\n", b"")
+    weak = signed(without, RSA_KEY, oversigned=(), signed=("From", "To", "Date"))
+    assert (await one(weak)).result == "pass"
+    for place in (0, weak.index(b"From: Ann"), weak.index(b"Message-ID: ")):
+        result = await one(weak[:place] + b"Subject: win a prize\r\n" + weak[place:])
+        assert (result.result, result.reason) == ("policy", "Subject is not signed")
+
+
+async def test_unsigned_fields_below_the_signature_are_ordinary():
+    html = HEADER + b"MIME-Version: 1.0\r\nReply-To: a@example.com\r\nContent-Type: text/html\r\n\r\n<p>hi</p>\r\n"
+    weak = signed(html, RSA_KEY, oversigned=(), signed=("From", "Subject", "Date"))
+    assert (await one(weak)).result == "pass"
+    relayed = b"Received: by x; now\r\nDelivered-To: b@x.example\r\nX-Spam: no\r\nList-Id: <l.x.example>\r\n" + weak
+    assert (await one(relayed)).result == "pass"
+
+
+async def test_a_boundary_put_in_the_place_of_the_signers_is_refused():
+    body = b"--signed\r\nContent-Type: text/plain\r\n\r\nYou wrote:\r\n--mine\r\nContent-Type: text/plain\r\n\r\nPay.\r\n--signed--\r\n"
+    head = HEADER + b'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="signed"\r\n\r\n'
+    weak = signed(head + body, RSA_KEY, oversigned=(), signed=("From", "Subject", "MIME-Version"))
+    assert (await one(weak)).result == "pass"
+    assert (await one(weak.replace(b'boundary="signed"', b'boundary="mine"'))).result == "policy"
+    preamble = signed(
+        head + b"This is a message in\r\n-- several parts.\r\n" + body,
+        RSA_KEY,
+        oversigned=(),
+        signed=("From", "Subject"),
+    )
+    assert (await one(preamble)).result == "pass"
 
 
 async def test_text_appended_under_a_length_is_refused():
