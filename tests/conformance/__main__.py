@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from conformance import documents, jmap_suite, openapi
+from conformance import bounces, documents, jmap_suite, openapi
 
 
 class Result(NamedTuple):
@@ -28,6 +28,7 @@ CHECKS: tuple[Callable[[Path], Iterator[tuple[str, bool, str]]], ...] = (
     documents.atomicmail_python,
     documents.atomicmail_node,
     jmap_suite.run,
+    bounces.run,
 )
 
 

@@ -49,29 +49,109 @@ async def _labels(api: Api, address: str, message_id: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("by", ["path", "message-id"])
-async def test_a_report_from_outside_settles_the_delivery_it_speaks_of(
-    own_database: str, host: MailHost, by: str
+async def _may_write(api: Api, address: str, to: str) -> bool:
+    return (await api.call("POST", f"/v0/inboxes/{address}/messages", {"to": to, "text": "."}))[0] == 200
+
+
+def complaint(to: str, original_id: str, mail_from: str = "") -> bytes:
+    """A complaint as a provider writes it (RFC 5965 §2)."""
+    told = f"Original-Mail-From: <{mail_from}>\r\n" if mail_from else ""
+    return (
+        f"From: fbl@far.example\r\nTo: <{to}>\r\nSubject: Complaint\r\nMessage-ID: <{unique('fbl')}@far.example>\r\n"
+        'MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=feedback-report; boundary="b"\r\n\r\n'
+        "--b\r\nContent-Type: text/plain\r\n\r\nSpam.\r\n\r\n--b\r\nContent-Type: message/feedback-report\r\n\r\n"
+        f"Feedback-Type: abuse\r\nVersion: 1\r\nUser-Agent: x\r\n{told}Original-Rcpt-To: b@far.example\r\n\r\n"
+        f"--b\r\nContent-Type: text/rfc822-headers\r\n\r\nTo: b@far.example\r\nMessage-ID: {original_id}\r\n\r\n--b--\r\n"
+    ).encode()
+
+
+async def test_a_report_from_outside_settles_the_delivery_it_comes_back_for(own_database: str, host: MailHost) -> None:
+    async with indoors(own_database, outbound=host.url) as house, house.agent() as (address, api):
+        sent = await api.post(
+            f"/v0/inboxes/{address}/messages", {"to": ["a@far.example", "b@far.example"], "text": "."}
+        )
+        await house.settle()
+        path = {to: found.mail_from for found in host.mails for to in found.rcpt_to}
+        assert set(path) == {"a@far.example", "b@far.example"}
+        assert path["a@far.example"] != path["b@far.example"]
+        assert "delivered" in await _labels(api, address, sent["message_id"])
+        await _deliver(house, path["a@far.example"], dsn(path["a@far.example"], "a@far.example", "<other@x>"))
+        assert "bounced" in await _labels(api, address, sent["message_id"])
+        status, error = await api.call("POST", f"/v0/inboxes/{address}/messages", {"to": "A@far.example", "text": "."})
+        assert (status, error["code"]) == (403, "message_rejected")
+        assert await _may_write(api, address, "b@far.example")
+        inbox = (await api.get(f"/v0/inboxes/{address}/messages", labels="received"))["messages"]
+        assert [m["subject"] for m in inbox] == ["Undelivered mail"], "the report is kept as mail"
+
+
+async def test_nobody_speaks_for_another_recipient_of_the_same_mail(own_database: str, host: MailHost) -> None:
+    async with indoors(own_database, outbound=host.url) as house, house.agent() as (address, api):
+        sent = await api.post(
+            f"/v0/inboxes/{address}/messages", {"to": ["a@far.example", "b@far.example"], "text": "."}
+        )
+        await house.settle()
+        path = {to: found.mail_from for found in host.mails for to in found.rcpt_to}
+        original_id, own = str(host.mails[0].parsed["Message-ID"]), path["a@far.example"]
+        # a@ knows the Message-ID, the account's address and the path of its own copy.
+        await _deliver(house, address, dsn(address, "b@far.example", original_id))
+        await _deliver(house, address, complaint(address, original_id))
+        assert await _labels(api, address, sent["message_id"]) == ["delivered", "sent"]
+        assert await _may_write(api, address, "b@far.example")
+        await _deliver(house, own, dsn(own, "b@far.example", original_id))
+        assert await _may_write(api, address, "b@far.example")
+        assert not await _may_write(api, address, "a@far.example"), "it spoke for itself alone"
+
+
+@pytest.mark.parametrize("where", ["path", "report"])
+async def test_a_complaint_settles_the_recipient_whose_path_it_knows(
+    own_database: str, host: MailHost, where: str
 ) -> None:
     async with indoors(own_database, outbound=host.url) as house, house.agent() as (address, api):
         sent = await api.post(
             f"/v0/inboxes/{address}/messages", {"to": ["a@far.example", "b@far.example"], "text": "."}
         )
         await house.settle()
-        out = host.mails[0]
-        assert sorted(out.rcpt_to) == ["a@far.example", "b@far.example"]
-        assert "delivered" in await _labels(api, address, sent["message_id"])
-        to, original_id = (out.mail_from, "<other@x>") if by == "path" else (address, str(out.parsed["Message-ID"]))
-        await _deliver(house, to, dsn(to, "a@far.example", original_id))
-        assert "bounced" in await _labels(api, address, sent["message_id"])
-        status, error = await api.call("POST", f"/v0/inboxes/{address}/messages", {"to": "A@far.example", "text": "."})
-        assert (status, error["code"]) == (403, "message_rejected")
-        await api.post(f"/v0/inboxes/{address}/messages", {"to": "b@far.example", "text": "."})
-        inbox = (await api.get(f"/v0/inboxes/{address}/messages", labels="received"))["messages"]
-        assert [m["subject"] for m in inbox] == ["Undelivered mail"], "the report is kept as mail"
+        path = next(found.mail_from for found in host.mails if found.rcpt_to == ["b@far.example"])
+        to = path if where == "path" else address
+        await _deliver(house, to, complaint(to, "<other@x>", "" if where == "path" else path))
+        assert "complained" in await _labels(api, address, sent["message_id"])
+        assert not await _may_write(api, address, "b@far.example")
+        assert await _may_write(api, address, "a@far.example")
 
 
-@pytest.mark.parametrize("forged", ["recipient", "message-id", "path", "another account's"])
+async def test_a_bounce_in_prose_or_of_a_forwarded_mail_is_told_by_the_path_it_comes_to(
+    own_database: str, host: MailHost
+) -> None:
+    async with indoors(own_database, outbound=host.url) as house, house.agent() as (address, api):
+        sent = [
+            await api.post(f"/v0/inboxes/{address}/messages", {"to": f"{name}@far.example", "text": "."})
+            for name in ("prose", "forwarded", "away")
+        ]
+        await house.settle()
+        path = {to.partition("@")[0]: found.mail_from for found in host.mails for to in found.rcpt_to}
+
+        def prose(name: str, body: str, subject: str = "failure notice") -> bytes:
+            return (
+                f"From: MAILER-DAEMON@far.example\r\nTo: <{path[name]}>\r\nSubject: {subject}\r\n\r\n{body}\r\n"
+            ).encode()
+
+        gone = "I wasn't able to deliver your message.\r\n\r\n<prose@far.example>:\r\n550 5.1.1 unknown user"
+        await _deliver(house, path["prose"], prose("prose", gone))
+        await _deliver(house, path["forwarded"], dsn(path["forwarded"], "next@elsewhere.example", "<other@x>"))
+        await _deliver(house, path["away"], prose("away", "I am away until Monday.", "Out of office"))
+        bounced = ["bounced" in await _labels(api, address, each["message_id"]) for each in sent]
+        assert bounced == [True, True, False]
+        may = [await _may_write(api, address, f"{name}@far.example") for name in ("prose", "forwarded", "away")]
+        assert may == [False, False, True]
+        # The same words to the account's own address are mail like any other.
+        again = await api.post(f"/v0/inboxes/{address}/messages", {"to": "other@far.example", "text": "."})
+        await house.settle()
+        raw = prose("away", gone.replace("prose@", "other@")).replace(path["away"].encode(), address.encode())
+        await _deliver(house, address, raw)
+        assert "bounced" not in await _labels(api, address, again["message_id"])
+
+
+@pytest.mark.parametrize("forged", ["message-id", "path", "another account's"])
 async def test_a_report_of_what_was_never_sent_changes_nothing(own_database: str, host: MailHost, forged: str) -> None:
     async with (
         indoors(own_database, outbound=host.url) as house,
@@ -83,13 +163,9 @@ async def test_a_report_of_what_was_never_sent_changes_nothing(own_database: str
         out = host.mails[0]
         local, _, domain = address.partition("@")
         to, recipient, original_id = address, "a@far.example", str(out.parsed["Message-ID"])
-        if forged == "recipient":
-            recipient = "c@far.example"
-        elif forged == "message-id":
-            original_id = "<made-up@far.example>"
-        elif forged == "path":
-            to, original_id = f"{local}+b-made-up@{domain}", "<made-up@far.example>"
-        else:
+        if forged == "path":
+            to = f"{local}+b-{'0' * 16}@{domain}"
+        elif forged == "another account's":
             to = other
         await _deliver(house, to, dsn(to, recipient, original_id))
         assert await _labels(api, address, sent["message_id"]) == ["delivered", "sent"]
@@ -104,8 +180,8 @@ async def test_a_report_of_a_delay_is_no_failure(own_database: str, host: MailHo
         out = host.mails[0]
         await _deliver(
             house,
-            address,
-            dsn(address, "a@far.example", str(out.parsed["Message-ID"]), action="delayed", status="4.4.1"),
+            out.mail_from,
+            dsn(out.mail_from, "a@far.example", str(out.parsed["Message-ID"]), action="delayed", status="4.4.1"),
         )
         assert await _labels(api, address, sent["message_id"]) == ["delivered", "sent"]
         assert (await api.call("POST", f"/v0/inboxes/{address}/messages", {"to": "a@far.example", "text": "."}))[

@@ -13,6 +13,7 @@ from posthouse.kit.errors import NotFound
 from posthouse.kit.principal import Principal
 from posthouse.mail import filing
 from posthouse.outbound import automatic
+from posthouse.outbound.bounces import untagged
 from posthouse.outbound.submission import Composition, Submitter
 from posthouse.store import accounts, jobs, messages, vacations
 from posthouse.store.accounts import Account
@@ -61,12 +62,6 @@ def is_away(vacation: Vacation, at: int) -> bool:
         and (vacation.from_at is None or vacation.from_at <= at)
         and (vacation.to_at is None or at < vacation.to_at)
     )
-
-
-def untagged(mail_from: str) -> str:
-    """The reverse-path without the token our own submissions put into it."""
-    local, domain = split(mail_from)
-    return f"{local.partition('+b-')[0]}@{domain}" if domain else ""
 
 
 def may_answer(parsed: ParsedMessage, sender: str, own: list[str]) -> bool:

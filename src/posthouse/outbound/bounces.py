@@ -1,12 +1,14 @@
 """What comes back: delivery reports and complaints settle the delivery they speak of.
 
-A report is believed only for a delivery we really made: it names the submission (by the token in the address
-it came to, by ENVID, or by the Message-ID of the returned mail) and a recipient that submission had.
+Every recipient outside is written to with a reverse-path of its own, `name+b-<token>@domain`, which nobody else is
+told. A report is believed for the recipient whose token it comes to, or holds, and for no other: whoever got one
+copy of a mail cannot speak for those who got another. What has no token is kept as mail, and suppresses nobody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from posthouse.events import outbox
@@ -18,85 +20,122 @@ from posthouse.store import submissions
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
 from posthouse.store.submissions import Delivery, StoredSubmission
+from posthouse.wire import bounce_text
 from posthouse.wire.address import normalize, split
-from posthouse.wire.dsn import Dsn, parse_dsn
+from posthouse.wire.dsn import Dsn, DsnRecipient, parse_dsn
 from posthouse.wire.feedback import FeedbackReport, parse_feedback
 from posthouse.wire.message import ParsedMessage
 
-# The tag of a reverse-path: `name+b-<submission id>@domain`.
-_TAG = "b-"
+# The tag of a reverse-path: `name+b-<token>@domain`.
+_TAG = "+b-"
+_TOKEN = re.compile(r"\+b-([0-9a-f]{16})@", re.IGNORECASE)
+# A report names the mail it is about near its beginning; further down nobody looks for tokens.
+_MAX_TOKENS = 5
+# RFC 5965 §3.1, RFC 6650 §4.4: what says that the recipient wants no more. `not-spam` says the contrary.
+_COMPLAINTS = frozenset({"abuse", "fraud", "opt-out", "virus", "other"})
 
 
-def return_path(address: str, submission_id: str) -> str:
-    """The reverse-path of a submission: the sender's address with a token that recognises what comes back.
+def return_path(address: str, token: str | None) -> str:
+    """The reverse-path of one recipient: the sender's address with the token that recognises what comes back.
 
     An address too long for the token (RFC 5321 §4.5.3.1.1: 64 octets) is used as it is.
     """
     local, domain = split(address)
-    tagged = f"{local}+{_TAG}{submission_id}"
-    return f"{tagged}@{domain}" if "+" not in local and len(tagged.encode()) <= 64 else address
+    tagged = f"{local}{_TAG}{token}"
+    return f"{tagged}@{domain}" if address and token and len(tagged.encode()) <= 64 else address
 
 
-def submission_of(recipients: Sequence[str]) -> str | None:
-    """The submission an envelope recipient's token names."""
-    for address in recipients:
-        tag = split(address)[0].partition("+")[2] if "@" in address else ""
-        if tag.startswith(_TAG):
-            return tag.removeprefix(_TAG)
-    return None
+def untagged(mail_from: str) -> str:
+    """The reverse-path without a token of ours."""
+    local, domain = split(mail_from)
+    return f"{local.partition(_TAG)[0]}@{domain}" if domain else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report and the submission the envelope says it is about."""
+    """A report, and the tokens that were known to whoever made it."""
 
     content: Dsn | FeedbackReport
-    submission_id: str | None
+    tokens: tuple[str, ...]
 
 
 def read_report(raw: bytes, parsed: ParsedMessage, mail_from: str, recipients: Sequence[str]) -> Report | None:
-    """A delivery or feedback report, if the mail is one; never raises."""
-    if parsed.structure.content_type != "multipart/report":
-        return None
-    kinds = {part.content_type for part in parsed.structure.parts}
-    try:
-        if kinds & {"message/delivery-status", "message/global-delivery-status"}:
-            return Report(parse_dsn(raw), submission_of(recipients))
-        if "message/feedback-report" in kinds:
-            return Report(parse_feedback(raw), submission_of(recipients))
-    except Malformed:
-        return None
-    return None
+    """A delivery or feedback report, if the mail is one; never raises.
+
+    A bounce in prose is read as one only where it comes to an address with a token.
+    """
+    came_to = _tokens(" ".join(recipients))
+    content: Dsn | FeedbackReport | None = None
+    if parsed.structure.content_type == "multipart/report":
+        kinds = {part.content_type for part in parsed.structure.parts}
+        try:
+            if kinds & {"message/delivery-status", "message/global-delivery-status"}:
+                content = parse_dsn(raw)
+            elif "message/feedback-report" in kinds:
+                content = parse_feedback(raw)
+        except Malformed:
+            content = None
+    if content is None:
+        content = bounce_text.read(raw, parsed, mail_from) if came_to else None
+        return Report(content, came_to) if content is not None else None
+    known = content.original_mail_from if isinstance(content, FeedbackReport) else content.original_envelope_id
+    held = _tokens(f"{known} {content.returned.decode('latin-1')}")
+    return Report(content, tuple(dict.fromkeys((*came_to, *held)))[:_MAX_TOKENS])
+
+
+def _tokens(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(token.lower() for token in _TOKEN.findall(text)))[:_MAX_TOKENS]
 
 
 async def is_about_ours(tx: Tx, account: Account, report: Report) -> bool:
     """Whether a report speaks of something this account really sent."""
-    return await _submission(tx, account, report) is not None
+    return await _concerned(tx, account, report) is not None
 
 
 async def settle(tx: Tx, journal: Journal, account: Account, report: Report) -> str | None:
     """Apply a report that came to this account, in the unit that files it; the submission it speaks of."""
-    submission = await _submission(tx, account, report)
-    if submission is None:
+    concerned = await _concerned(tx, account, report)
+    if concerned is None:
         return None
-    deliveries = {
-        normalize(delivery.recipient): delivery for delivery in await submissions.deliveries(tx, submission.id)
-    }
-    if isinstance(report.content, FeedbackReport):
-        await _complaint(tx, journal, account, submission, report.content, deliveries)
-    else:
-        await _bounce(tx, journal, account, submission, report.content, deliveries)
+    submission, delivery, is_proved = concerned
+    if delivery is not None and isinstance(report.content, Dsn):
+        await _bounce(tx, journal, account, submission, report.content, delivery, suppresses=is_proved)
+    elif delivery is not None and isinstance(report.content, FeedbackReport) and is_proved:
+        await _complaint(tx, journal, account, submission, report.content, delivery)
     return submission.id
 
 
-async def _submission(tx: Tx, account: Account, report: Report) -> StoredSubmission | None:
-    found = None
-    if report.submission_id:
-        found = await submissions.get(tx, report.submission_id)
+async def _concerned(tx: Tx, account: Account, report: Report) -> tuple[StoredSubmission, Delivery | None, bool] | None:
+    """The submission a report is about, the one delivery it may settle, and whether a token proves it.
+
+    Without a token the Message-ID of the returned mail tells which submission it is; everybody who got that mail
+    knows it. It settles a delivery only where there was one alone, and no room for a token in its reverse-path.
+    """
+    found = await submissions.by_tokens(tx, account.id, report.tokens) if report.tokens else []
+    if found:
+        submission = await submissions.get(tx, found[0].submission_id)
+        return None if submission is None else (submission, found[0], True)
     original = report.content.original_message_id
-    if found is None and original:
-        found = await submissions.by_header_message_id(tx, account.id, original)
-    return found if found is not None and found.account_id == account.id else None
+    if not original:
+        return None
+    submission = await submissions.by_header_message_id(tx, account.id, original)
+    if submission is None:
+        return None
+    deliveries = await submissions.deliveries(tx, submission.id)
+    is_bare = return_path(submission.mail_from, "0" * 16) == submission.mail_from
+    return submission, deliveries[0] if is_bare and len(deliveries) == 1 else None, False
+
+
+def _spoken_of(dsn: Dsn, delivery: Delivery) -> DsnRecipient:
+    """What a report that came to a delivery's own address says of it.
+
+    Where the mail was passed on, the address it failed for is another one than we know (RFC 3464 §2.3.2).
+    """
+    key = normalize(delivery.recipient)
+    for reported in dsn.recipients:
+        if key in (normalize(reported.original_recipient), normalize(reported.final_recipient)):
+            return reported
+    return next((one for one in dsn.recipients if one.action == "failed"), dsn.recipients[0])
 
 
 async def _bounce(
@@ -105,34 +144,32 @@ async def _bounce(
     account: Account,
     submission: StoredSubmission,
     dsn: Dsn,
-    deliveries: dict[str, Delivery],
+    delivery: Delivery,
+    *,
+    suppresses: bool,
 ) -> None:
-    bounced = []
-    for reported in dsn.recipients:
-        delivery = deliveries.get(normalize(reported.original_recipient or reported.final_recipient)) or (
-            deliveries.get(normalize(reported.final_recipient))
-        )
-        if delivery is None or delivery.state in ("bounced", "suppressed", "held", "canceled"):
-            continue
-        if reported.action != "failed":
-            continue  # delayed, relayed, expanded: the journey goes on elsewhere
-        await submissions.settle(
-            tx,
-            delivery.id,
-            state="bounced",
-            due_at=None,
-            status=reported.status,
-            diagnostic=reported.diagnostic or "reported as failed",
-            remote_mta=reported.remote_mta or dsn.reporting_mta or None,
-            delay_noticed=delivery.delay_noticed,
-            at=journal.at,
-        )
+    reported = _spoken_of(dsn, delivery)
+    if delivery.state in ("bounced", "suppressed", "held", "canceled"):
+        return
+    if reported.action != "failed":
+        return  # delayed, relayed, expanded: the journey goes on elsewhere
+    await submissions.settle(
+        tx,
+        delivery.id,
+        state="bounced",
+        due_at=None,
+        status=reported.status,
+        diagnostic=reported.diagnostic or "reported as failed",
+        remote_mta=reported.remote_mta or dsn.reporting_mta or None,
+        delay_noticed=delivery.delay_noticed,
+        at=journal.at,
+    )
+    if suppresses:
         await suppressions.after_failure(
             tx, account.id, delivery.recipient, reported.status, reported.diagnostic, journal.at
         )
-        bounced.append({"address": delivery.recipient, "status": reported.status})
-    if bounced:
-        await note_outcome(tx, journal, account, submission, outbox.MESSAGE_BOUNCED, {"recipients": bounced})
+    facts = {"recipients": [{"address": delivery.recipient, "status": reported.status}]}
+    await note_outcome(tx, journal, account, submission, outbox.MESSAGE_BOUNCED, facts)
 
 
 async def _complaint(
@@ -141,35 +178,24 @@ async def _complaint(
     account: Account,
     submission: StoredSubmission,
     feedback: FeedbackReport,
-    deliveries: dict[str, Delivery],
+    delivery: Delivery,
 ) -> None:
-    named = [normalize(address) for address in (*feedback.original_recipients, *feedback.original_to)]
-    concerned = [delivery for key, delivery in deliveries.items() if key in named]
-    if not named and len(deliveries) == 1:
-        concerned = list(deliveries.values())  # many reporters redact the address (RFC 6590)
-    if feedback.feedback_type not in ("abuse", "fraud", "opt-out", "virus", "other") or not concerned:
+    if feedback.feedback_type not in _COMPLAINTS:
         return
-    for delivery in concerned:
-        await submissions.settle(
-            tx,
-            delivery.id,
-            state="complained",
-            due_at=None,
-            status=delivery.status,
-            diagnostic=f"complaint: {feedback.feedback_type}",
-            remote_mta=delivery.remote_mta,
-            delay_noticed=delivery.delay_noticed,
-            at=journal.at,
-        )
-        await suppressions.after_complaint(tx, account.id, delivery.recipient, feedback.feedback_type, journal.at)
-    await note_outcome(
+    await submissions.settle(
         tx,
-        journal,
-        account,
-        submission,
-        outbox.MESSAGE_COMPLAINED,
-        {"recipients": [delivery.recipient for delivery in concerned], "type": feedback.feedback_type},
+        delivery.id,
+        state="complained",
+        due_at=None,
+        status=delivery.status,
+        diagnostic=f"complaint: {feedback.feedback_type}",
+        remote_mta=delivery.remote_mta,
+        delay_noticed=delivery.delay_noticed,
+        at=journal.at,
     )
+    await suppressions.after_complaint(tx, account.id, delivery.recipient, feedback.feedback_type, journal.at)
+    facts = {"recipients": [delivery.recipient], "type": feedback.feedback_type}
+    await note_outcome(tx, journal, account, submission, outbox.MESSAGE_COMPLAINED, facts)
 
 
 # What deliveries amount to: the first of these states that one of them is in.
@@ -182,7 +208,7 @@ async def note_outcome(
     account: Account,
     submission: StoredSubmission,
     event_type: str,
-    facts: dict[str, object],
+    facts: Mapping[str, object],
 ) -> None:
     """Bring the sent message's state up to date and tell what happened to its deliveries."""
     states = {delivery.state for delivery in await submissions.deliveries(tx, submission.id)}

@@ -1,6 +1,7 @@
 """The queue's worker: claims what is due, has it carried, writes down what became of it.
 
-Deliveries of one submission to one domain travel together. Each attempt ends in one unit: states, events,
+Deliveries of one submission to one domain are taken up together; what leaves the house goes in a transaction for
+each recipient, with that recipient's own reverse-path. Each attempt ends in one unit: states, events,
 suppressions, the report to the sender and, for mail that stays here, the deposit itself.
 """
 
@@ -18,7 +19,7 @@ from posthouse.kit.clock import HOUR, MINUTE, SECOND, Clock
 from posthouse.kit.errors import PosthouseError
 from posthouse.mail.journal import changing
 from posthouse.outbound import suppressions
-from posthouse.outbound.bounces import note_outcome
+from posthouse.outbound.bounces import note_outcome, return_path
 from posthouse.outbound.courier import DeliveryResult, Parcel
 from posthouse.outbound.departure import ask
 from posthouse.outbound.reports import Reporter
@@ -30,6 +31,7 @@ from posthouse.store.blobfiles import Blobs
 from posthouse.store.blobs import digest
 from posthouse.store.database import Database, Tx
 from posthouse.store.submissions import Delivery, StoredSubmission
+from posthouse.wire.address import is_ascii
 from posthouse.wire.compose import needs_utf8
 
 _log = log.get("delivery")
@@ -182,26 +184,29 @@ class DeliveryWorker:
         if not await _is_unchanged(raw, submission.blob_hash):
             _log.error("the stored bytes are not those taken on", submission_id=submission.id)
             return [_damaged(delivery) for delivery in group.deliveries], raw
-        parcel = Parcel(
-            mail_from=submission.mail_from,
-            recipients=tuple(delivery.recipient for delivery in group.deliveries),
-            raw=raw,
-            domain=group.domain,
-            envelope_id=submission.envelope_id,
-            dsn_return=submission.dsn_return,
-            notify={delivery.recipient: delivery.notify for delivery in group.deliveries},
-            original_recipients={delivery.recipient: delivery.original_recipient for delivery in group.deliveries},
-            requires_8bit=not raw.isascii(),
-            requires_utf8=needs_utf8(raw) or not all(d.recipient.isascii() for d in group.deliveries),
-            sender_account_id=submission.account_id,
-            sender_organization_id=submission.organization_id,
-        )
         if await self._router.is_local(group.domain):
             caught = await self._router.is_caught(group.domain)
+            parcel = _parcel(group, raw, group.submission.mail_from, group.deliveries)
             return await self._router.local.prepare(parcel, caught=caught), raw
-        assert self._router.outside is not None
         signed = await self._signer.sign(raw)
-        return await self._router.outside.deliver(replace(parcel, raw=signed)), raw
+        together: dict[str, list[Delivery]] = {}
+        for delivery in group.deliveries:
+            together.setdefault(return_path(group.submission.mail_from, delivery.token), []).append(delivery)
+        parcels = [_parcel(group, signed, path, deliveries) for path, deliveries in together.items()]
+        return await self._carry_out(parcels), raw
+
+    async def _carry_out(self, parcels: Sequence[Parcel]) -> list[DeliveryResult]:
+        """One transaction for each reverse-path. Where the first finds nobody to talk to, the others are not tried."""
+        courier = self._router.outside
+        assert courier is not None
+        first, *others = parcels
+        results = list(await courier.deliver(first))
+        if all(result.outcome == "deferred" and result.smtp_code is None for result in results):
+            told = results[0]
+            return results + [replace(told, recipient=address) for each in others for address in each.recipients]
+        for more in await asyncio.gather(*(courier.deliver(parcel) for parcel in others)):
+            results += more
+        return results
 
     async def _settle(self, tx: Tx, group: _Group, outcome: Deposit | Sequence[DeliveryResult], raw: bytes) -> None:
         at = self._clock()
@@ -281,6 +286,24 @@ async def _is_unchanged(raw: bytes, hash_: str) -> bool:
 
 def _damaged(delivery: Delivery) -> DeliveryResult:
     return DeliveryResult(delivery.recipient, "failed", "5.3.0", "the message was changed where it is stored")
+
+
+def _parcel(group: _Group, raw: bytes, mail_from: str, deliveries: Sequence[Delivery]) -> Parcel:
+    submission = group.submission
+    return Parcel(
+        mail_from=mail_from,
+        recipients=tuple(delivery.recipient for delivery in deliveries),
+        raw=raw,
+        domain=group.domain,
+        envelope_id=submission.envelope_id,
+        dsn_return=submission.dsn_return,
+        notify={delivery.recipient: delivery.notify for delivery in deliveries},
+        original_recipients={delivery.recipient: delivery.original_recipient for delivery in deliveries},
+        requires_8bit=not raw.isascii(),
+        requires_utf8=needs_utf8(raw) or not all(map(is_ascii, (mail_from, *(each.recipient for each in deliveries)))),
+        sender_account_id=submission.account_id,
+        sender_organization_id=submission.organization_id,
+    )
 
 
 async def _group(tx: Tx, claimed: Sequence[Delivery]) -> list[_Group]:

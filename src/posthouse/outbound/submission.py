@@ -18,14 +18,13 @@ from posthouse.events import outbox
 from posthouse.kit.clock import DAY, Clock
 from posthouse.kit.config import LADDER, Ladder
 from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, TooMany
-from posthouse.kit.ids import new_id
+from posthouse.kit.ids import new_id, new_secret
 from posthouse.kit.principal import Principal, strictest
 from posthouse.mail import filing
 from posthouse.mail.filing import NewMessage
 from posthouse.mail.journal import SUBMISSION, Journal, changing
 from posthouse.mail.mailboxes import DRAFTS, INBOX, SENT
 from posthouse.outbound import holding, policy, suppressions
-from posthouse.outbound.bounces import return_path
 from posthouse.outbound.departure import EXPIRES_MS
 from posthouse.store import accounts, drafts, idempotency, mailboxes, messages, submissions
 from posthouse.store.accounts import Account
@@ -404,7 +403,7 @@ class Submitter:
                 thread_id=message.thread_id,
                 blob_hash=blob.hash,
                 header_message_id=ready.parsed.message_id or "",
-                mail_from=return_path(ready.mail_from, submission_id) if ready.mail_from else "",
+                mail_from=ready.mail_from,
                 envelope_id=ready.envelope_id,
                 dsn_return=ready.dsn_return,
                 state=state,
@@ -555,6 +554,7 @@ def _delivery(
         remote_mta=None,
         created_at=at,
         updated_at=at,
+        token=new_secret("", 8) if submission.mail_from else None,
     )
 
 

@@ -26,6 +26,11 @@ def is_hard(status: str) -> bool:
     return status in _HARD
 
 
+def is_transient(status: str) -> bool:
+    """Whether a mail of another day, or a smaller one, may reach the address: a full mailbox, a mail too large."""
+    return status.startswith("4.") or status[1:] in (".2.2", ".3.4")
+
+
 async def after_failure(tx: Tx, account_id: str, address: str, status: str, diagnostic: str | None, at: int) -> bool:
     """Suppress an address whose failure is final; True when it was."""
     if not is_hard(status):

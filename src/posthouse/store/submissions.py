@@ -16,7 +16,7 @@ class StoredSubmission:
 
     Attributes:
         blob_hash: the bytes to send, before signing.
-        mail_from: the reverse-path, with the token that recognises what comes back.
+        mail_from: the reverse-path; each delivery that leaves the house puts its token into it.
         state: `queued`, `held`, `scheduled`, `rejected`, `canceled` or `done`. What is scheduled is asked about again
             when its time has come.
         expires_at: when deferred deliveries are given up.
@@ -43,7 +43,12 @@ class StoredSubmission:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One recipient's journey. `due_at` None: nothing more is to be done (or it waits for an approval)."""
+    """One recipient's journey.
+
+    Attributes:
+        due_at: None: nothing more is to be done (or it waits for an approval).
+        token: stands in the reverse-path of what leaves the house, and is told to this recipient alone.
+    """
 
     id: str
     submission_id: str
@@ -62,6 +67,7 @@ class Delivery:
     remote_mta: str | None
     created_at: int
     updated_at: int
+    token: str | None = None
 
 
 async def add(tx: Tx, submission: StoredSubmission) -> None:
@@ -130,16 +136,16 @@ async def add_deliveries(tx: Tx, deliveries: Sequence[Delivery]) -> None:
     """Insert a submission's deliveries."""
     await tx.many(
         """INSERT INTO delivery (id, submission_id, account_id, recipient, original_recipient, notify, domain,
-             state, due_at, status, diagnostic, created_at, updated_at)
+             state, due_at, status, diagnostic, created_at, updated_at, token)
            VALUES (:id, :submission_id, :account_id, :recipient, :original_recipient, :notify, :domain,
-             :state, :due_at, :status, :diagnostic, :at, :at)""",
+             :state, :due_at, :status, :diagnostic, :at, :at, :token)""",
         [
             {
                 "id": delivery.id, "submission_id": delivery.submission_id, "account_id": delivery.account_id,
                 "recipient": delivery.recipient, "original_recipient": delivery.original_recipient,
                 "notify": delivery.notify, "domain": delivery.domain, "state": delivery.state,
                 "due_at": delivery.due_at, "status": delivery.status, "diagnostic": delivery.diagnostic,
-                "at": delivery.created_at,
+                "at": delivery.created_at, "token": delivery.token,
             }
             for delivery in deliveries
         ],
@@ -171,6 +177,15 @@ async def deliveries(tx: Tx, submission_id: str) -> list[Delivery]:
     rows = await tx.all(
         "SELECT * FROM delivery WHERE submission_id = :submission_id ORDER BY id", submission_id=submission_id
     )
+    return [load(Delivery, row, flags=("delay_noticed", "leased")) for row in rows]
+
+
+async def by_tokens(tx: Tx, account_id: str, tokens: Sequence[str]) -> list[Delivery]:
+    """The account's deliveries whose reverse-path held one of these tokens."""
+    rows = await tx.all(
+        "SELECT * FROM delivery WHERE account_id = :account_id AND token IN (:tokens...) ORDER BY id",
+        account_id=account_id, tokens=list(tokens),
+    )  # fmt: skip
     return [load(Delivery, row, flags=("delay_noticed", "leased")) for row in rows]
 
 

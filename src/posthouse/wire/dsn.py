@@ -1,7 +1,7 @@
 """Delivery status notifications: reading those that come back, writing our own.
 
 RFC 3464 (the report), RFC 6522 (its wrapping), RFC 3461 §6 (what is said of each recipient), RFC 6533
-(addresses outside ASCII). Bounces in other forms (qmail's prose, Exchange's) are ordinary mail here.
+(addresses outside ASCII). Bounces in other forms (qmail's prose, Exchange's) are read by `bounce_text.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from email.utils import format_datetime
 from typing import Literal, cast
 
 from posthouse.kit.errors import Invalid, Malformed
-from posthouse.wire import multipart_report, raw_headers
+from posthouse.wire import failure_words, multipart_report, raw_headers
 
 Action = Literal["failed", "delayed", "delivered", "relayed", "expanded"]
 
@@ -29,13 +29,14 @@ ACTIONS: dict[str, str] = {
 
 _MAX_RECIPIENTS = 1000
 _MAX_DIAGNOSTIC = 2000
+_MAX_PROSE = 16_384
+_MAX_SAID = 300
 
 _MESSAGE_FIELDS = frozenset(  # RFC 3464 §2.2
     {"original-envelope-id", "reporting-mta", "dsn-gateway", "received-from-mta", "arrival-date"}
 )
 _STATUS_PARTS = frozenset({"message/delivery-status", "message/global-delivery-status"})
 _STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")  # RFC 3463 §2
-_REPLY_CODE = re.compile(r"(?<![\d.])([245])\d\d(?![\d.])")
 _UNICODE_POINT = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")  # RFC 6533 §3, EmbeddedUnicodeChar
 
 
@@ -96,9 +97,9 @@ class Dsn:
 def parse_dsn(raw: bytes, *, limit_bytes: int = 1_048_576) -> Dsn:
     """Read a delivery status notification.
 
-    The report part decides; the human-readable text is ignored. A group of fields is told by its names, so
-    missing, doubled and misplaced empty lines do no harm. What is missing is made up where the rest
-    implies it: the status from the action or the diagnostic, the action from the status, the final
+    The report part decides; the human-readable text tells why where the report does not. A group of fields is
+    told by its names, so missing, doubled and misplaced empty lines do no harm. What is missing is made up where
+    the rest implies it: the status from the action or the diagnostic, the action from the status, the final
     recipient from the original one.
 
     Args:
@@ -121,18 +122,51 @@ def parse_dsn(raw: bytes, *, limit_bytes: int = 1_048_576) -> Dsn:
         status_parts = [part for part in report.parts[1:2] if part.content_type.startswith(("text/", "message/"))]
     if not status_parts:
         raise Malformed("A delivery status notification needs a message/delivery-status part.")
-    about, groups = _grouped(status_parts[0].body)
-    recipients = tuple(recipient for group in groups[:_MAX_RECIPIENTS] if (recipient := _recipient(group)) is not None)
+    prose = report.parts[0].body if report.parts and report.parts[0].content_type.startswith("text/") else b""
+    return of_status_part(status_parts[0].body, multipart_report.returned_header(report), prose)
+
+
+def of_status_part(body: bytes, returned: bytes, prose: bytes = b"") -> Dsn:
+    """Read the fields of a delivery-status part, wherever it was found.
+
+    Args:
+        returned: the header of the mail that came back with it; b"" for none.
+        prose: the text beside it, which tells why where the fields leave it open.
+
+    Raises:
+        Malformed: it names no recipient and outcome.
+    """
+    about, groups = _grouped(body)
+    told = " ".join(prose[:_MAX_PROSE].decode("utf-8", "replace").split())
+    recipients = tuple(
+        recipient for group in groups[:_MAX_RECIPIENTS] if (recipient := _recipient(group, told)) is not None
+    )
     if not recipients:
         raise Malformed("The delivery status notification names no recipient and outcome.")
-
-    returned = multipart_report.returned_header(report)
-    fields, _ = raw_headers.split(returned)
-    senders = multipart_report.addresses(fields, b"from")
-    return Dsn(
+    return about_mail(
+        recipients,
+        returned,
         reporting_mta=_typed(about.get("reporting-mta", ""))[1],
         original_envelope_id=about.get("original-envelope-id", ""),
         arrival_at=multipart_report.instant_ms(about.get("arrival-date", "")),
+    )
+
+
+def about_mail(
+    recipients: tuple[DsnRecipient, ...],
+    returned: bytes,
+    *,
+    reporting_mta: str = "",
+    original_envelope_id: str = "",
+    arrival_at: int | None = None,
+) -> Dsn:
+    """A report of these outcomes, with what the returned header says of the mail."""
+    fields, _ = raw_headers.split(returned)
+    senders = multipart_report.addresses(fields, b"from")
+    return Dsn(
+        reporting_mta=reporting_mta,
+        original_envelope_id=original_envelope_id,
+        arrival_at=arrival_at,
         recipients=recipients,
         original_message_id=multipart_report.message_id(fields),
         original_from=senders[0] if senders else None,
@@ -174,12 +208,15 @@ def _grouped(body: bytes) -> tuple[dict[str, str], list[dict[str, str]]]:
     return about, recipients
 
 
-def _recipient(fields: dict[str, str]) -> DsnRecipient | None:
+def _recipient(fields: dict[str, str], told: str) -> DsnRecipient | None:
     final = _address(fields.get("final-recipient", ""))
     original = _address(fields.get("original-recipient", ""))
     if not final and not original:
         return None
     diagnostic_type, diagnostic = _typed(fields.get("diagnostic-code", ""))
+    if not diagnostic and told:
+        place = told.find(final or original)
+        diagnostic = told[place : place + _MAX_SAID] if place >= 0 else ""
     action = multipart_report.without_comments(fields.get("action", "")).lower()
     status = _status(fields.get("status", ""), action, diagnostic)
     if action not in ACTIONS:
@@ -200,14 +237,12 @@ def _recipient(fields: dict[str, str]) -> DsnRecipient | None:
 
 
 def _status(given: str, action: str, diagnostic: str) -> str:
-    for source in (multipart_report.without_comments(given), diagnostic):
-        if match := _STATUS.search(source):
-            return match[1]
-    by_action = {"failed": "5.0.0", "delayed": "4.0.0"}.get(action, "2.0.0" if action in ACTIONS else "")
-    if by_action:
-        return by_action
-    match = _REPLY_CODE.search(diagnostic)
-    return f"{match[1]}.0.0" if match else ""
+    match = _STATUS.search(multipart_report.without_comments(given))
+    stated = match[1] if match else {"failed": "5.0.0", "delayed": "4.0.0"}.get(action, "")
+    if stated.startswith("2") or (not stated and action in ACTIONS):
+        return stated or "2.0.0"
+    # A code that leaves open what is wrong gives way to the server's own (RFC 3463 §3.1, "Other").
+    return failure_words.code_of(diagnostic, stated)
 
 
 def _typed(value: str) -> tuple[str, str]:

@@ -67,7 +67,7 @@ def test_simple_report_of_rfc_3464_e_1():
         DsnRecipient(
             final_recipient="louisl@larry.slip.umd.edu",
             action="failed",
-            status="4.0.0",
+            status="4.4.1",
             original_recipient="louisl@larry.slip.umd.edu",
             diagnostic="426 connection timed out",
             diagnostic_type="smtp",
@@ -99,7 +99,7 @@ def test_report_on_several_recipients_of_rfc_3464_e_2():
     assert [(r.final_recipient, r.action, r.status, r.remote_mta) for r in dsn.recipients] == [
         ("arathib@vnet.ibm.com", "failed", "5.0.0", "vnet.ibm.com"),
         ("johnh@hpnjld.njd.hp.com", "delayed", "4.0.0", ""),
-        ("wsnell@sdcc13.ucsd.edu", "failed", "5.0.0", "sdcc13.ucsd.edu"),
+        ("wsnell@sdcc13.ucsd.edu", "failed", "5.1.1", "sdcc13.ucsd.edu"),
     ]
     assert dsn.recipients[0].diagnostic == "550 'arathib@vnet.IBM.COM' is not a registered gateway user"
 

@@ -17,6 +17,7 @@ from posthouse.events import outbox
 from posthouse.events.webhooks import MAX_BODY_BYTES, Dialect
 from posthouse.kit.errors import NotFound
 from posthouse.mail import reading
+from posthouse.outbound import suppressions
 from posthouse.store import accounts, domains, messages
 from posthouse.store.database import Tx
 from posthouse.store.domains import Domain
@@ -81,20 +82,13 @@ async def body_of(tx: Tx, event: Event, hidden: Collection[str]) -> dict[str, An
         "message_id": MESSAGE_PREFIX + event.message_id,
         "timestamp": time(event.at),
     }
-    if event.type == outbox.MESSAGE_REJECTED:
-        facts["reason"] = event.payload.get("reason", "")
-    elif event.type == outbox.MESSAGE_BOUNCED:
-        statuses = [str(each.get("status") or "") for each in event.payload.get("recipients", [])]
-        facts["type"] = "Transient" if statuses and all(each.startswith("4") for each in statuses) else "Permanent"
-        facts["sub_type"] = "General"
-    elif event.type == outbox.MESSAGE_COMPLAINED:
-        facts["type"] = event.payload.get("type", "abuse")
-        facts["sub_type"] = "General"
     recipients = event.payload.get("recipients", [])
     if event.type == outbox.MESSAGE_REJECTED:
         facts["reason"] = event.payload.get("reason") or "rejected"
     elif event.type == outbox.MESSAGE_BOUNCED:
-        facts |= {"type": "Permanent", "sub_type": "General", "recipients": recipients}
+        passing = recipients and all(suppressions.is_transient(str(each.get("status") or "")) for each in recipients)
+        kind = "Transient" if passing else "Permanent"
+        facts |= {"type": kind, "sub_type": "General", "recipients": recipients}
     elif event.type == outbox.MESSAGE_COMPLAINED:
         facts |= {"type": "abuse", "sub_type": event.payload.get("type", "abuse"), "recipients": recipients}
     else:

@@ -80,7 +80,7 @@ def _shape(detail: Detail, at: int, default_identity: str) -> Json:
     envelope = request.envelope if request is not None else None
     if envelope is None:
         envelope = {
-            "mailFrom": {"email": submission.mail_from.replace(f"+b-{submission.id}", ""), "parameters": None},
+            "mailFrom": {"email": submission.mail_from, "parameters": None},
             "rcptTo": [{"email": delivery.recipient, "parameters": None} for delivery in detail.deliveries],
         }
     return {
