@@ -1,12 +1,14 @@
-"""Which From an account may use."""
+"""Which addresses are an account's own: to send as, and to leave out of an answer to everyone."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from posthouse.kit.errors import Forbidden
 from posthouse.store import accounts
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
-from posthouse.wire.address import Address, normalize, split
+from posthouse.wire.address import Address, normalize, untagged
 
 
 def own_address(account: Account) -> Address:
@@ -20,8 +22,21 @@ async def check_sender(tx: Tx, account: Account, email: str, field: str = "from"
     Raises:
         Forbidden: it may not (reason `sender_not_allowed`).
     """
-    key = normalize(email)
-    local, domain = split(key)
-    untagged = f"{local.partition('+')[0]}@{domain}"
-    if not {key, untagged} & set(await accounts.addresses(tx, account.id)):
+    if not await own_among(tx, account.id, [email]):
         raise Forbidden(f"{email} is not an address of this account", field=field, reason="sender_not_allowed")
+
+
+async def own_among(tx: Tx, account_id: str, emails: Iterable[str]) -> frozenset[str]:
+    """Those of the addresses, normalised, whose mail comes to the account: its own, in any case, with any tag.
+
+    A tagged address that was given to another account is that one's.
+    """
+    own = set(await accounts.addresses(tx, account_id))
+    keys = {normalize(email) for email in emails if email}
+    found = keys & own
+    for key in keys - own:
+        if untagged(key) in own:
+            other = await accounts.get_address(tx, key)
+            if other is None or other.account_id in (account_id, None):
+                found.add(key)
+    return frozenset(found)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from posthouse.kit.clock import Clock
@@ -52,11 +52,14 @@ class Authentication:
             under quarantine or reject, or `-all` of SPF where no signature vouches), or it could not be judged
             (no answer from DNS, no author's domain, more than one From).
         summary: the results by method, for the message's own record.
+        proves_sender: the reverse-path is shown to be its domain's: SPF passed for it, or DMARC for an author of the
+            same domain. What is sent back to it reaches nobody who did not write.
     """
 
     header: str
     failed: bool
     summary: dict[str, Any]
+    proves_sender: bool = False
 
 
 class Authenticator:
@@ -99,17 +102,21 @@ class Authenticator:
         client, helo = row.handed_in["client_address"], row.handed_in.get("helo", "")
         domains, is_clear = authors(raw, parsed)
         share = self._share
-        spf, dkim, found = await asyncio.gather(
+        spf, dkim, policies = await asyncio.gather(
             check_spf(client, row.mail_from, helo, share(), receiver=self._authserv_id),
             verify(raw, share(), at_s=self._clock() // 1000),
             asyncio.gather(*(dmarc.discover(domain, share()) for domain in domains)),
         )
-        judged = await asyncio.gather(*(dmarc.judge(each, spf, dkim, share(_ALIGNMENT_S)) for each in found))
+        judged = await asyncio.gather(*(dmarc.judge(each, spf, dkim, share(_ALIGNMENT_S)) for each in policies))
         results = authentication_results.collect(spf=spf, dkim=dkim, dmarcs=judged, mail_from=row.mail_from, helo=helo)
         if not is_clear:
             results += (MethodResult("dmarc", "permerror", "From does not name one author who could be asked about"),)
         failed = not is_clear or any(_failed(spf, dkim, one) for one in judged)
-        return self._authentication(row, results, failed=failed)
+        sender = split(row.mail_from)[1].lower()
+        vouching = {spf.domain if spf.result == "pass" and spf.identity == "mailfrom" else ""}
+        vouching |= {one.from_domain for one in judged if one.result == "pass"}
+        found = self._authentication(row, results, failed=failed)
+        return replace(found, proves_sender=bool(sender) and not failed and sender in vouching)
 
     def _share(self, seconds: float | None = None) -> Resolver:
         loop = asyncio.get_running_loop()

@@ -174,7 +174,9 @@ class Ingester:
                         kind = "dsn" if isinstance(report.content, Dsn) else "complaint"
                         await submissions.add_report(tx, submission_id, message.id, kind)
                         journal.updated(SUBMISSION, submission_id)
-                await vacation.consider(tx, account, message, parsed, row.mail_from, at)
+                # Mail of this machine and its own accounts is known by how it was handed in.
+                if known is None or known.proves_sender:
+                    await vacation.consider(tx, account, message, parsed, row.mail_from, at)
         except NotFound as error:
             raise RuntimeError("the account changed while its mail was filed") from error
 

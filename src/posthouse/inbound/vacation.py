@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 
-from posthouse.kit.clock import DAY, Clock
+from posthouse.accounts import identities
+from posthouse.kit.clock import DAY, HOUR, Clock
 from posthouse.kit.errors import NotFound
 from posthouse.kit.principal import Principal
 from posthouse.mail import filing
+from posthouse.mail.mailboxes import JUNK
 from posthouse.outbound import automatic
 from posthouse.outbound.bounces import untagged
 from posthouse.outbound.submission import Composition, Submitter
@@ -28,6 +30,11 @@ from posthouse.wire.message import ParsedMessage
 JOB = "vacation"
 # RFC 5230 §4.2: seven days between answers to the same sender is what people expect.
 INTERVAL_MS = 7 * DAY
+# Answers of one account an hour, and those to one domain among them.
+MAX_AN_HOUR = 30
+MAX_A_DOMAIN = 10
+# Mail that is kept out of sight is not answered: the answer would tell its sender that it arrived.
+_NEVER = frozenset({filing.BLOCKED, filing.UNAUTHENTICATED, "$junk"})
 # RFC 3834 §2: lists and programs, recognised by their addresses.
 _ROBOTS = re.compile(
     r"^(?:owner-.*|.*-(?:request|owner|relay|bounces?|admin)|mailer-daemon|postmaster|listserv|majordomo|"
@@ -40,9 +47,16 @@ async def consider(tx: Tx, account: Account, message: Message, parsed: ParsedMes
     vacation = await vacations.get(tx, account.id)
     if not is_away(vacation, at):
         return
-    own = await accounts.addresses(tx, account.id)
     sender = untagged(mail_from)
-    if not may_answer(parsed, sender, own) or filing.BLOCKED in message.keywords:
+    if _NEVER & set(message.keywords) or JUNK in message.roles or not may_answer(parsed, sender):
+        return
+    people = (*parsed.to, *parsed.cc, *parsed.bcc)
+    if await identities.own_among(tx, account.id, [sender]):
+        return
+    # RFC 5230 §4.5: one to us by name.
+    if not await identities.own_among(tx, account.id, [person.email for person in people]):
+        return
+    if not await _has_room(tx, account.id, sender, at):
         return
     if await vacations.claim_answer(tx, account.id, normalize(sender), at - INTERVAL_MS, at):
         await jobs.add(
@@ -55,6 +69,17 @@ async def consider(tx: Tx, account: Account, message: Message, parsed: ParsedMes
         )
 
 
+async def _has_room(tx: Tx, account_id: str, sender: str, at: int) -> bool:
+    """Whether the account may answer one more sender this hour, and one more of the sender's domain.
+
+    Whoever forges senders by the hundred makes us write to hundreds who never wrote (RFC 3834 §5).
+    """
+    recent = await vacations.answered_since(tx, account_id, at - HOUR, MAX_AN_HOUR)
+    domain = split(normalize(sender))[1]
+    same = sum(split(address)[1] == domain for address in recent)
+    return len(recent) < MAX_AN_HOUR and same < MAX_A_DOMAIN
+
+
 def is_away(vacation: Vacation, at: int) -> bool:
     """Whether the response is enabled and its time is now."""
     return (
@@ -64,19 +89,12 @@ def is_away(vacation: Vacation, at: int) -> bool:
     )
 
 
-def may_answer(parsed: ParsedMessage, sender: str, own: list[str]) -> bool:
-    """Whether a mail may be answered by a machine: not one from a machine, a list or nobody, and one to us by name.
+def may_answer(parsed: ParsedMessage, sender: str) -> bool:
+    """Whether a mail may be answered by a machine: not one from a machine, a list or nobody.
 
-    Source: RFC 3834 §2, RFC 5230 §4.5–4.6.
+    Source: RFC 3834 §2, RFC 5230 §4.6.
     """
-    if not sender or parsed.is_auto_submitted:
-        return False
-    key = normalize(sender)
-    if key in own or _ROBOTS.match(split(key)[0]):
-        return False
-    named = {normalize(address.email) for address in (*parsed.to, *parsed.cc, *parsed.bcc)}
-    named |= {f"{split(key)[0].partition('+')[0]}@{split(key)[1]}" for key in named}
-    return bool(named & set(own))
+    return bool(sender) and not parsed.is_auto_submitted and not _ROBOTS.match(split(normalize(sender))[0])
 
 
 class VacationResponder:

@@ -7,14 +7,14 @@ thread's id never changes: a parent that comes late joins the thread that names 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from posthouse.kit.clock import DAY
 from posthouse.kit.ids import new_id
 from posthouse.mail.journal import THREAD, Journal
 from posthouse.store import accounts, messages, threads
 from posthouse.store.database import Tx
-from posthouse.wire.address import normalize
+from posthouse.wire.address import normalize, untagged
 from posthouse.wire.message import ParsedMessage
 from posthouse.wire.thread_subject import base_subject
 
@@ -52,7 +52,7 @@ async def join(
     own = [] if parsed.message_id is None else [parsed.message_id[:_MAX_REFERENCE_CHARS]]
     if thread_id is None:
         # Its own id comes last: an answer to it may have been here before it, or another copy of it.
-        thread_id = await threads.by_references(tx, account_id, own + references)
+        thread_id = await threads.by_references(tx, account_id, [*own, *_with_relays(references)])
     if thread_id is None and is_reply and base:
         thread_id = await _by_subject(tx, account_id, base, parsed, received_at)
     if thread_id is None:
@@ -78,6 +78,26 @@ async def join(
     return thread_id
 
 
+async def renamed(tx: Tx, account_id: str, thread_id: str, given_ids: Sequence[str]) -> None:
+    """A relay took a message of this thread under a name of its own: what answers that name joins the thread.
+
+    Our Message-ID may be gone from what arrives. The relay's answer names the new one, whole or without its domain,
+    which need not be known. Unlike a second id of ours in References it changes nothing in what is sent.
+    """
+    if given_ids and await threads.get(tx, account_id, thread_id) is not None:
+        names = [name if "@" in name else f"{name}@" for name in given_ids]
+        await threads.add_references(tx, account_id, thread_id, names)
+
+
+def _with_relays(references: Iterable[str]) -> list[str]:
+    """The ids, each behind the form in which a relay's is known that told it without its domain."""
+    found: list[str] = []
+    for reference in references:
+        local, at, _ = reference.rpartition("@")
+        found += [f"{local}@", reference] if at and local else [reference]
+    return found
+
+
 async def _by_subject(tx: Tx, account_id: str, base: str, parsed: ParsedMessage, received_at: int) -> str | None:
     people = _keys(address.email for address in (*parsed.from_, *parsed.to, *parsed.cc, *parsed.reply_to))
     candidates = await threads.by_subject(tx, account_id, base, received_at - SUBJECT_WINDOW)
@@ -91,10 +111,10 @@ async def _by_subject(tx: Tx, account_id: str, base: str, parsed: ParsedMessage,
                 for person in (*message.from_list, *message.to_list, *message.cc_list, *message.reply_to_list)
             )
         )
-    own = set(await accounts.addresses(tx, account_id))
+    own = {untagged(address) for address in await accounts.addresses(tx, account_id)}
     # The account itself is in every one of its threads: sharing it says nothing.
     return next((thread for thread in candidates if (present.get(thread, set()) & people) - own), None)
 
 
 def _keys(emails: Iterable[str]) -> set[str]:
-    return {normalize(email) for email in emails if email}
+    return {untagged(normalize(email)) for email in emails if email}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from posthouse.kit.errors import NotFound
+from posthouse.accounts import identities
+from posthouse.kit.errors import Invalid, NotFound
 from posthouse.mail.filing import DRAFT
-from posthouse.store import accounts, messages
+from posthouse.store import messages
 from posthouse.store.blobfiles import Blobs
 from posthouse.store.database import Database, Tx
 from posthouse.store.messages import Message, MessageBody, Person
-from posthouse.wire.address import Address, normalize
+from posthouse.wire.address import Address, clean, normalize, split
 from posthouse.wire.compose import (
     Attachment,
     forward_subject,
@@ -19,12 +21,24 @@ from posthouse.wire.compose import (
     reply_references,
     reply_subject,
 )
+from posthouse.wire.header_encode import wire_address
 from posthouse.wire.message import Contents, parse
+
+# RFC 1035 §2.3.4, with the underscore that some hosts have; or an address literal (RFC 5321 §4.1.3).
+_DOMAIN = re.compile(
+    r"(?=.{1,255}\Z)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_][a-z0-9_-]{0,62})*|\[[0-9a-z.:]{1,60}\]", re.IGNORECASE
+)
+# RFC 5322 §2.1.1: with its brackets an id fits on a line.
+_ID = re.compile(r"[!-;=?-~]{1,900}")
 
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """The message an answer is to, with what is needed to answer it."""
+    """The message an answer is to, with what is needed to answer it.
+
+    Attributes:
+        own: those of the addresses on it, normalised, that lead to the account itself.
+    """
 
     message: Message
     body: MessageBody
@@ -63,7 +77,9 @@ async def parent(db: Database, account_id: str, message_id: str) -> Parent:
         found = await messages.get_whole(tx, account_id, message_id)
         if found is None or DRAFT in found[0].keywords:
             raise NotFound("there is no such message", field="message_id")
-        return Parent(*found, frozenset(await accounts.addresses(tx, account_id)))
+        message = found[0]
+        people = (*message.from_list, *message.reply_to_list, *message.to_list, *message.cc_list)
+        return Parent(*found, await identities.own_among(tx, account_id, [person.email for person in people]))
 
     return await db.read(unit)
 
@@ -71,14 +87,17 @@ async def parent(db: Database, account_id: str, message_id: str) -> Parent:
 def reply(to: Parent, *, everyone: bool) -> ReplyFields:
     """The fields of an answer to the sender, or to everyone on the message.
 
-    An answer to what the account itself sent goes to whom it was sent to. The account's own addresses are
-    left out of the rest.
+    An answer to what the account itself sent goes to whom it was sent to. The account's own addresses are left
+    out of the rest, and of Reply-To. What a stranger wrote refuses no answer: an address nobody can write to is
+    left out too, a Reply-To without any other counts as absent (RFC 5322 §3.6.2), and so does an id that could
+    not be written down.
     """
-    message = to.message
+    message, own = to.message, to.own
     if message.direction == "out":
-        first = _people(message.to_list)
+        to_list = _people(message.to_list)
+        first = _without(to_list, own) or to_list
     else:
-        first = _people(message.reply_to_list) or _people(message.from_list)
+        first = _without(_people(message.reply_to_list), own) or _people(message.from_list)
     rest: tuple[Address, ...] = ()
     if everyone:
         others = (
@@ -86,13 +105,15 @@ def reply(to: Parent, *, everyone: bool) -> ReplyFields:
             if message.direction == "in"
             else (_people(message.cc_list))
         )
-        rest = _without(others, {*to.own, *(normalize(address.email) for address in first)})
+        rest = _without(others, {*own, *(normalize(address.email) for address in first)})
+    named = message.refs or message.in_reply_to[:1]
+    references = reply_references(message.header_message_id, tuple(named))
     return ReplyFields(
         to=_without(first, set()),
         cc=rest,
-        subject=reply_subject(message.subject),
-        in_reply_to=message.header_message_id,
-        references=reply_references(message.header_message_id, tuple(message.refs or message.in_reply_to[:1])),
+        subject=clean(reply_subject(message.subject)),
+        in_reply_to=next(iter(_ids((message.header_message_id or "",))), None),
+        references=_ids(references),
     )
 
 
@@ -124,7 +145,21 @@ async def forward(of: Parent, blobs: Blobs, *, text: str | None, html: str | Non
 
 
 def _people(people: Sequence[Person]) -> tuple[Address, ...]:
-    return tuple(Address(person.email, person.name) for person in people if person.email)
+    return tuple(Address(person.email, person.name) for person in people if _is_writable(person.email))
+
+
+def _is_writable(email: str) -> bool:
+    """Whether an address has a form that an envelope and a header field can carry."""
+    try:
+        domain = split(wire_address(email, "to"))[1]
+    except Invalid:
+        return False
+    return _DOMAIN.fullmatch(domain) is not None
+
+
+def _ids(ids: Sequence[str]) -> tuple[str, ...]:
+    """Those that may stand in a field; one beyond ASCII would ask for SMTPUTF8 on all the way (RFC 6532 §3.2)."""
+    return tuple(each for each in ids if _ID.fullmatch(each))
 
 
 def _without(addresses: Sequence[Address], left_out: Collection[str]) -> tuple[Address, ...]:

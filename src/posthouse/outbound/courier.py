@@ -57,6 +57,8 @@ class DeliveryResult:
         smtp_code: its basic reply code, if one came.
         reports_success: the next hop was told what the sender wants to hear of, and sends the report of success
             itself (RFC 3461 §5.2.1).
+        given_ids: names the next hop gave the message in its answer. A relay that writes a Message-ID of its own
+            makes it of one of these, and answers refer to that.
     """
 
     recipient: str
@@ -66,6 +68,7 @@ class DeliveryResult:
     remote_mta: str | None = None
     smtp_code: int | None = None
     reports_success: bool = False
+    given_ids: tuple[str, ...] = ()
 
 
 class Courier(Protocol):

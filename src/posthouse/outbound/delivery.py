@@ -17,6 +17,7 @@ from posthouse.events import outbox
 from posthouse.kit import log
 from posthouse.kit.clock import HOUR, MINUTE, SECOND, Clock
 from posthouse.kit.errors import PosthouseError
+from posthouse.mail import threading
 from posthouse.mail.journal import changing
 from posthouse.outbound import suppressions
 from posthouse.outbound.bounces import note_outcome, return_path
@@ -243,6 +244,7 @@ class DeliveryWorker:
                 )  # fmt: skip
                 if result.outcome == "delivered":
                     delivered.append(delivery.recipient)
+                    await threading.renamed(tx, account.id, submission.thread_id, result.given_ids)
                     # RFC 3461 §5.2.1: one report of success, from the last who understands the wish.
                     if "SUCCESS" in delivery.notify.split(",") and not result.reports_success:
                         told_success.append((delivery, result))

@@ -33,7 +33,7 @@ from posthouse.store.database import Database, Tx
 from posthouse.store.messages import Message
 from posthouse.store.submissions import Delivery, StoredSubmission
 from posthouse.wire import raw_headers
-from posthouse.wire.address import MAX_LIST_CHARS, Address, normalize, split
+from posthouse.wire.address import MAX_LIST_CHARS, Address, normalize, split, untagged
 from posthouse.wire.canonical import INLINE_BYTES, canonical
 from posthouse.wire.compose import Outgoing, compose, new_message_id
 from posthouse.wire.header_encode import message_ids
@@ -492,8 +492,8 @@ def _raw(account: Account, mail: RawMail, own: set[str]) -> _Ready:
     parsed = parse(mail.raw)
     # RFC 6409 §6.1: the From of the header is the account's too, tagged or not; it is what readers believe.
     for author in (*parsed.from_, *parsed.sender):
-        local, domain = split(normalize(author.email))
-        if not {f"{local}@{domain}", f"{local.partition('+')[0]}@{domain}"} & own:
+        key = normalize(author.email)
+        if not {key, untagged(key)} & own:
             raise Forbidden(
                 f"{author.email or 'an empty From'} is not an address of this account",
                 field="from",

@@ -16,7 +16,7 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -45,6 +45,10 @@ __all__ = ("MxCourier", "SmarthostCourier", "Timeouts")
 
 MAX_HOSTS = 10  # names looked up for one parcel; a domain with more is playing with us
 MAX_ADDRESSES = 8  # addresses tried for one parcel; the next attempt shuffles anew
+
+MAX_GIVEN_IDS = 3
+# Amazon SES answers `250 Ok 0100018e-…` and writes `<0100018e-…@email.amazonses.com>`; others name the whole id.
+_GIVEN_ID = re.compile(r"(?<![\w@.+=-])[\w.+=-]{12,128}(?:@[\w.-]{1,120})?(?![\w@+=-])", re.ASCII)
 
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_][a-z0-9_-]{0,62}(\.[a-z0-9_][a-z0-9_-]{0,62})*", re.ASCII)
 
@@ -427,6 +431,13 @@ class SmarthostCourier(_SmtpCourier):
             credentials=credentials,
         )
 
+    async def deliver(self, parcel: Parcel) -> Sequence[DeliveryResult]:
+        """Try once, for all recipients; one result for each, in the parcel's order."""
+        return [
+            replace(result, given_ids=_ids_in(result.diagnostic)) if result.outcome == "delivered" else result
+            for result in await super().deliver(parcel)
+        ]
+
     def _destination(self, parcel: Parcel) -> str:
         return self._host
 
@@ -452,6 +463,12 @@ class SmarthostCourier(_SmtpCourier):
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         return list(dict.fromkeys(str(info[4][0]) for info in found))
+
+
+def _ids_in(answer: str) -> tuple[str, ...]:
+    """What in the answer to the last dot may be an id: long words with a figure in them."""
+    words = (word for word in _GIVEN_ID.findall(answer) if any(char.isdigit() for char in word))
+    return tuple(dict.fromkeys(words))[:MAX_GIVEN_IDS]
 
 
 def _is_loopback(host: str) -> bool:

@@ -64,6 +64,16 @@ async def claim_answer(tx: Tx, account_id: str, address: str, since: int, at: in
     return row is not None
 
 
+async def answered_since(tx: Tx, account_id: str, since: int, limit: int) -> list[str]:
+    """Addresses the account answered after an instant, at most `limit`."""
+    rows = await tx.all(
+        """SELECT address FROM vacation_answer WHERE account_id = :account_id AND answered_at > :since
+           LIMIT :limit""",
+        account_id=account_id, since=since, limit=limit,
+    )  # fmt: skip
+    return [row["address"] for row in rows]
+
+
 async def forget_answers(tx: Tx, account_id: str) -> None:
     """A new response is news to everyone again."""
     await tx.run("DELETE FROM vacation_answer WHERE account_id = :account_id", account_id=account_id)

@@ -78,6 +78,12 @@ def split(email: str) -> tuple[str, str]:
     return (local, domain) if at else (email, "")
 
 
+def untagged(key: str) -> str:
+    """A normalised address without what follows `+` in its local part: mail to both comes to the same place."""
+    local, at, domain = key.rpartition("@")
+    return f"{local.partition('+')[0]}{at}{domain}"
+
+
 def to_ascii(domain: str) -> str:
     """A domain in lower case with A-labels (`xn--…`), without a final dot.
 
