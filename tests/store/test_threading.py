@@ -1,6 +1,7 @@
 """Which thread a message joins: by references, by subject within its bounds, and never twice in its life."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -187,3 +188,34 @@ def test_references_name_each_message_once_with_the_parent_last() -> None:
     parsed = parse(mail(references=["a@x", "b@x", "a@x", "c@x"], in_reply_to=["b@x"]))
     assert references_of(parsed) == ["a@x", "c@x", "b@x"]
     assert references_of(parse(mail())) == []
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("kind", ["by subject", "read"])
+async def test_filing_costs_the_same_however_long_the_conversation(db: Database, kind: str) -> None:
+    await house(db, "ann")
+    keywords = ["$seen"] if kind == "read" else []
+
+    async def grow(first: int, last: int) -> None:
+        for n in range(first, last):
+            references = [] if kind == "by subject" or not n else [f"{n - 1}@x"]
+            raw = mail("Re: topic" if n else "topic", message_id=f"{n}@x", references=references)
+            made = await receive(db, "ann", raw, keywords=keywords)
+            found.add(made.thread_id)
+
+    async def cost() -> float:
+        nonlocal length
+        start = time.process_time()
+        await grow(length, length + 30)
+        length += 30
+        return time.process_time() - start
+
+    found: set[str] = set()
+    length = 0
+    costs = []
+    for size in (40, 160, 640):
+        await grow(length, size)
+        length = size
+        costs.append(await cost())
+    assert len(found) == 1
+    assert costs[2] < 3 * max(costs[0], 0.05)

@@ -192,7 +192,7 @@ async def _enter(tx: Tx, journal: Journal, message: Message, mailbox_id: str) ->
     if uid is None:
         raise NotFound("there is no such mailbox")
     journal.updated(MAILBOX, mailbox_id)
-    journal.recount(message.thread_id)
+    journal.recount(message.thread_id, mailbox_id)
 
 
 async def _leave(tx: Tx, journal: Journal, message: Message, mailbox_id: str) -> None:
@@ -205,7 +205,7 @@ async def _leave(tx: Tx, journal: Journal, message: Message, mailbox_id: str) ->
         unread=is_unread(message.keywords),
     )
     journal.updated(MAILBOX, mailbox_id)
-    journal.recount(message.thread_id)
+    journal.recount(message.thread_id, mailbox_id)
 
 
 async def set_keywords(tx: Tx, journal: Journal, message: Message, keywords: Collection[str]) -> Message:

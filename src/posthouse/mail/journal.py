@@ -34,7 +34,7 @@ class Journal:
         self.modseq = modseq
         self.at = at
         self._entries: dict[tuple[str, str], changes.Action] = {}
-        self._threads: set[str] = set()
+        self._threads: dict[str, set[str]] = {}
 
     def created(self, kind: str, object_id: str) -> None:
         """An object was made."""
@@ -51,14 +51,16 @@ class Journal:
         else:
             self._entries[kind, object_id] = "destroyed"
 
-    def recount(self, thread_id: str) -> None:
-        """A message of this thread was read, moved, filed or destroyed: mailboxes count their threads anew."""
-        self._threads.add(thread_id)
+    def recount(self, thread_id: str, mailbox_id: str | None = None) -> None:
+        """A message of this thread was read, or entered or left a mailbox: mailboxes count their threads anew."""
+        touched = self._threads.setdefault(thread_id, set())
+        if mailbox_id is not None:
+            touched.add(mailbox_id)
 
     async def write(self, tx: Tx) -> None:
         """Write what was noted."""
         if self._threads:
-            for mailbox_id in await mailboxes.recount_threads(tx, self.account_id, sorted(self._threads)):
+            for mailbox_id in sorted(await mailboxes.recount_threads(tx, self._threads)):
                 self.updated(MAILBOX, mailbox_id)
         if self._entries:
             entries = [(kind, object_id, action) for (kind, object_id), action in self._entries.items()]

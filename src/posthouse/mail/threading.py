@@ -24,6 +24,8 @@ _MAX_REFERENCES = 50
 # A stored Message-ID is an index key (PostgreSQL's B-tree ends at 2,704 octets).
 _MAX_REFERENCE_CHARS = 600
 _MAX_SUBJECT_KEY_CHARS = 500
+# Messages of a thread that are looked at for who takes part in it, the latest first.
+_MAX_LOOKED_AT = 50
 
 
 def references_of(parsed: ParsedMessage) -> list[str]:
@@ -103,17 +105,15 @@ async def _by_subject(tx: Tx, account_id: str, base: str, parsed: ParsedMessage,
     candidates = await threads.by_subject(tx, account_id, base, received_at - SUBJECT_WINDOW)
     if not candidates or not people:
         return None
-    present: dict[str, set[str]] = {}
-    for message in await messages.of_threads(tx, account_id, candidates):
-        present.setdefault(message.thread_id, set()).update(
-            _keys(
-                person.email
-                for person in (*message.from_list, *message.to_list, *message.cc_list, *message.reply_to_list)
-            )
-        )
     own = {untagged(address) for address in await accounts.addresses(tx, account_id)}
     # The account itself is in every one of its threads: sharing it says nothing.
-    return next((thread for thread in candidates if (present.get(thread, set()) & people) - own), None)
+    people -= own
+    for thread_id in candidates:
+        for message in await messages.latest_of_thread(tx, account_id, thread_id, _MAX_LOOKED_AT):
+            present = (*message.from_list, *message.to_list, *message.cc_list, *message.reply_to_list)
+            if people & _keys(person.email for person in present):
+                return thread_id
+    return None
 
 
 def _keys(emails: Iterable[str]) -> set[str]:

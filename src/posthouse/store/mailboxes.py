@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from posthouse.store.database import Tx
@@ -196,39 +196,62 @@ async def member_ids(tx: Tx, account_id: str, mailbox_id: str) -> list[str]:
     return [row["message_id"] for row in rows]
 
 
-async def recount_threads(tx: Tx, account_id: str, thread_ids: Sequence[str]) -> set[str]:
+async def _unread_threads(tx: Tx, thread_ids: Sequence[str], where: str) -> list[str]:
+    """Those of the threads with an unread message in such a mailbox; the words are those of `message_thread_unread`."""
+    rows = await tx.all(
+        f"""SELECT thread.id FROM thread WHERE thread.id IN (:ids...) AND EXISTS (
+              SELECT 1 FROM message JOIN membership ON membership.message_id = message.id
+                AND membership.expunged_modseq IS NULL JOIN mailbox ON mailbox.id = membership.mailbox_id
+              WHERE message.thread_id = thread.id AND {where}
+                AND length(replace(message.keywords, '"$seen"', '')) = length(message.keywords)
+                AND length(replace(message.keywords, '"$draft"', '')) = length(message.keywords))""",
+        ids=list(thread_ids),
+    )
+    return [row["id"] for row in rows]
+
+
+async def recount_threads(tx: Tx, touched: Mapping[str, Collection[str]]) -> set[str]:
     """Bring the mailboxes' counts of these threads up to date; the mailboxes whose counts changed.
 
     A thread is unread in a mailbox when any of its messages is, those in the trash set apart: they count for
-    the trash alone, and nothing else counts there.
+    the trash alone, and nothing else counts there. What is asked does not grow with the thread.
+
+    Args:
+        touched: by thread, the mailboxes that messages of it entered or left.
 
     Source: RFC 8621 §2, `unreadThreads`.
     """
-    wanted = list(thread_ids)
-    rows = await tx.all(
-        """SELECT message.id, message.thread_id, message.keywords, membership.mailbox_id, mailbox.role
-           FROM message JOIN membership ON membership.message_id = message.id
-             AND membership.expunged_modseq IS NULL
-           JOIN mailbox ON mailbox.id = membership.mailbox_id
-           WHERE message.account_id = :account_id AND message.thread_id IN (:ids...)""",
-        account_id=account_id, ids=wanted,
-    )  # fmt: skip
-    outside = {row["id"] for row in rows if row["role"] != "trash"}
-    unread_there: set[tuple[str, bool]] = set()
-    places: dict[tuple[str, str], bool] = {}
-    for row in rows:
-        in_trash = row["role"] == "trash"
-        places[row["mailbox_id"], row["thread_id"]] = in_trash
-        if '"$seen"' not in row["keywords"] and '"$draft"' not in row["keywords"]:
-            if in_trash:
-                unread_there.add((row["thread_id"], True))
-            if row["id"] in outside:
-                unread_there.add((row["thread_id"], False))
-    now = {key: (key[1], in_trash) in unread_there for key, in_trash in places.items()}
+    wanted = sorted(touched)
     before = {
         (row["mailbox_id"], row["thread_id"]): bool(row["is_unread"])
         for row in await tx.all("SELECT * FROM mailbox_thread WHERE thread_id IN (:ids...)", ids=wanted)
     }
+    doubtful = sorted({box for boxes in touched.values() for box in boxes})
+    present = {key for key in before if key[0] not in touched[key[1]]}
+    if doubtful:
+        present |= {
+            (row["mailbox_id"], row["thread_id"])
+            for row in await tx.all(
+                """SELECT mailbox.id AS mailbox_id, thread.id AS thread_id FROM thread CROSS JOIN mailbox
+                   WHERE thread.id IN (:ids...) AND mailbox.id IN (:boxes...) AND EXISTS (
+                     SELECT 1 FROM message JOIN membership ON membership.message_id = message.id
+                       AND membership.mailbox_id = mailbox.id AND membership.expunged_modseq IS NULL
+                     WHERE message.thread_id = thread.id)""",
+                ids=wanted, boxes=doubtful,
+            )
+            if row["mailbox_id"] in touched[row["thread_id"]]
+        }  # fmt: skip
+    boxes = sorted({box for box, _ in present})
+    trash = {
+        row["id"] for row in await tx.all("SELECT id FROM mailbox WHERE role = 'trash' AND id IN (:ids...)", ids=boxes)
+    }
+    unread_there = {
+        (thread, False) for thread in await _unread_threads(tx, wanted, "mailbox.role IS DISTINCT FROM 'trash'")
+    }
+    if trash:
+        in_trash = sorted({thread for box, thread in present if box in trash})
+        unread_there |= {(thread, True) for thread in await _unread_threads(tx, in_trash, "mailbox.role = 'trash'")}
+    now = {key: (key[1], key[0] in trash) in unread_there for key in present}
     changed = [key for key in sorted(now.keys() | before.keys()) if now.get(key) != before.get(key)]
     if not changed:
         return set()

@@ -289,6 +289,15 @@ async def of_threads(tx: Tx, account_id: str, thread_ids: Sequence[str]) -> list
     return [message_of(row) for row in rows]
 
 
+async def latest_of_thread(tx: Tx, account_id: str, thread_id: str, limit: int) -> list[Message]:
+    """The latest messages of a thread, latest first."""
+    rows = await tx.tuples(
+        f"{SELECT} WHERE account_id = :account_id AND thread_id = :id ORDER BY received_at DESC, id DESC LIMIT :limit",
+        account_id=account_id, id=thread_id, limit=limit,
+    )  # fmt: skip
+    return [message_of(row) for row in rows]
+
+
 async def set_keywords(tx: Tx, message: Message, keywords: Sequence[str], modseq: int, at: int) -> None:
     """Replace a message's keywords."""
     await tx.run(

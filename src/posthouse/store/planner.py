@@ -33,7 +33,9 @@ _SHARE = {
     "address": 1,
 }
 # Indexes of a few of a table's rows: about how many.
-_PARTIAL = {"message_unread": 50_000}
+_PARTIAL = {"message_unread": 50_000, "message_thread_unread": 50_000}
+# A column's share in such an index, where that is smaller: of a conversation few messages are unread.
+_PARTIAL_SHARE = {("message_thread_unread", "thread_id"): 1}
 
 
 def advise(connection: apsw.Connection) -> None:
@@ -51,7 +53,10 @@ def advise(connection: apsw.Connection) -> None:
         shares: list[int] = []
         share = rows = _PARTIAL.get(str(index), _ROWS)
         for column in columns:
-            share = min(share // 2 if shares else share, _SHARE.get(str(column), 1))
+            share = min(
+                share // 2 if shares else share,
+                _PARTIAL_SHARE.get((str(index), str(column)), _SHARE.get(str(column), 1)),
+            )
             shares.append(max(share, 1))
         if is_unique:
             shares[-1] = 1
