@@ -270,3 +270,13 @@ async def test_envelope_and_notify_travel_with_a_submitted_mail(host: MailHost, 
 
     await until(came, "the mail at its host")
     assert host.mails[0].parsed["Message-ID"] == message["Message-ID"]
+
+
+async def test_a_domain_beyond_ascii_travels_in_its_ascii_form(own_database: str, host: MailHost) -> None:
+    async with indoors(own_database, outbound=host.url) as house, house.agent() as (address, api):
+        await api.post(f"/v0/inboxes/{address}/messages", {"to": "Jörg <info@BÜCHER.example>", "text": "."})
+        await house.settle()
+        (out,) = host.mails
+        assert out.rcpt_to == ["info@xn--bcher-kva.example"]
+        assert not any("SMTPUTF8" in parameter for parameter in out.parameters)
+        assert out.raw.partition(b"\r\n\r\n")[0].isascii()

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from posthouse.kit.clock import DAY
-from posthouse.mail.threading import references_of
+from posthouse.mail.threading import references_of, renamed
 from posthouse.store import messages, threads
 from posthouse.store.database import Database
 from posthouse.wire.message import parse
@@ -219,3 +219,17 @@ async def test_filing_costs_the_same_however_long_the_conversation(db: Database,
         costs.append(await cost())
     assert len(found) == 1
     assert costs[2] < 3 * max(costs[0], 0.05)
+
+
+@pytest.mark.parametrize("given", [["0100018e-aaaa-bbbb-000001"], ["0100018e-aaaa-bbbb-000001@relay.example"]])
+async def test_an_answer_to_the_name_a_relay_gave_joins_the_thread(db: Database, given: list[str]) -> None:
+    await house(db, "ann")
+    first = await receive(db, "ann", mail("order", message_id="own1@x"), direction="out")
+    second = await receive(db, "ann", mail("order", message_id="own2@x"), direction="out")
+    await db.write(lambda tx: renamed(tx, "ann", first.thread_id, given))
+    await db.write(lambda tx: renamed(tx, "ann", "gone", given))
+    theirs = "0100018e-aaaa-bbbb-000001@relay.example"
+    joined = await receive(db, "ann", mail("Twelve", in_reply_to=[theirs], references=[theirs], from_="new@x.test"))
+    assert joined.thread_id == first.thread_id != second.thread_id
+    other = await receive(db, "ann", mail("Twelve", references=["0100018e-aaaa-bbbb-000002@relay.example"]))
+    assert other.thread_id != first.thread_id

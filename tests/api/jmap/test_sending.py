@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from api.jmap.conftest import Agent, Clock, mail
+from api.jmap.conftest import DOMAIN, Agent, Clock, mail
 from posthouse import admin
 from posthouse.app import House
+from posthouse.inbound import spool
+from posthouse.inbound.spool import HandedIn, Incoming
+from posthouse.inbound.vacation import MAX_A_DOMAIN, MAX_AN_HOUR
 from posthouse.kit.errors import Unavailable
 from posthouse.kit.principal import Principal
 from posthouse.outbound.submission import RecipientOptions, StoredMail, Submitted
@@ -237,6 +240,29 @@ async def test_machines_lists_and_nobody_get_no_vacation_response(
 ) -> None:
     await ann.call("VacationResponse/set", update={"singleton": {"isEnabled": True}})
     await ann.receive(mail("hi", **values), mail_from)
+    assert len((await ann.call("Email/query", filter={"inMailbox": ann.boxes["inbox"]}))["ids"]) == 1
+    assert (await ann.call("EmailSubmission/query"))["ids"] == []
+
+
+async def test_forged_senders_get_few_vacation_responses(ann: Agent, clock: Clock) -> None:
+    await ann.call("VacationResponse/set", update={"singleton": {"isEnabled": True}})
+    for n in range(12):
+        await ann.receive(mail("hi", from_=f"b{n}@one.example"), f"b{n}@one.example")
+    assert len((await ann.call("EmailSubmission/query"))["ids"]) == MAX_A_DOMAIN
+    for n in range(30):
+        await ann.receive(mail("hi", from_=f"b@d{n}.example"), f"b@d{n}.example")
+    assert len((await ann.call("EmailSubmission/query"))["ids"]) == MAX_AN_HOUR
+    clock.at += 3_600_001
+    await ann.receive(mail("hi", from_="new@far.example"), "new@far.example")
+    assert len((await ann.call("EmailSubmission/query"))["ids"]) == MAX_AN_HOUR + 1
+
+
+async def test_a_sender_nobody_vouches_for_gets_no_vacation_response(ann: Agent) -> None:
+    await ann.call("VacationResponse/set", update={"singleton": {"isEnabled": True}})
+    elsewhere = HandedIn("smtp", client_address="203.0.113.9", helo="mx.unknown.invalid")
+    incoming = Incoming("bob@unknown.invalid", {ann.account_id: [ann.address]}, mail("hi"), elsewhere, DOMAIN)
+    await spool.receive(ann.house.db, ann.house.blobs, incoming, ann.house.clock)
+    await ann.house.settle()
     assert len((await ann.call("Email/query", filter={"inMailbox": ann.boxes["inbox"]}))["ids"]) == 1
     assert (await ann.call("EmailSubmission/query"))["ids"] == []
 

@@ -223,6 +223,25 @@ async def test_two_authors_who_are_both_vouched_for_are_authenticated() -> None:
     assert (one.summary["dmarc"], one.failed) == ("fail", True)
 
 
+@pytest.mark.parametrize(
+    ("zone", "mail_from", "proved"),
+    [
+        ({"bank.example": "v=spf1 ip4:203.0.113.9 -all"}, "info@bank.example", True),
+        ({"bank.example": "v=spf1 ip4:192.0.2.1 ?all"}, "info@bank.example", False),
+        ({}, "info@bank.example", False),
+        ({"evil.example": "v=spf1 +all"}, "victim@other.example", False),
+        ({"bank.example": "v=spf1 +all", "_dmarc.bank.example": None}, "info@bank.example", False),
+        ({"bank.example": "v=spf1 +all"}, "", False),
+    ],
+)
+async def test_a_sender_is_proved_by_his_own_domain_alone(
+    zone: dict[str, str | None], mail_from: str, proved: bool
+) -> None:
+    found = await check(MAIL, zone, mail_from=mail_from)
+    assert found is not None
+    assert found.proves_sender is proved
+
+
 async def test_mail_whose_checks_are_given_up_is_unauthenticated() -> None:
     authenticator = Authenticator(Zone({}), lambda: NOW, "agents.test")
     given_up = authenticator.unasked(row())

@@ -169,3 +169,20 @@ def test_both_are_couriers() -> None:
         SmarthostCourier("smtp://h", hostname="[192.0.2.1]"),
     ]
     assert len(couriers) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "given"),
+    [
+        ("250 Ok 0100018e00000001-aaaabbbb-000000", ("0100018e00000001-aaaabbbb-000000",)),
+        ("250 2.0.0 OK: queued as <2026112801.7f3a@relay.example>", ("2026112801.7f3a@relay.example",)),
+        ("250 2.0.0 Ok: queued as 4XyzAB12", ()),
+        ("250 Great success at relay-host", ()),
+    ],
+)
+async def test_the_name_a_smarthost_gives_a_message_is_kept(
+    start: Start, relay: Relay, said: str, given: tuple[str, ...]
+) -> None:
+    host = await start(Host(dot=said))
+    (result,) = await relay(f"smtp://localhost:{host.port}").deliver(PARCEL)
+    assert (result.outcome, result.given_ids) == ("delivered", given)
