@@ -25,10 +25,13 @@ class Budget:
             TooLarge: less than `amount` is left. Its message names the limit, its `reason` is `what`.
             KeyError: the budget has no such limit (a mistake of ours).
         """
-        left = self._left[what] - amount
-        if left < 0:
+        self.check(what, amount)
+        self._left[what] -= amount
+
+    def check(self, what: str, amount: int) -> None:
+        """Raises as `spend` does, and takes nothing: for what is not known before how much it will be."""
+        if amount > self._left[what]:
             raise TooLarge(f"one request may use at most {self._limits[what]} {what}", reason=what)
-        self._left[what] = left
 
     def left(self, what: str) -> int:
         """What is left of a limit."""

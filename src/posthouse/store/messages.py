@@ -365,6 +365,50 @@ async def get_bodies(tx: Tx, account_id: str, message_ids: Sequence[str]) -> dic
     return {row[0]: _body_of(row) for row in rows}
 
 
+class Parts(NamedTuple):
+    """A message's header fields and its MIME tree, as in `MessageBody`, without its texts.
+
+    Attributes:
+        octets: how long they are as they are stored.
+        size_bytes: how long the whole message is.
+    """
+
+    headers: list[tuple[str, str]]
+    structure: str
+    octets: int
+    size_bytes: int
+
+
+async def get_parts(tx: Tx, account_id: str, message_ids: Sequence[str]) -> dict[str, Parts]:
+    """The parts of those of the messages that exist, by id."""
+    rows = await tx.tuples(
+        """SELECT message.id, message_body.headers, message_body.structure, message.size_bytes
+           FROM message_body JOIN message ON message.id = message_body.message_id
+           WHERE message.account_id = :account_id AND message.id IN (:ids...)""",
+        account_id=account_id, ids=list(message_ids),
+    )  # fmt: skip
+    return {
+        id_: Parts(_pairs.decode(headers), structure, len(headers) + len(structure), size_bytes)
+        for id_, headers, structure, size_bytes in rows
+    }
+
+
+Texts = dict[str, tuple[str | None, str | None]]
+
+
+async def get_texts(tx: Tx, account_id: str, message_ids: Sequence[str], most_chars: int) -> Texts:
+    """The beginnings of the messages' text and, where there is none, of their HTML, by id."""
+    rows = await tx.tuples(
+        """SELECT message.id, substr(message_body.text_body, 1, CAST(:most AS INTEGER)),
+             CASE WHEN message_body.text_body IS NULL
+               THEN substr(message_body.html_body, 1, CAST(:most AS INTEGER)) END
+           FROM message_body JOIN message ON message.id = message_body.message_id
+           WHERE message.account_id = :account_id AND message.id IN (:ids...)""",
+        account_id=account_id, ids=list(message_ids), most=most_chars,
+    )  # fmt: skip
+    return {id_: (text, html) for id_, text, html in rows}
+
+
 async def set_direction(tx: Tx, message_id: str, direction: str) -> None:
     """A draft was sent, or is none any more."""
     await tx.run("UPDATE message SET direction = :direction WHERE id = :id", id=message_id, direction=direction)

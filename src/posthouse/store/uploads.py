@@ -19,14 +19,15 @@ async def add(tx: Tx, account_id: str, blob_hash: str, content_type: str, size_b
     )  # fmt: skip
 
 
-async def reachable(tx: Tx, account_id: str, hashes: Sequence[str]) -> set[str]:
-    """Those of the blobs that the account may read: one of its messages or uploads names them."""
+async def reachable(tx: Tx, account_id: str, hashes: Sequence[str]) -> dict[str, int]:
+    """Those of the blobs that the account may read, with their sizes: one of its messages or uploads names them."""
     rows = await tx.all(
-        """SELECT blob_hash FROM message WHERE blob_hash IN (:hashes...) AND account_id = :account_id
-           UNION SELECT blob_hash FROM upload WHERE account_id = :account_id AND blob_hash IN (:hashes...)""",
+        """SELECT blob_hash, size_bytes FROM message WHERE blob_hash IN (:hashes...) AND account_id = :account_id
+           UNION SELECT blob_hash, size_bytes FROM upload
+             WHERE account_id = :account_id AND blob_hash IN (:hashes...)""",
         account_id=account_id, hashes=list(hashes),
     )  # fmt: skip
-    return {row["blob_hash"] for row in rows}
+    return {row["blob_hash"]: row["size_bytes"] for row in rows}
 
 
 async def content_type(tx: Tx, account_id: str, blob_hash: str) -> str | None:

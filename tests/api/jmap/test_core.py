@@ -10,7 +10,7 @@ import pytest
 
 from api.jmap.conftest import ALL, Agent, mail
 from posthouse import admin
-from posthouse.api.jmap import errors, references
+from posthouse.api.jmap import budget, errors, references
 from posthouse.api.jmap.errors import MethodError
 from posthouse.app import House
 from posthouse.kit.errors import ALL as CORE_ERRORS
@@ -43,7 +43,7 @@ def ref(path: str, of: str = "t1", name: str = "Email/get") -> dict[str, str]:
     ],
 )
 def test_references_are_replaced_by_what_they_point_to(args: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert references.resolve(args, RESPONSES) == expected
+    assert references.resolve(args, RESPONSES, budget.new()) == expected
 
 
 @pytest.mark.parametrize(
@@ -60,14 +60,14 @@ def test_references_are_replaced_by_what_they_point_to(args: dict[str, Any], exp
 )
 def test_references_to_nothing_are_refused(args: dict[str, Any], kind: str) -> None:
     with pytest.raises(MethodError) as raised:
-        references.resolve(args, RESPONSES)
+        references.resolve(args, RESPONSES, budget.new())
     assert raised.value.body["type"] == kind
 
 
 def test_an_answer_goes_to_the_sender_where_there_is_no_reply_to() -> None:
     responses: references.Responses = [("Email/get", {"list": [{"replyTo": None, "from": [{"email": "a@x"}]}]}, "g")]
     args = {"create": {"d": {"#to": ref("/list/0/replyTo", "g")}}}
-    assert references.resolve(args, responses) == {"create": {"d": {"to": [{"email": "a@x"}]}}}  # D3
+    assert references.resolve(args, responses, budget.new()) == {"create": {"d": {"to": [{"email": "a@x"}]}}}  # D3
 
 
 def test_every_core_error_has_a_row() -> None:

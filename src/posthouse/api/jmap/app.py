@@ -12,11 +12,27 @@ import msgspec
 
 from posthouse.accounts.challenges import Challenges
 from posthouse.accounts.tokens import Tokens
-from posthouse.api.jmap import auth, blob, blobs, calls, errors, request, session, signup, streams, websocket
+from posthouse.api.jmap import (
+    auth,
+    blob,
+    blobs,
+    budget,
+    calls,
+    errors,
+    json_pieces,
+    request,
+    session,
+    signup,
+    streams,
+    websocket,
+)
+from posthouse.api.jmap.aside import Aside
 from posthouse.api.jmap.calls import Caller, Json
 from posthouse.api.jmap.errors import RequestError
 from posthouse.api.jmap.registry import CAPABILITIES, METHODS
+from posthouse.api.jmap.request import Reply
 from posthouse.api.kit import Services
+from posthouse.api.limits import Allowance
 from posthouse.kit import log
 from posthouse.kit.errors import Malformed, NotFound, PosthouseError, TooLarge, TooMany
 
@@ -29,6 +45,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 _JSON = "application/json"
 _REQUESTS_A_MINUTE = 3_000
+_INLINE_JSON = 65_536
+_WHOLE_OCTETS = 262_144
 _SAFE = (
     (b"x-content-type-options", b"nosniff"),
     # Should a browser show it all the same: no scripts, no frames, no forms, no origin.
@@ -44,6 +62,7 @@ class JmapApp:
         self._tokens = tokens
         self._challenges = challenges
         self._streams = streams.Streams()
+        self._aside = Aside()
         self._busy: dict[tuple[str, str], int] = {}
         self._sessions: dict[tuple[str, str, str], Json] = {}
 
@@ -114,11 +133,14 @@ class JmapApp:
 
     async def _caller(self, scope: Scope) -> Caller:
         caller = await auth.caller_of(self._services, self._tokens, scope)
-        allowance = self._services.limiter.take(f"jmap:{caller.account_id}", _REQUESTS_A_MINUTE, 60)
+        allowance = self._take(caller)
         if allowance.exceeded:
             wait = max(1, allowance.reset_at_s - self._services.clock() // 1000)
             raise TooMany("too many requests for this inbox", retry_after_s=wait)
         return caller
+
+    def _take(self, caller: Caller) -> Allowance:
+        return self._services.limiter.take(f"jmap:{caller.account_id}", _REQUESTS_A_MINUTE, 60)
 
     def _session(self, caller: Caller) -> Json:
         key = (caller.account_id, caller.address, caller.base_url)
@@ -177,15 +199,36 @@ class JmapApp:
                 body = await _body(scope, receive, calls.MAX_SIZE_REQUEST)
             except TooLarge as error:
                 raise RequestError("limit", error.message, limit="maxSizeRequest") from error
-            answer = await self.respond(caller, request.decode(body))
+            asked = await self.read(body)
+            reply = await self._respond(caller, request.check(asked), len(body))
         finally:
             self._leave(key)
-        await _answer(send, 200, msgspec.json.encode(answer), _JSON, [(b"cache-control", b"no-store")])
+        await _answer(send, 200, reply.pieces(), _JSON, [(b"cache-control", b"no-store")])
 
-    async def respond(self, caller: Caller, asked: Json) -> Json:
+    async def read(self, body: bytes) -> Any:
+        """JSON, wherever it came by."""
+        return await self._aside.run(len(body), json_pieces.read, body, inline=_INLINE_JSON)
+
+    async def _respond(self, caller: Caller, asked: Json, size_bytes: int) -> Reply:
         """The Response to a Request, wherever it came by."""
         state = self._session(caller)["state"]
-        return await request.answer(self._services, caller, asked, METHODS, CAPABILITIES, state)
+        return await request.answer(
+            self._services, caller, asked, METHODS, CAPABILITIES, state, self._aside, size_bytes
+        )
+
+    async def respond_on_socket(self, caller: Caller, asked: Json, size_bytes: int) -> Reply:
+        """The Response to a Request on a WebSocket, which counts against the same rates as others.
+
+        Raises:
+            RequestError: as `request.answer`; `limit`: over a rate.
+        """
+        if self._take(caller).exceeded:
+            raise RequestError("limit", "too many requests for this inbox", status=429, limit="requestsPerMinute")
+        key = self._enter(caller, "maxConcurrentRequests", calls.MAX_CONCURRENT_REQUESTS)
+        try:
+            return await self._respond(caller, request.check(asked), size_bytes)
+        finally:
+            self._leave(key)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, account: str) -> None:
         caller = await self._caller(scope)
@@ -206,7 +249,7 @@ class JmapApp:
     async def _download(self, scope: Scope, send: Send, account: str, blob_id: str, name: str) -> None:
         caller = await self._caller(scope)
         account_id = _account(caller, account)
-        found = await blobs.load_many(self._services.db, self._services.blobs, account_id, [blob_id])
+        found = await blobs.look_up(self._services.db, account_id, [blob_id])
         if blob_id not in found:
             raise NotFound("there is no such blob")
         content_type = _query(scope).get("accept") or _query(scope).get("type") or "application/octet-stream"
@@ -220,7 +263,8 @@ class JmapApp:
             (b"cache-control", b"private, immutable, max-age=31536000"),
             *_SAFE,
         ]
-        await _answer(send, 200, found[blob_id], content_type, extra)
+        data = await blobs.Reader(self._services.blobs, budget.new(), self._aside).read(found[blob_id])
+        await _answer(send, 200, data, content_type, extra)
 
     async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller = await self._caller(scope)
@@ -260,7 +304,7 @@ class JmapApp:
             await websocket.refuse(scope, send, status, body)
             return
         try:
-            await websocket.serve(self._services, caller, self.respond, scope, receive, send)
+            await websocket.serve(self._services, caller, self, scope, receive, send)
         finally:
             leave()
 
@@ -318,12 +362,23 @@ async def _until_gone(receive: Receive) -> None:
 
 
 async def _answer(
-    send: Send, status: int, body: bytes, content_type: str, extra: list[tuple[bytes, bytes]] | None = None
+    send: Send,
+    status: int,
+    body: bytes | list[bytes],
+    content_type: str,
+    extra: list[tuple[bytes, bytes]] | None = None,
 ) -> None:
+    pieces = body if isinstance(body, list) else [body]
+    size = sum(map(len, pieces))
     headers = [
         (b"content-type", content_type.encode("latin-1")),
-        (b"content-length", str(len(body)).encode()),
+        (b"content-length", str(size).encode()),
         *(extra or ()),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    if size <= _WHOLE_OCTETS:
+        await send({"type": "http.response.body", "body": b"".join(pieces)})
+        return
+    for piece in pieces:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

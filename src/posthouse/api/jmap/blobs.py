@@ -8,10 +8,13 @@ a message or an upload of the asking account names: a hash is no key.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from posthouse.api.jmap.aside import Aside
+from posthouse.api.jmap.budget import BLOBS
 from posthouse.api.jmap.calls import Call
+from posthouse.kit.budget import Budget
 from posthouse.kit.errors import NotFound
 from posthouse.store import uploads
 from posthouse.store.blobfiles import Blobs
@@ -70,39 +73,78 @@ def read_id(blob_id: str) -> Span | None:
     return None
 
 
-async def load_many(db: Database, blobs: Blobs, account_id: str, blob_ids: Sequence[str]) -> dict[str, bytes]:
-    """The bytes of those of the blobs that the account may read, by id."""
+class Known(NamedTuple):
+    """A blob the account may read, not read yet: what is named of it, and how long the whole is."""
+
+    span: Span
+    whole_bytes: int
+
+    @property
+    def at_most_bytes(self) -> int:
+        """How long what is named may be: no encoding makes less of more."""
+        if self.span.end is None:
+            return self.whole_bytes
+        return max(0, min(self.span.end, self.whole_bytes) - self.span.start)
+
+
+async def look_up(db: Database, account_id: str, blob_ids: Iterable[str]) -> dict[str, Known]:
+    """Those of the blobs that the account may read, by id, in the order they are named in."""
     spans = {blob_id: span for blob_id in blob_ids if (span := read_id(blob_id)) is not None}
     hashes = sorted({span.hash for span in spans.values()})
     if not hashes:
         return {}
-    reachable = await db.read(lambda tx: uploads.reachable(tx, account_id, hashes))
-    raw: dict[str, Contents] = {}
-    found: dict[str, bytes] = {}
-    for blob_id, span in spans.items():
-        if span.hash not in reachable:
-            continue
-        if span.hash not in raw:
-            try:
-                raw[span.hash] = Contents(await blobs.read(span.hash))
-            except NotFound:
-                continue
-        found[blob_id] = cut(raw[span.hash], span)
-    return found
+    sizes = await db.read(lambda tx: uploads.reachable(tx, account_id, hashes))
+    return {blob_id: Known(span, sizes[span.hash]) for blob_id, span in spans.items() if span.hash in sizes}
 
 
-def cut(contents: Contents, span: Span) -> bytes:
-    """The bytes a span names."""
-    return contents.raw if span.end is None else contents.span(span.start, span.end, span.encoding)
+class Reader:
+    """Reads blobs of one request one after the other; the whole that was read last is kept for the next part of it."""
+
+    def __init__(self, blobs: Blobs, budget: Budget, aside: Aside) -> None:
+        self._blobs = blobs
+        self._budget = budget
+        self._aside = aside
+        self._last: tuple[str, Contents] | None = None
+
+    async def read(self, known: Known) -> bytes:
+        """The bytes that are named.
+
+        Raises:
+            NotFound: they have gone.
+            TooLarge: the request has read as much as it may.
+        """
+        contents = await self._whole(known)
+        span = known.span
+        if span.end is None:
+            return contents.raw
+        return await self._aside.run(known.at_most_bytes, contents.span, span.start, span.end, span.encoding)
+
+    async def _whole(self, known: Known) -> Contents:
+        hash_ = known.span.hash
+        if self._last is None or self._last[0] != hash_:
+            self._budget.spend(BLOBS, known.whole_bytes)
+            self._last = None
+            self._last = (hash_, Contents(await self._blobs.read(hash_)))
+        return self._last[1]
 
 
-async def load(call: Call, blob_id: str, account_id: str | None = None) -> bytes:
-    """The bytes of one blob.
+def reader(call: Call) -> Reader:
+    """A reader of blobs for a call."""
+    return Reader(call.services.blobs, call.budget, call.aside)
+
+
+async def find(call: Call, blob_id: str, account_id: str | None = None) -> Known:
+    """One blob.
 
     Raises:
         NotFound: the account has no such blob.
     """
-    found = await load_many(call.services.db, call.services.blobs, account_id or call.account_id, [blob_id])
+    found = await look_up(call.services.db, account_id or call.account_id, [blob_id])
     if blob_id not in found:
         raise NotFound("there is no such blob", field="blobId")
     return found[blob_id]
+
+
+async def load(call: Call, blob_id: str, account_id: str | None = None) -> bytes:
+    """The bytes of one blob. Raises as `find` and `Reader.read`."""
+    return await reader(call).read(await find(call, blob_id, account_id))

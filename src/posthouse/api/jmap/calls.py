@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from posthouse.api.jmap import budget
+from posthouse.api.jmap.aside import Aside
 from posthouse.api.jmap.errors import MethodError, SetError
 from posthouse.api.kit import Services
+from posthouse.kit.budget import Budget
 from posthouse.kit.principal import Principal
 
 CORE = "urn:ietf:params:jmap:core"
@@ -74,6 +77,8 @@ class Call:
     Attributes:
         account_id: the account it is about.
         created_ids: creation id → id, over all types, of the whole request (RFC 8620 §5.3).
+        budget: what the whole request may use.
+        aside: where long work is done.
     """
 
     services: Services
@@ -83,6 +88,8 @@ class Call:
     using: frozenset[str]
     account_id: str = ""
     created_ids: dict[str, str] = field(default_factory=dict)
+    budget: Budget = field(default_factory=budget.new)
+    aside: Aside = field(default_factory=Aside)
 
     @property
     def address(self) -> str:

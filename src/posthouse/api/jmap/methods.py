@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from posthouse.api.jmap import calls, states
+from posthouse.api.jmap.budget import MAX_COMPARATORS, MAX_PROPERTIES
 from posthouse.api.jmap.calls import Answer, Call, Json, invalid, is_id
 from posthouse.api.jmap.errors import MethodError, SetError, set_error
 from posthouse.kit.errors import PosthouseError
@@ -59,7 +60,6 @@ class Kind:
     is_property: Callable[[str], bool] | None = None
     singleton: bool = False
     destroy_order: Callable[[Work, list[str]], Awaitable[list[str]]] | None = None
-    arguments: frozenset[str] = field(default_factory=frozenset)
 
 
 # --- /get
@@ -102,10 +102,17 @@ def check_properties(kind: Kind, properties: list[str] | None) -> list[str]:
     """
     if properties is None:
         return list(kind.defaults or sorted(kind.properties))
+    check_count("properties", properties)
     for name in properties:
         if name not in kind.properties and not (kind.is_property is not None and kind.is_property(name)):
             raise invalid("properties", f"{kind.name} has no property {name!r}")
     return list(dict.fromkeys(["id", *properties]))
+
+
+def check_count(argument: str, properties: Sequence[str]) -> None:
+    """Raises `MethodError("requestTooLarge")`: more properties than anything has."""
+    if len(properties) > MAX_PROPERTIES:
+        raise MethodError("requestTooLarge", f"{argument}: at most {MAX_PROPERTIES} a call")
 
 
 # --- /changes
@@ -284,18 +291,19 @@ def _body(error: SetError | PosthouseError) -> Json:
 
 def _in_order(prepared: Mapping[str, Any]) -> list[str]:
     """Creation ids so that what names another comes after it; what names itself round about comes as it stands."""
-    order: list[str] = []
-    waiting = list(prepared)
-    while waiting:
-        later = [
-            creation_id
-            for creation_id in waiting
-            if any(each in waiting and each != creation_id for each in getattr(prepared[creation_id], "needs", ()))
-        ]
-        ready = [creation_id for creation_id in waiting if creation_id not in later] or later
-        order.extend(ready)
-        waiting = [creation_id for creation_id in waiting if creation_id not in ready]
-    return order
+    order: dict[str, None] = {}
+    begun: set[str] = set()
+    for first in prepared:
+        path = [first]
+        while path:
+            needs = getattr(prepared[path[-1]], "needs", ())
+            begun.add(path[-1])
+            following = next((each for each in needs if each in prepared and each not in begun), None)
+            if following is None:
+                order[path.pop()] = None
+            else:
+                path.append(following)
+    return list(order)
 
 
 def check_patch(patch: Json) -> Json:
@@ -449,6 +457,8 @@ def read_sort(call: Call) -> list[Json]:
         MethodError: `invalidArguments`.
     """
     sort = call.get("sort", list, [])
+    if len(sort) > MAX_COMPARATORS:
+        raise MethodError("unsupportedSort", f"an order has at most {MAX_COMPARATORS} comparators")
     for each in sort:
         if not (
             isinstance(each, dict)

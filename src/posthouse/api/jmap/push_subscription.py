@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from posthouse.api.jmap import calls
 from posthouse.api.jmap.calls import Answer, Call, Fields, Json, invalid, is_id
 from posthouse.api.jmap.email.get import utc
 from posthouse.api.jmap.errors import MethodError, SetError
@@ -118,6 +119,8 @@ async def set_(call: Call) -> Answer:
     created: dict[str, Json] = {}
     updated: dict[str, Json | None] = {}
     destroyed: list[str] = []
+    if len(create) + len(update) + len(destroy) > calls.MAX_OBJECTS_IN_SET:
+        raise MethodError("requestTooLarge", f"at most {calls.MAX_OBJECTS_IN_SET} objects a call")
     refused: dict[str, dict[str, Json]] = {"notCreated": {}, "notUpdated": {}, "notDestroyed": {}}
     for creation_id, value in create.items():
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from posthouse.api.jmap import methods, states
+from posthouse.api.jmap import filters, methods, states
 from posthouse.api.jmap.calls import Answer, Call, Json, invalid
 from posthouse.api.jmap.errors import MethodError
 from posthouse.api.jmap.methods import Kind
@@ -86,6 +86,7 @@ async def changed(call: Call) -> Answer:
 
 async def _ids(call: Call) -> tuple[str, list[str]]:
     filter_: Json = call.get("filter", dict, {})
+    filters.measure(call, filter_)
     for comparator in methods.read_sort(call):
         if comparator["property"] not in ("name", "used"):
             raise MethodError("unsupportedSort")

@@ -2,42 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
-from posthouse.api.jmap import calls, references
+from posthouse.api.jmap import budget as budgets
+from posthouse.api.jmap import calls, json_pieces, references
+from posthouse.api.jmap.aside import Aside
+from posthouse.api.jmap.budget import ANSWERS
 from posthouse.api.jmap.calls import Answer, Call, Caller, Json
 from posthouse.api.jmap.errors import MethodError, RequestError, method_error
 from posthouse.api.kit import Services
 from posthouse.kit import log
-from posthouse.kit.errors import PosthouseError
+from posthouse.kit.errors import PosthouseError, TooLarge
 
 _log = log.get("jmap")
 
 Handler = Callable[[Call], Awaitable[Answer]]
 
 
+# An answer of more than this is written piece by piece, and is not kept when no later call refers to it.
+_LONG_OCTETS = 262_144
+
+
 class Method(NamedTuple):
-    """What answers a method, the capability it belongs to, and whether it is about an account."""
+    """What answers a method.
+
+    Attributes:
+        of_account: whether it is about an account.
+        changes: the arguments of a method that changes something. One it does not know may have been meant to hold
+            it back, so it is refused; methods that only read pass it over. None: it only reads.
+    """
 
     handler: Handler
     capability: str
     of_account: bool = True
+    changes: frozenset[str] | None = None
 
 
-def decode(body: bytes) -> Json:
-    """A request out of bytes.
+class Reply(NamedTuple):
+    """A Response object, its method responses as JSON already."""
 
-    Raises:
-        RequestError: `notJSON`, `notRequest`.
-    """
-    try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError("notJSON", "the request is not I-JSON") from error
-    return check(value)
+    responses: list[list[bytes]]
+    rest: Json
+
+    def pieces(self, more: Json | None = None) -> list[bytes]:
+        """The whole as JSON text, with `more` members before the others."""
+        out = [msgspec.json.encode(more)[:-1] + b"," if more else b"{", b'"methodResponses":[']
+        for index, pieces in enumerate(self.responses):
+            out += [b",", *pieces] if index else pieces
+        return [*out, b"],", msgspec.json.encode(self.rest)[1:]]
 
 
 def check(value: Any) -> Json:
@@ -79,8 +94,13 @@ async def answer(
     methods: Mapping[str, Method],
     capabilities: frozenset[str],
     session_state: str,
-) -> Json:
+    aside: Aside,
+    size_bytes: int,
+) -> Reply:
     """The Response object.
+
+    Args:
+        size_bytes: how long the request was.
 
     Raises:
         RequestError: `unknownCapability`.
@@ -90,22 +110,87 @@ async def answer(
     if unknown:
         raise RequestError("unknownCapability", f"this server does not know {unknown[0]}")
     created_ids: dict[str, str] = dict(request.get("createdIds") or {})
+    budget = budgets.new()
     responses: references.Responses = []
-    for name, args, call_id in request["methodCalls"]:
-        call = Call(services, caller, name, {}, using, created_ids=created_ids)
-        responses.extend((kind, body, call_id) for kind, body in await _one(call, args, responses, methods))
-    whole: Json = {"methodResponses": responses, "sessionState": session_state}
+    written: list[list[bytes]] = []
+    asked = request["methodCalls"]
+    for index, (name, args, call_id) in enumerate(asked):
+        call = Call(services, caller, name, {}, using, created_ids=created_ids, budget=budget, aside=aside)
+        before = budget.left(ANSWERS)
+        answers = await _one(call, args, responses, methods, size_bytes)
+        spent = before - budget.left(ANSWERS)
+        is_kept = spent <= _LONG_OCTETS or any(references.refers(each[1], call_id) for each in asked[index + 1 :])
+        changed = (method := methods.get(name)) is not None and method.changes is not None
+        for kind, body in answers:
+            kind, body, pieces = await _written(call, kind, body, call_id, spent, changed=changed)
+            spent = max(0, spent - sum(map(len, pieces)))
+            written.append(pieces)
+            responses.append((kind, body if is_kept else {}, call_id))
+        del answers
+    rest: Json = {"sessionState": session_state}
     if request.get("createdIds") is not None:
-        whole["createdIds"] = created_ids
-    return whole
+        rest["createdIds"] = created_ids
+    return Reply(written, rest)
 
 
-async def _one(call: Call, args: Json, responses: references.Responses, methods: Mapping[str, Method]) -> Answer:
+async def _written(
+    call: Call, kind: str, body: Json, call_id: str, spent: int, *, changed: bool
+) -> tuple[str, Json, list[bytes]]:
+    """A method's response as JSON; what its method has not spent for it is spent now.
+
+    What has been changed is told in any case; another response that is too long becomes an error.
+    """
+
+    def write() -> list[bytes]:
+        tail = b"," + msgspec.json.encode(call_id) + b"]"
+        head = b"[" + msgspec.json.encode(kind) + b","
+        if spent <= _LONG_OCTETS:
+            return [head + msgspec.json.encode(body) + tail]
+        pieces, size = [head], 0
+        for piece in json_pieces.pieces(body):
+            size += len(piece)
+            # Never longer in memory than what it may be.
+            call.budget.check(ANSWERS, size - spent)
+            pieces.append(piece)
+        return [*_joined(pieces), tail]
+
+    try:
+        pieces = await call.aside.run(spent, write, inline=_LONG_OCTETS)
+        more = sum(map(len, pieces)) - spent
+        if changed:
+            budgets.spend_rest(call.budget, ANSWERS, max(0, more))
+        else:
+            call.budget.spend(ANSWERS, max(0, more))
+    except TooLarge as error:
+        kind, body = "error", method_error(error).body
+        return kind, body, [msgspec.json.encode([kind, body, call_id])]
+    return kind, body, pieces
+
+
+def _joined(pieces: Sequence[bytes]) -> list[bytes]:
+    """The same in pieces of some size."""
+    out: list[bytes] = []
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _LONG_OCTETS:
+            out.append(b"".join(waiting))
+            waiting, size = [], 0
+    return [*out, b"".join(waiting)]
+
+
+async def _one(
+    call: Call, args: Json, responses: references.Responses, methods: Mapping[str, Method], size_bytes: int
+) -> Answer:
     try:
         method = methods.get(call.method)
         if method is None or method.capability not in call.using:
             raise MethodError("unknownMethod")
-        call.args = references.resolve(args, responses)
+        call.args = await call.aside.run(size_bytes, references.resolve, args, responses, call.budget)
+        if method.changes is not None:
+            _check_arguments(call, method.changes)
         if method.of_account:
             call.account_id = _account(call)
         return await method.handler(call)
@@ -116,6 +201,12 @@ async def _one(call: Call, args: Json, responses: references.Responses, methods:
     except Exception:  # one call that fails here does not take the others with it
         _log.error("a method failed", method=call.method, account_id=call.account_id, exc_info=True)
         return [("error", MethodError("serverFail", "something went wrong here").body)]
+
+
+def _check_arguments(call: Call, known: frozenset[str]) -> None:
+    unknown = sorted(call.args.keys() - known - {"accountId"})
+    if unknown:
+        raise calls.invalid(unknown[0], f"{call.method} has no such argument")
 
 
 def _account(call: Call) -> str:

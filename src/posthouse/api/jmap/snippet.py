@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 from posthouse.api.jmap import calls
+from posthouse.api.jmap.budget import TEXTS
 from posthouse.api.jmap.calls import Answer, Call, Json, is_id
 from posthouse.api.jmap.email.query import read_filter
 from posthouse.api.jmap.errors import MethodError
 from posthouse.store import index_query, matching, messages
 from posthouse.store.database import Tx
-from posthouse.store.messages import Message, MessageBody
+from posthouse.store.messages import Message, Texts
 from posthouse.wire.html import to_text
 
 # RFC 8621 §5: a preview has at most 255 octets.
 _PREVIEW_OCTETS = 255
 _BEFORE_CHARS = 60
+# Of one text, not more is looked at; texts are read for so many messages at once.
+_LOOKED_AT_CHARS = 262_144
+_TOGETHER = 25
+_INLINE_OCTETS = 4_096
+# Letters and digits with the marks on them.
+_WORD = re.compile(r"[^\W_]+")
 _ENDINGS = ("ings", "ing", "ies", "edly", "ed", "es", "ly", "s", "e", "y")
 
 
@@ -39,19 +47,18 @@ def _terms(filter_: matching.Filter | None, names: tuple[str, ...]) -> set[str]:
     return found
 
 
-def _spans(text: str, terms: set[str]) -> list[tuple[int, int]]:
-    spans = []
-    start = 0
-    while start < len(text):
-        if not text[start].isalnum():
-            start += 1
-            continue
-        end = start
-        while end < len(text) and text[end].isalnum():
-            end += 1
-        if any(_stem(word) in terms for word in index_query.words(text[start:end])):
-            spans.append((start, end))
-        start = end
+def _spans(text: str, terms: set[str], within: int | None = None) -> list[tuple[int, int]]:
+    """Where the terms stand; with `within`, only so far behind the first of them."""
+    spans: list[tuple[int, int]] = []
+    known: dict[str, bool] = {}
+    for found in _WORD.finditer(text):
+        if spans and within is not None and found.start() > spans[0][0] + within:
+            break
+        word = found.group()
+        if word not in known:
+            known[word] = any(_stem(each) in terms for each in index_query.words(word))
+        if known[word]:
+            spans.append(found.span())
     return spans
 
 
@@ -72,7 +79,7 @@ def _marked(text: str, spans: list[tuple[int, int]]) -> str:
 def preview(text: str, terms: set[str]) -> str | None:
     """A piece of the body around the first term, of at most 255 octets."""
     text = " ".join(text.split())
-    spans = _spans(text[:400_000], terms) if terms else []
+    spans = _spans(text, terms, _PREVIEW_OCTETS) if terms else []
     if not spans:
         return None
     start = max(0, spans[0][0] - _BEFORE_CHARS)
@@ -88,36 +95,38 @@ def preview(text: str, terms: set[str]) -> str | None:
         end -= max(1, over // 8)
 
 
+def _snippet(message: Message, text: str | None, html: str | None, in_subject: set[str], in_body: set[str]) -> Json:
+    body = text if text is not None else to_text(html or "")
+    return {"emailId": message.id, "subject": mark(message.subject, in_subject), "preview": preview(body, in_body)}
+
+
 async def get(call: Call) -> Answer:
     """RFC 8621 §5.1."""
     call.required("emailIds", list)
     ids = [call.resolve(each) for each in call.strings("emailIds") or []]
     if len(ids) > calls.MAX_OBJECTS_IN_GET:
         raise MethodError("requestTooLarge")
-    given = call.get("filter", dict)
-    filter_ = None if given is None else read_filter(call, given, 0)
-    wanted = [each for each in ids if is_id(each)]
-
-    async def unit(tx: Tx) -> tuple[dict[str, Message], dict[str, MessageBody]]:
-        return (
-            await messages.get_many(tx, call.account_id, wanted),
-            await messages.get_bodies(tx, call.account_id, wanted),
-        )
-
-    found, texts = await call.services.db.read(unit)
+    filter_ = read_filter(call)
     in_subject, in_body = _terms(filter_, ("text", "subject")), _terms(filter_, ("text", "body"))
-    shown: list[Json] = []
-    for id_ in ids:
-        if id_ in found:
-            body = texts[id_]
-            text = body.text_body if body.text_body is not None else to_text(body.html_body or "")
-            shown.append(
-                {
-                    "emailId": id_,
-                    "subject": mark(found[id_].subject, in_subject),
-                    "preview": preview(text, in_body),
-                }
+    wanted = [each for each in dict.fromkeys(ids) if is_id(each)]
+    found: dict[str, Json] = {}
+    for start in range(0, len(wanted), _TOGETHER):
+        some = wanted[start : start + _TOGETHER]
+
+        async def unit(tx: Tx, some: list[str] = some) -> tuple[dict[str, Message], Texts]:
+            subjects = await messages.get_many(tx, call.account_id, some)
+            texts = await messages.get_texts(tx, call.account_id, some, _LOOKED_AT_CHARS) if in_body else {}
+            return subjects, texts
+
+        subjects, texts = await call.services.db.read(unit)
+        for id_, message in subjects.items():
+            text, html = texts.get(id_, (None, None))
+            octets = len(message.subject) + len(text or "") + len(html or "")
+            call.budget.spend(TEXTS, octets)
+            found[id_] = await call.aside.run(
+                octets, _snippet, message, text, html, in_subject, in_body, inline=_INLINE_OCTETS
             )
+    shown = [found[id_] for id_ in ids if id_ in found]
     return [
         (
             call.method,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from posthouse.api.jmap import blobs, calls, identity, methods, states
+from posthouse.api.jmap import blobs, calls, filters, identity, methods, states
+from posthouse.api.jmap.budget import TESTS
 from posthouse.api.jmap.calls import Answer, Call, Fields, Json, invalid, is_id
 from posthouse.api.jmap.email import set as email_set
 from posthouse.api.jmap.email.get import utc
@@ -436,17 +437,13 @@ KIND = Kind(
 # --- /query
 
 _FILTERS: dict[str, str] = {"identityIds": "identityId", "emailIds": "emailId", "threadIds": "threadId"}
+_INLINE_TESTS = 1_000
 _SORTS = frozenset({"emailId", "threadId", "sentAt", "sendAt"})
 
 
-def _matches(call: Call, filter_: Any, shown: Json) -> bool:
-    if not isinstance(filter_, dict):
-        raise invalid("filter", "expected an object")
+def _matches(call: Call, filter_: Json, shown: Json) -> bool:
     if "operator" in filter_:
-        inner = filter_.get("conditions")
-        if not isinstance(inner, list) or filter_["operator"] not in ("AND", "OR", "NOT"):
-            raise invalid("filter", "an operator has a list of conditions")
-        results = [_matches(call, each, shown) for each in inner]
+        results = [_matches(call, each, shown) for each in filter_["conditions"]]
         if filter_["operator"] == "AND":
             return all(results)
         return any(results) if filter_["operator"] == "OR" else not any(results)
@@ -478,14 +475,21 @@ async def _results(call: Call) -> tuple[str, list[str]]:
     for comparator in sort:
         if comparator["property"] not in _SORTS:
             raise MethodError("unsupportedSort")
-    filter_ = call.args.get("filter")
-    _matches(call, filter_ or {}, dict.fromkeys(PROPERTIES, "1970-01-01T00:00:00Z"))
-    found = [each for each in shown if filter_ is None or _matches(call, filter_, each)]
+    filter_ = call.get("filter", dict, {})
+    tests = filters.measure(call, filter_) * len(shown)
+    call.budget.spend(TESTS, tests)
+    ids = await call.aside.run(tests, _sorted, call, filter_, sort, shown, inline=_INLINE_TESTS)
+    return state, ids
+
+
+def _sorted(call: Call, filter_: Json, sort: list[Json], shown: list[Json]) -> list[str]:
+    _matches(call, filter_, dict.fromkeys(PROPERTIES, "1970-01-01T00:00:00Z"))
+    found = [each for each in shown if _matches(call, filter_, each)]
     found.sort(key=lambda each: (each["sendAt"], each["id"]), reverse=True)
     for comparator in reversed(sort):
         name = "sendAt" if comparator["property"] == "sentAt" else comparator["property"]
         found.sort(key=lambda each, name=name: str(each[name]), reverse=not comparator.get("isAscending", True))  # type: ignore[misc]
-    return state, [each["id"] for each in found]
+    return [each["id"] for each in found]
 
 
 async def query(call: Call) -> Answer:

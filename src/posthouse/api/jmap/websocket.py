@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from posthouse.api.jmap import calls, request, streams
+from posthouse.api.jmap import calls, streams
 from posthouse.api.jmap.calls import Caller, Json
 from posthouse.api.jmap.errors import RequestError
+from posthouse.api.jmap.request import Reply
 from posthouse.api.kit import Services
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Respond = Callable[[Caller, Json], Awaitable[Json]]
+
+
+class Door(Protocol):
+    """What reads and answers requests, whichever connection they came by."""
+
+    async def read(self, body: bytes) -> Any:
+        """JSON. Raises `RequestError`."""
+        ...
+
+    async def respond_on_socket(self, caller: Caller, asked: Json, size_bytes: int) -> Reply:
+        """The Response to a Request. Raises `RequestError`."""
+        ...
+
 
 PROTOCOL = "jmap"
 _UNSUPPORTED_DATA, _TOO_BIG = 1003, 1009
@@ -32,7 +45,7 @@ async def refuse(scope: Mapping[str, Any], send: Send, status: int, body: bytes)
 
 
 async def serve(
-    services: Services, caller: Caller, respond: Respond, scope: Mapping[str, Any], receive: Receive, send: Send
+    services: Services, caller: Caller, door: Door, scope: Mapping[str, Any], receive: Receive, send: Send
 ) -> None:
     """Serve one connection until it ends."""
     await receive()  # websocket.connect
@@ -41,16 +54,16 @@ async def serve(
         await refuse(scope, send, 400, msgspec.json.encode({"error": {"message": "the subprotocol is jmap"}}))
         return
     await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
-    await _Connection(services, caller, respond, send).run(receive)
+    await _Connection(services, caller, door, send).run(receive)
 
 
 class _Connection:
     """One connection: the requests under way on it, and whether changes are told."""
 
-    def __init__(self, services: Services, caller: Caller, respond: Respond, send: Send) -> None:
+    def __init__(self, services: Services, caller: Caller, door: Door, send: Send) -> None:
         self._services = services
         self._caller = caller
-        self._respond = respond
+        self._door = door
         self._send_raw = send
         self._tasks: set[asyncio.Task[None]] = set()
         self._push: asyncio.Task[None] | None = None
@@ -66,21 +79,22 @@ class _Connection:
                     # RFC 8887 §4.2: binary messages are not for JMAP.
                     await self._send_raw({"type": "websocket.close", "code": _UNSUPPORTED_DATA})
                     return
-                if len(text.encode("utf-8", "replace")) > calls.MAX_SIZE_REQUEST:
+                body = text.encode("utf-8", "replace")
+                if len(body) > calls.MAX_SIZE_REQUEST:
                     await self._send_raw({"type": "websocket.close", "code": _TOO_BIG})
                     return
-                await self._take(text)
+                await self._take(body)
         finally:
             waiting = [*self._tasks, *([self._push] if self._push else [])]
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
 
-    async def _take(self, text: str) -> None:
+    async def _take(self, body: bytes) -> None:
         try:
-            value = msgspec.json.decode(text)
-        except (msgspec.DecodeError, RecursionError):
-            await self._error(None, RequestError("notJSON", "the message is not I-JSON"))
+            value = await self._door.read(body)
+        except RequestError as error:
+            await self._error(None, error)
             return
         kind = value.get("@type") if isinstance(value, dict) else None
         id_ = value.get("id") if isinstance(value, dict) and isinstance(value.get("id"), str) else None
@@ -93,17 +107,18 @@ class _Connection:
         elif len(self._tasks) >= calls.MAX_CONCURRENT_REQUESTS:
             await self._error(id_, RequestError("limit", "too many requests at once", limit="maxConcurrentRequests"))
         else:
-            task = asyncio.create_task(self._request(value, id_))
+            task = asyncio.create_task(self._request(value, id_, len(body)))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _request(self, value: Json, id_: str | None) -> None:
+    async def _request(self, value: Json, id_: str | None, size_bytes: int) -> None:
         try:
-            answer = await self._respond(self._caller, request.check(value))
+            reply = await self._door.respond_on_socket(self._caller, value, size_bytes)
         except RequestError as error:
             await self._error(id_, error)
             return
-        await self._tell({"@type": "Response", **({"requestId": id_} if id_ is not None else {}), **answer})
+        head = {"@type": "Response", **({"requestId": id_} if id_ is not None else {})}
+        await self._send_raw({"type": "websocket.send", "text": b"".join(reply.pieces(head)).decode()})
 
     async def _error(self, id_: str | None, error: RequestError) -> None:
         await self._tell({"@type": "RequestError", "requestId": id_, **error.body})

@@ -9,9 +9,12 @@ from typing import Any
 import msgspec
 
 from posthouse.api.jmap import blobs
+from posthouse.api.jmap.budget import ANSWERS, HEADERS, MAX_VALUE_OCTETS
 from posthouse.api.jmap.calls import Call, Json, invalid
 from posthouse.api.jmap.email import headers as header_forms
-from posthouse.store.messages import MessageBody
+from posthouse.api.jmap.methods import check_count
+from posthouse.kit.budget import Budget
+from posthouse.store.messages import Parts
 from posthouse.wire.charset import codec_of
 from posthouse.wire.contents import Contents
 from posthouse.wire.headers import Headers
@@ -44,6 +47,7 @@ def read_wanted(call: Call) -> Wanted:
         MethodError: `invalidArguments`.
     """
     properties = call.strings("bodyProperties")
+    check_count("bodyProperties", properties or ())
     for name in properties or ():
         if name not in PART_PROPERTIES and not header_forms.is_property(name):
             raise invalid("bodyProperties", f"a part has no property {name!r}")
@@ -52,7 +56,7 @@ def read_wanted(call: Call) -> Wanted:
         call.get("fetchTextBodyValues", bool, False),
         call.get("fetchHTMLBodyValues", bool, False),
         call.get("fetchAllBodyValues", bool, False),
-        call.uint("maxBodyValueBytes", 0) or 0,
+        min(call.uint("maxBodyValueBytes", 0) or MAX_VALUE_OCTETS, MAX_VALUE_OCTETS),
     )
 
 
@@ -73,7 +77,7 @@ class Content:
     offset: int | None = 0
 
 
-def of_stored(blob_hash: str, body: MessageBody, raw: bytes | None) -> Content:
+def of_stored(blob_hash: str, body: Parts, raw: bytes | None) -> Content:
     """The content of a stored message."""
     headers = tuple(body.headers)
     return Content(blob_hash, headers, replace(msgspec.json.decode(body.structure, type=Part), headers=headers), raw)
@@ -84,9 +88,18 @@ def of_parsed(blob_hash: str, parsed: ParsedMessage, raw: bytes, offset: int | N
     return Content(blob_hash, parsed.headers, replace(parsed.structure, headers=parsed.headers), raw, offset)
 
 
-def shape(content: Content, names: Sequence[str], wanted: Wanted) -> Json:
-    """Those of the body properties that are asked for."""
+def shape(content: Content, names: Sequence[str], wanted: Wanted, budget: Budget) -> Json:
+    """Those of the body properties that are asked for.
+
+    Raises:
+        TooLarge: what is asked for of header fields or texts is more than the request may have.
+    """
     text, html, attachments = body_lists(content.root)
+    of_parts = [name for name in wanted.properties if name == "headers" or name.startswith("header:")]
+    if of_parts:
+        octets = sum(len(value) for part in _parts(content.root) for _, value in part.headers)
+        times = sum(name in names for name in ("bodyStructure", "textBody", "htmlBody", "attachments"))
+        budget.spend(HEADERS, len(of_parts) * times * octets)
     out: Json = {}
     for name in names:
         if name == "bodyStructure":
@@ -98,7 +111,7 @@ def shape(content: Content, names: Sequence[str], wanted: Wanted) -> Json:
         elif name == "attachments":
             out[name] = [_part(content, part, wanted) for part in attachments]
         elif name == "bodyValues":
-            out[name] = _values(content, text, html, wanted)
+            out[name] = _values(content, text, html, wanted, budget)
     return out
 
 
@@ -146,7 +159,11 @@ def _leaves(part: Part) -> list[Part]:
     return [part] if not part.is_multipart else [leaf for each in part.parts for leaf in _leaves(each)]
 
 
-def _values(content: Content, text: Sequence[Part], html: Sequence[Part], wanted: Wanted) -> Json:
+def _parts(part: Part) -> list[Part]:
+    return [part, *(inner for each in part.parts for inner in _parts(each))]
+
+
+def _values(content: Content, text: Sequence[Part], html: Sequence[Part], wanted: Wanted, budget: Budget) -> Json:
     parts: dict[str, Part] = {}
     if wanted.all_values:
         parts |= {part.part_id: part for part in _leaves(content.root)}
@@ -154,12 +171,15 @@ def _values(content: Content, text: Sequence[Part], html: Sequence[Part], wanted
         parts |= {part.part_id: part for part in text}
     if wanted.html_values:
         parts |= {part.part_id: part for part in html}
+    out: Json = {}
     contents = Contents(content.raw or b"")
-    return {
-        part_id: _value(contents, part, wanted.max_bytes)
-        for part_id, part in parts.items()
-        if part.content_type.startswith("text/")
-    }
+    for part_id, part in parts.items():
+        if part.content_type.startswith("text/"):
+            # No text is longer than what it was encoded as, but for its charset.
+            budget.check(ANSWERS, min(part.size_bytes, wanted.max_bytes))
+            out[part_id] = _value(contents, part, wanted.max_bytes)
+            budget.spend(ANSWERS, len(out[part_id]["value"]))
+    return out
 
 
 def _value(contents: Contents, part: Part, max_bytes: int) -> Json:
@@ -167,13 +187,11 @@ def _value(contents: Contents, part: Part, max_bytes: int) -> Json:
     text, problem = _decoded(data, part)
     text = text.replace("\r\n", "\n")
     truncated = False
-    if max_bytes:
-        encoded = text.encode("utf-8")
-        if len(encoded) > max_bytes:
-            # RFC 8621 §4.2: never inside a character, nor inside a tag.
-            text, truncated = encoded[:max_bytes].decode("utf-8", "ignore"), True
-            if part.content_type == "text/html" and text.rfind("<") > text.rfind(">"):
-                text = text[: text.rfind("<")]
+    if 4 * len(text) > max_bytes and len(encoded := text[: max_bytes + 1].encode("utf-8")) > max_bytes:
+        # RFC 8621 §4.2: never inside a character, nor inside a tag.
+        text, truncated = encoded[:max_bytes].decode("utf-8", "ignore"), True
+        if part.content_type == "text/html" and text.rfind("<") > text.rfind(">"):
+            text = text[: text.rfind("<")]
     return {"value": text, "isEncodingProblem": problem, "isTruncated": truncated}
 
 

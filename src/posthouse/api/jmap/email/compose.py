@@ -43,11 +43,16 @@ async def build(call: Call, value: Json) -> bytes:
     """
     fields = _Header(call, value)
     structure = _structure(value)
-    root = await _Body(call, value).tree(structure)
-    try:
-        return compose_tree(fields.encoded(), root)
-    except Invalid as error:
-        raise SetError("invalidProperties", error.message, [error.field or "bodyStructure"]) from error
+    body = _Body(call, value)
+    octets = await body.load(structure)
+
+    def compose() -> bytes:
+        try:
+            return compose_tree(fields.encoded(), body.tree(structure))
+        except Invalid as error:
+            raise SetError("invalidProperties", error.message, [error.field or "bodyStructure"]) from error
+
+    return await call.aside.run(octets, compose)
 
 
 # --- Header fields
@@ -205,19 +210,33 @@ class _Body:
         self._values: Json = values or {}
         self._data: dict[str, bytes] = {}
 
-    async def tree(self, structure: Json) -> TreePart:
-        """The tree with its contents."""
-        if "" in structure:
-            return TreePart("text/plain", text="")
+    async def load(self, structure: Json) -> int:
+        """Read the blobs of the parts; answers about how long the message will be.
+
+        Each part counts before any is read, however often it names the same blob.
+        """
         named = _blob_ids(structure, 0)
         # D7: a blob uploaded in the same request goes by its creation id.
         ids = {each: self._call.resolve(each) for each in named}
-        services = self._call.services
-        found = await blobs.load_many(services.db, services.blobs, self._call.account_id, sorted(set(ids.values())))
-        missing = [each for each in named if ids[each] not in found]
+        found = await blobs.look_up(self._call.services.db, self._call.account_id, ids.values())
+        missing = [each for each in ids if ids[each] not in found]
         if missing:
             raise SetError("blobNotFound", "there is no such blob", notFound=missing)
-        self._data = {each: found[ids[each]] for each in named}
+        limit = self._call.services.settings.max_message_bytes
+        texts = sum(len(each["value"]) for each in self._values.values() if _has_text(each))
+        octets = sum(found[ids[each]].at_most_bytes for each in named)
+        # A text may be given and not used; what a part is encoded as is no shorter than its bytes.
+        if octets > limit:
+            raise SetError("tooLarge", "the message is too large", maxSize=limit)
+        reader = blobs.reader(self._call)
+        for each in sorted(ids, key=lambda each: ids[each]):
+            self._data[each] = await reader.read(found[ids[each]])
+        return octets + texts
+
+    def tree(self, structure: Json) -> TreePart:
+        """The tree with its contents."""
+        if "" in structure:
+            return TreePart("text/plain", text="")
         return self._part(structure, is_root=True)
 
     def _part(self, value: Json, *, is_root: bool = False) -> TreePart:
@@ -283,6 +302,10 @@ class _Body:
         if given.get("isEncodingProblem") or given.get("isTruncated"):
             raise SetError("invalidProperties", "a body value is whole", ["bodyValues"])
         return str(given["value"])
+
+
+def _has_text(given: Any) -> bool:
+    return isinstance(given, dict) and isinstance(given.get("value"), str)
 
 
 def _text(value: Json, name: str) -> str | None:

@@ -13,16 +13,18 @@ from typing import Any
 import msgspec
 
 from posthouse.api.jmap import blobs, states
+from posthouse.api.jmap.budget import ANSWERS, BLOBS, HEADERS
 from posthouse.api.jmap.calls import Call, Json
 from posthouse.api.jmap.email import bodies
 from posthouse.api.jmap.email import headers as header_forms
 from posthouse.api.jmap.email.keywords import shown_keywords
 from posthouse.api.jmap.errors import MethodError
+from posthouse.kit.budget import Budget
 from posthouse.kit.clock import iso, iso_in_zone
 from posthouse.mail.journal import EMAIL
 from posthouse.store import listing, messages
 from posthouse.store.database import Row, Tx
-from posthouse.store.messages import MessageBody, Person, StoredAttachment
+from posthouse.store.messages import Parts, Person, StoredAttachment
 
 DEFAULTS = (
     "id", "blobId", "threadId", "mailboxIds", "keywords", "size", "receivedAt", "messageId", "inReplyTo", "references",
@@ -30,6 +32,12 @@ DEFAULTS = (
     "textBody", "htmlBody", "attachments",
 )  # fmt: skip
 PROPERTIES = frozenset((*DEFAULTS, "headers", "bodyStructure"))
+
+# Columns as long as a stranger likes.
+_LONG = frozenset({"from_list", "to_list", "cc_list", "bcc_list", "reply_to_list", "refs", "in_reply_to", "subject"})
+# Bodies are read for so many messages at once.
+_TOGETHER = 50
+_INLINE_OCTETS = 65_536
 
 _people = msgspec.json.Decoder(list[Person])
 _strings = msgspec.json.Decoder(list[str])
@@ -94,15 +102,40 @@ async def read(call: Call, ids: list[str] | None, properties: Sequence[str]) -> 
     if "sentAt" in properties:
         columns += ["sent_at", "sent_zone"]
 
-    async def unit(tx: Tx) -> tuple[str, list[Row], dict[str, list[str]], dict[str, MessageBody]]:
+    async def unit(tx: Tx) -> tuple[str, list[Row], dict[str, list[str]], dict[str, Parts]]:
         state = await states.current(tx, call.account_id, EMAIL)
         rows = await listing.columns(tx, call.account_id, ids, tuple(dict.fromkeys(columns)))
         places = await listing.mailbox_ids(tx, call.account_id, ids) if "mailboxIds" in properties else {}
-        found = await messages.get_bodies(tx, call.account_id, ids) if rest else {}
+        found = await messages.get_parts(tx, call.account_id, ids[:_TOGETHER]) if rest else {}
         return state, rows, places, found
 
     state, rows, places, found = await call.services.db.read(unit)
-    readers = [(name, *_COLUMNS[name]) for name in plain]
+    long = [name for name in columns if name in _LONG]
+    octets = sum(len(row[name]) for row in rows for name in long)
+    call.budget.spend(ANSWERS, octets)
+    shown = await call.aside.run(octets, _plain, rows, plain, places, properties, inline=_INLINE_OCTETS)
+    if not rest:
+        return state, shown
+    hashes = {row["id"]: row["blob_hash"] for row in rows}
+    whole = {one["id"]: one for one in shown}
+    for start in range(0, len(ids), _TOGETHER):
+        some = ids[start : start + _TOGETHER]
+        if start:
+            found = await call.services.db.read(lambda tx, some=some: messages.get_parts(tx, call.account_id, some))  # type: ignore[misc]
+        for id_, parts in found.items():
+            if id_ in whole:
+                whole[id_] |= await _rest(call, hashes[id_], parts, rest, wanted)
+        for id_ in some:
+            if id_ not in found:
+                whole.pop(id_, None)  # destroyed meanwhile
+    return state, list(whole.values())
+
+
+def _plain(
+    rows: Sequence[Row], names: Sequence[str], places: dict[str, list[str]], properties: Sequence[str]
+) -> list[Json]:
+    """What the messages' rows say."""
+    readers = [(name, *_COLUMNS[name]) for name in names]
     shown = []
     for row in rows:
         one: Json = {"id": row["id"]}
@@ -112,21 +145,36 @@ async def read(call: Call, ids: list[str] | None, properties: Sequence[str]) -> 
             one["sentAt"] = None if row["sent_at"] is None else iso_in_zone(row["sent_at"], row["sent_zone"])
         if "mailboxIds" in properties:
             one["mailboxIds"] = dict.fromkeys(places.get(row["id"], ()), True)
-        if rest:
-            one |= await _rest(call, row, found[row["id"]], rest, wanted)
         shown.append(one)
-    return state, shown
+    return shown
 
 
-async def _rest(call: Call, row: Row, body: MessageBody, names: Sequence[str], wanted: bodies.Wanted) -> Json:
+async def _rest(call: Call, blob_hash: str, parts: Parts, names: Sequence[str], wanted: bodies.Wanted) -> Json:
     values = "bodyValues" in names and (wanted.text_values or wanted.html_values or wanted.all_values)
-    raw = await call.services.blobs.read(row["blob_hash"]) if values else None
-    content = bodies.of_stored(row["blob_hash"], body, raw)
-    return with_headers(content, names) | bodies.shape(content, names, wanted)
+    raw = None
+    if values:
+        call.budget.spend(BLOBS, parts.size_bytes)
+        raw = await call.services.blobs.read(blob_hash)
+    octets = parts.octets + (parts.size_bytes if values else 0)
+    return await call.aside.run(octets, _shape, call, blob_hash, parts, raw, names, wanted, inline=_INLINE_OCTETS)
 
 
-def with_headers(content: bodies.Content, names: Sequence[str]) -> Json:
-    """Those of the properties that are read from the header fields."""
+def _shape(
+    call: Call, blob_hash: str, parts: Parts, raw: bytes | None, names: Sequence[str], wanted: bodies.Wanted
+) -> Json:
+    content = bodies.of_stored(blob_hash, parts, raw)
+    return with_headers(content, names, call.budget) | bodies.shape(content, names, wanted, call.budget)
+
+
+def with_headers(content: bodies.Content, names: Sequence[str], budget: Budget) -> Json:
+    """Those of the properties that are read from the header fields.
+
+    Raises:
+        TooLarge: they are more than the request may have.
+    """
+    times = sum(name == "headers" or name in header_forms.CONVENIENCE or name.startswith("header:") for name in names)
+    if times:
+        budget.spend(HEADERS, times * sum(len(value) for _, value in content.headers))
     out: Json = {}
     for name in names:
         if name == "headers":

@@ -7,9 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 from posthouse.api.jmap import blobs, calls, methods, states
+from posthouse.api.jmap.budget import BLOBS, MAIL
 from posthouse.api.jmap.calls import Answer, Call, Fields, Json, invalid
 from posthouse.api.jmap.email import keywords
-from posthouse.api.jmap.email.set import KIND, NewEmail, create, read_mailbox_ids, read_received_at
+from posthouse.api.jmap.email.set import (
+    KIND,
+    PARSED_INLINE_OCTETS,
+    NewEmail,
+    create,
+    read_mailbox_ids,
+    read_received_at,
+)
 from posthouse.api.jmap.errors import MethodError, SetError
 from posthouse.api.jmap.methods import Kind
 from posthouse.kit.errors import NotFound, PosthouseError
@@ -40,16 +48,20 @@ async def _prepare(call: Call, value: Json) -> NewEmail:
     keywords.check_marks(marked)
     received_at = read_received_at(value.get("receivedAt"))
     try:
-        raw = await blobs.load(call, call.resolve(blob_id))
+        known = await blobs.find(call, call.resolve(blob_id))
+        limit = call.services.settings.max_message_bytes
+        if known.at_most_bytes > limit and known.span.end is None:
+            raise SetError("tooLarge", "the message is too large", maxSize=limit)
+        call.budget.spend(MAIL, known.at_most_bytes)
+        raw = await blobs.reader(call).read(known)
     except NotFound as error:
         raise SetError("invalidProperties", error.message, ["blobId"]) from error
-    limit = call.services.settings.max_message_bytes
     if len(raw) > limit:
         raise SetError("tooLarge", "the message is too large", maxSize=limit)
-    raw = await asyncio.to_thread(canonical, raw)
+    raw = await call.aside.run(len(raw), canonical, raw, inline=PARSED_INLINE_OCTETS)
     if len(raw) > limit:  # line ends have been put in
         raise SetError("tooLarge", "the message is too large", maxSize=limit)
-    parsed = parse(raw)
+    parsed = await call.aside.run(len(raw), parse, raw, inline=PARSED_INLINE_OCTETS)
     if not is_message(parsed):
         raise SetError("invalidEmail", "the blob is not a message")
     if received_at is None:
@@ -101,13 +113,16 @@ async def copy(call: Call) -> Answer:
         message = await inner.services.db.read(lambda tx: messages.get(tx, source, id_))
         if message is None:
             raise SetError("notFound")
+        inner.budget.spend(BLOBS, message.size_bytes)
+        inner.budget.spend(MAIL, message.size_bytes)
         raw = await asyncio.to_thread(canonical, await inner.services.blobs.read(message.blob_hash))
         given: Any = value.get("keywords")
         marked = set(keywords.shown_keywords(message.keywords)) if given is None else keywords.check(given)
         received_at = read_received_at(value.get("receivedAt"))
         blob = await inner.services.blobs.prepare(raw)
         mailbox_ids = read_mailbox_ids(inner, value.get("mailboxIds"))
-        return NewEmail(parse(raw), blob, mailbox_ids, frozenset(marked), received_at or message.received_at)
+        parsed = await inner.aside.run(len(raw), parse, raw, inline=PARSED_INLINE_OCTETS)
+        return NewEmail(parsed, blob, mailbox_ids, frozenset(marked), received_at or message.received_at)
 
     kind = Kind(name=EMAIL, properties=KIND.properties, read=KIND.read, prepare=prepare, create=create)
     inner = replace(call, args={"create": wanted, "ifInState": call.args.get("ifInState")})

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from posthouse.api.jmap import blobs, calls
+from posthouse.api.jmap.budget import MAIL
 from posthouse.api.jmap.calls import Answer, Call, Json
 from posthouse.api.jmap.email import bodies
 from posthouse.api.jmap.email import headers as header_forms
 from posthouse.api.jmap.email.get import PROPERTIES, with_headers
 from posthouse.api.jmap.email.importing import is_message
-from posthouse.api.jmap.email.set import KIND
+from posthouse.api.jmap.email.set import KIND, PARSED_INLINE_OCTETS
 from posthouse.api.jmap.errors import MethodError
 from posthouse.api.jmap.methods import check_properties
+from posthouse.kit.budget import Budget
 from posthouse.wire.message import parse
 
 _DEFAULTS = [
@@ -23,21 +25,27 @@ async def parse_blobs(call: Call) -> Answer:
     """RFC 8621 §4.9. What only storing gives a message is null."""
     call.required("blobIds", list)
     blob_ids = call.strings("blobIds") or []
+    if len(blob_ids) > calls.MAX_OBJECTS_IN_GET:
+        raise MethodError("requestTooLarge", f"at most {calls.MAX_OBJECTS_IN_GET} blobs a call")
     properties = call.strings("properties")
     names = _DEFAULTS if properties is None else [name for name in check_properties(KIND, properties) if name != "id"]
     if properties is not None and "id" in properties:
         names.append("id")
     wanted = bodies.read_wanted(call)
-    if len(blob_ids) > calls.MAX_OBJECTS_IN_GET:
-        raise MethodError("requestTooLarge")
     ids = {each: call.resolve(each) for each in blob_ids}
-    found = await blobs.load_many(call.services.db, call.services.blobs, call.account_id, list(set(ids.values())))
+    found = await blobs.look_up(call.services.db, call.account_id, ids.values())
+    call.budget.spend(MAIL, sum(found[id_].at_most_bytes for id_ in ids.values() if id_ in found))
+    reader = blobs.reader(call)
     parsed: dict[str, Json] = {}
     not_parsable = []
-    for named, id_ in ids.items():
+    # Parts of one blob after each other: it is read once.
+    for named, id_ in sorted(ids.items(), key=lambda each: each[1]):
         if id_ not in found:
             continue
-        shown = _shape(id_, found[id_], names, wanted)
+        raw = await reader.read(found[id_])
+        shown = await call.aside.run(
+            len(raw), _shape, call.budget, id_, raw, names, wanted, inline=PARSED_INLINE_OCTETS
+        )
         if shown is None:
             not_parsable.append(named)
         else:
@@ -55,7 +63,7 @@ async def parse_blobs(call: Call) -> Answer:
     ]
 
 
-def _shape(blob_id: str, raw: bytes, names: list[str], wanted: bodies.Wanted) -> Json | None:
+def _shape(budget: Budget, blob_id: str, raw: bytes, names: list[str], wanted: bodies.Wanted) -> Json | None:
     message = parse(raw)
     if not is_message(message):
         return None
@@ -63,7 +71,7 @@ def _shape(blob_id: str, raw: bytes, names: list[str], wanted: bodies.Wanted) ->
     assert span is not None  # it has been loaded by it
     offset = span.start if span.encoding == "binary" else None
     content = bodies.of_parsed(span.hash, message, raw, offset)
-    out: Json = with_headers(content, names) | bodies.shape(content, names, wanted)
+    out: Json = with_headers(content, names, budget) | bodies.shape(content, names, wanted, budget)
     for name in names:
         if name == "blobId":
             out[name] = blob_id

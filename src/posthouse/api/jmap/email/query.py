@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from posthouse.api.jmap import methods, states
+from posthouse.api.jmap import filters, methods, states
 from posthouse.api.jmap.calls import Answer, Call, Json, invalid
 from posthouse.api.jmap.errors import MethodError
 from posthouse.api.jmap.methods import Window
@@ -25,8 +25,8 @@ _KEYWORD_SORTS = frozenset(SORTS[6:])
 _DEFAULT_SORT = (Comparator("receivedAt", is_ascending=False),)
 # RFC 8620 §5.5: a server may give fewer than everything, and says so.
 MAX_LIMIT = 50_000
-_MAX_FILTER_DEPTH = 20
-_MAX_CONDITIONS = 250
+# Each looks through the header of every message.
+_MAX_HEADER_CONDITIONS = 10
 
 # Condition → field of `matching.Condition` and the type it has in JSON.
 _FIELDS: dict[str, tuple[str, type]] = {
@@ -94,7 +94,7 @@ def read_query(call: Call) -> Query:
     Raises:
         MethodError: `invalidArguments`, `unsupportedFilter`, `unsupportedSort`.
     """
-    filter_ = call.get("filter", dict)
+    filter_ = read_filter(call)
     sort = []
     for each in methods.read_sort(call):
         name = each["property"]
@@ -106,29 +106,31 @@ def read_query(call: Call) -> Query:
         fold = methods.collation(each)
         sort.append(Comparator(name, each.get("isAscending", True), str(keyword).lower(), fold))
     return Query(
-        None if filter_ is None else read_filter(call, filter_, 0),
+        filter_,
         tuple(sort) or _DEFAULT_SORT,
         call.get("collapseThreads", bool, False),
     )
 
 
-def read_filter(call: Call, value: Any, depth: int) -> Filter:
-    """A filter out of JSON."""
-    if not isinstance(value, dict):
-        raise invalid("filter", "expected an object")
-    if depth > _MAX_FILTER_DEPTH:
-        raise MethodError("unsupportedFilter", "the filter is nested too deeply")
+def read_filter(call: Call) -> Filter | None:
+    """The filter of a call.
+
+    Raises:
+        MethodError: `invalidArguments`, `unsupportedFilter`.
+    """
+    value = call.get("filter", dict)
+    filters.measure(call, value)
+    if value is None:
+        return None
+    found = _filter(call, value)
+    if sum(each.header is not None for each in matching.conditions_of(found)) > _MAX_HEADER_CONDITIONS:
+        raise MethodError("unsupportedFilter", f"a filter has at most {_MAX_HEADER_CONDITIONS} conditions on headers")
+    return found
+
+
+def _filter(call: Call, value: Json) -> Filter:
     if "operator" in value:
-        operator, inner = value["operator"], value.get("conditions")
-        if (
-            operator not in ("AND", "OR", "NOT")
-            or not isinstance(inner, list)
-            or value.keys() - {"operator", "conditions"}
-        ):
-            raise invalid("filter", "an operator is AND, OR or NOT with a list of conditions")
-        if len(inner) > _MAX_CONDITIONS:
-            raise MethodError("unsupportedFilter", "the filter has too many conditions")
-        return Operator(operator, tuple(read_filter(call, each, depth + 1) for each in inner))
+        return Operator(value["operator"], tuple(_filter(call, each) for each in value["conditions"]))
     fields: dict[str, Any] = {}
     for name, given in value.items():
         if name not in _FIELDS:
