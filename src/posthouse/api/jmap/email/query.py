@@ -25,7 +25,8 @@ _KEYWORD_SORTS = frozenset(SORTS[6:])
 _DEFAULT_SORT = (Comparator("receivedAt", is_ascending=False),)
 # RFC 8620 §5.5: a server may give fewer than everything, and says so.
 MAX_LIMIT = 50_000
-# Each looks through the header of every message.
+# What is asked of other tables for every message looked at, and of every message's header: so often in one filter.
+_MAX_ASKED_ELSEWHERE = 50
 _MAX_HEADER_CONDITIONS = 10
 
 # Condition → field of `matching.Condition` and the type it has in JSON.
@@ -123,8 +124,13 @@ def read_filter(call: Call) -> Filter | None:
     if value is None:
         return None
     found = _filter(call, value)
-    if sum(each.header is not None for each in matching.conditions_of(found)) > _MAX_HEADER_CONDITIONS:
-        raise MethodError("unsupportedFilter", f"a filter has at most {_MAX_HEADER_CONDITIONS} conditions on headers")
+    conditions = matching.conditions_of(found)
+    for names, most, what in (
+        (("header",), _MAX_HEADER_CONDITIONS, "headers"),
+        (("in_mailbox", "in_mailbox_other_than", *_THREAD_FIELDS), _MAX_ASKED_ELSEWHERE, "mailboxes and threads"),
+    ):
+        if sum(getattr(each, name) is not None for each in conditions for name in names) > most:
+            raise MethodError("unsupportedFilter", f"a filter has at most {most} conditions on {what}")
     return found
 
 
