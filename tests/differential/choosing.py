@@ -25,7 +25,7 @@ _WEIGHTS = {
 
 STRANGERS = ("carl", "dora", "emil")
 _LABELS = ("read", "unread", "starred", "trash", "trash", "spam", "Urgent", "two words", "x", "größer")
-_KEYWORDS = ("$seen", "$flagged", "$answered", "urgent", "x")
+_KEYWORDS = ("$seen", "$flagged", "$answered", "$junk", "$notjunk", "urgent", "x")
 # Above this an account's mails are more often destroyed than made.
 _PLENTY = 40
 

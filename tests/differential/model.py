@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 SEEN, DRAFT, FLAGGED, ANSWERED, FORWARDED = "$seen", "$draft", "$flagged", "$answered", "$forwarded"
+JUNKED, NOT_JUNK = "$junk", "$notjunk"
 DAY_MS = 86_400_000
 # A label with other characters cannot be said in JMAP (RFC 8621 §4.1.1).
 _KEYWORD = re.compile(r"[!#$&'+,\-./0-9:;<=>?@A-Z\[^_`a-z|}~]{1,255}")
@@ -247,14 +248,31 @@ class Account:
         for named in (text.message_id, *text.references):
             if named is not None:
                 self.names.setdefault(named, thread)
-        mail = Mail(id_, self.numbers, thread, text, set(boxes), set(labels), direction, at, answers=answers)
+        labels, places = set(labels), set(boxes)
+        if JUNKED in labels:
+            places = {self.box("junk")}
+        if self.box("junk") in places:
+            labels = (labels | {JUNKED}) - {NOT_JUNK}
+        mail = Mail(id_, self.numbers, thread, text, places, labels, direction, at, answers=answers)
         self.mails[id_] = mail
         self.touch("Thread", thread)
         self._touch_boxes(mail)
         return mail
 
     def mark(self, mail: Mail, labels: Collection[str]) -> None:
-        """Its labels become these."""
+        """Its labels become these; `$junk` and the junk mailbox follow each other."""
+        labels, before, box = set(labels), set(mail.labels), self.box("junk")
+        came = JUNKED in labels - before
+        if NOT_JUNK in labels - before:
+            labels -= set() if came else {JUNKED}
+        gone = not came and bool({JUNKED} & (before - labels) or {NOT_JUNK} & (labels - before))
+        self._label(mail, labels - {NOT_JUNK} if came else labels)
+        if came and box not in mail.boxes:
+            self._place(mail, {box})
+        elif gone and box in mail.boxes:
+            self.take_from(mail, {"junk"})
+
+    def _label(self, mail: Mail, labels: Collection[str]) -> None:
         if set(labels) != mail.labels:
             self.touch("Email", mail.id)
             self.touch("labels", mail.id)
@@ -264,6 +282,15 @@ class Account:
 
     def move(self, mail: Mail, boxes: Collection[str]) -> None:
         """It lies in these mailboxes from now on. Where a mail comes from that goes to trash or junk is remembered."""
+        was_junk = self.box("junk") in mail.boxes
+        self._place(mail, boxes)
+        is_junk = self.box("junk") in mail.boxes
+        if is_junk and not was_junk:
+            self._label(mail, (mail.labels | {JUNKED}) - {NOT_JUNK})
+        elif was_junk and not is_junk:
+            self._label(mail, mail.labels - {JUNKED})
+
+    def _place(self, mail: Mail, boxes: Collection[str]) -> None:
         if set(boxes) == mail.boxes:
             return
         aside = {self.box("trash"), self.box("junk")}

@@ -468,6 +468,10 @@ class Operations:
         await self._set(caller, "EmailSubmission", update={out.submission_id: {"undoStatus": "canceled"}})
         self.world.queue.remove(out)
         account.set_delivery(mail, "canceled")
+        account.mark(mail, mail.labels | {DRAFT})
+        account.move(mail, mail.boxes - {account.box("sent")} | {account.box("drafts")})
+        parent = account.parent_of(mail.text)
+        mail.direction, mail.answers = "draft", (parent, ANSWERED) if parent else None
 
     async def _do_refused(self, account: Account, caller: Caller, op: Op) -> None:
         """What must not be done is refused, and changes nothing; what stands beside it in the call is done."""

@@ -346,9 +346,8 @@ class _Model:
         made = await self.db.write(unit)
         if parent:
             assert made.thread_id == self.mails[parent].thread_id
-        self.mails[made.id] = _Mail(set(keywords), len(raw), made.thread_id, self.clock, set(roles))
-        for name in roles:
-            self.boxes[name].enter(made.id)
+        self.mails[made.id] = _Mail(set(keywords), len(raw), made.thread_id, self.clock, set())
+        self._place(made.id, set(roles))
 
     async def _change(self, verb: str, message_id: str, fails: bool) -> None:
         here = self.mails[message_id]
@@ -359,6 +358,7 @@ class _Model:
             async with changing(tx, "ann", self.clock) as journal:
                 found = await messages.get(tx, "ann", message_id)
                 assert found is not None
+                origin[:] = [found.origin_mailbox_id or self.boxes["inbox"].id]
                 if verb == "keywords":
                     await filing.set_keywords(tx, journal, found, keywords)
                 elif verb == "move":
@@ -366,7 +366,6 @@ class _Model:
                 elif verb == "role":
                     await filing.move_to_role(tx, journal, found, single)
                 elif verb == "restore":
-                    origin[:] = [found.origin_mailbox_id or self.boxes["inbox"].id]
                     await filing.restore(tx, journal, found)
                 else:
                     await filing.destroy(tx, journal, found, organization_id="org")
@@ -374,14 +373,17 @@ class _Model:
                 raise Conflict("after the fact")
 
         await self.db.write(unit)
+        home = {name for name, box in self.boxes.items() if box.id in origin}
         if verb == "keywords":
             here.keywords = set(keywords)
+            if "junk" in here.boxes:  # `$junk` is none of these words, and goes with them
+                self._place(message_id, here.boxes - {"junk"} or home)
         elif verb == "destroy":
             self._place(message_id, set())
             del self.mails[message_id]
             self.gone.add(message_id)
         else:
-            back = here.boxes - {"junk", "trash"} or {name for name, box in self.boxes.items() if box.id in origin}
+            back = here.boxes - {"junk", "trash"} or home
             self._place(message_id, {"move": set(roles), "role": {single}, "restore": back}[verb])
 
     def _place(self, message_id: str, wanted: set[str]) -> None:
@@ -391,6 +393,7 @@ class _Model:
         for name in wanted - here.boxes:
             self.boxes[name].enter(message_id)
         here.boxes = wanted
+        here.keywords = here.keywords - {"$junk"} | ({"$junk"} & {f"${name}" for name in wanted})
 
     async def check(self) -> None:
         found = {str(box.role): box for box in await self.db.read(lambda tx: mailboxes.all_of(tx, "ann"))}

@@ -28,6 +28,7 @@ from posthouse.wire.message import File, ParsedMessage
 from posthouse.wire.opened import UNVERIFIED
 
 SEEN, FLAGGED, DRAFT, ANSWERED, FORWARDED = "$seen", "$flagged", "$draft", "$answered", "$forwarded"
+JUNKED, NOT_JUNK = "$junk", "$notjunk"
 HELD, BLOCKED, UNAUTHENTICATED = "$held", "$blocked", "$unauthenticated"
 # The text stood in an S/MIME signature that was not checked.
 SIGNATURE_UNCHECKED = "$signature-unchecked"
@@ -105,6 +106,8 @@ def _apart(disposition: str | None) -> str | None:
 async def file(tx: Tx, journal: Journal, new: NewMessage) -> Message:
     """Store a message, thread it, put it into its mailboxes and ask for it to be indexed.
 
+    With `$junk` it goes to the junk mailbox alone; in the junk mailbox it has `$junk` (`set_keywords`).
+
     The caller opened the journal with the message's size as `added_bytes`.
     """
     parsed = new.parsed
@@ -118,6 +121,10 @@ async def file(tx: Tx, journal: Journal, new: NewMessage) -> Message:
     keywords = set(new.keywords)
     if UNVERIFIED in parsed.defects:
         keywords.add(SIGNATURE_UNCHECKED)
+    if JUNKED in keywords and (junk := await mailboxes.by_role(tx, journal.account_id, JUNK)) is not None:
+        targets = [junk]
+    if any(mailbox.role == JUNK for mailbox in targets):
+        keywords = _as_junk(keywords)
     message = Message(
         id=new.id or new_id(),
         account_id=journal.account_id,
@@ -208,8 +215,33 @@ async def _leave(tx: Tx, journal: Journal, message: Message, mailbox_id: str) ->
     journal.recount(message.thread_id, mailbox_id)
 
 
+def _as_junk(keywords: Collection[str]) -> set[str]:
+    return (set(keywords) | {JUNKED}) - {NOT_JUNK}
+
+
 async def set_keywords(tx: Tx, journal: Journal, message: Message, keywords: Collection[str]) -> Message:
-    """Replace a message's keywords; the message as it is then."""
+    """Replace a message's keywords; the message as it is then.
+
+    `$junk` and the junk mailbox say the same thing, and follow each other: a message that is given the keyword goes
+    there, one that loses it, or is given `$notjunk`, goes back to where it came from; and `move` sets the keyword.
+
+    Source: RFC 8621 §4.1.1, the IANA registry of IMAP and JMAP keywords (`$Junk`, `$NotJunk`).
+    """
+    wanted, before = set(keywords), set(message.keywords)
+    is_there = JUNK in message.roles
+    if JUNKED in wanted - before:
+        message = await _mark(tx, journal, message, _as_junk(wanted))
+        junk = None if is_there else await mailboxes.by_role(tx, message.account_id, JUNK)
+        return message if junk is None else await _place(tx, journal, message, [junk.id])
+    if NOT_JUNK in wanted - before:
+        wanted -= {JUNKED}
+    message = await _mark(tx, journal, message, wanted)
+    if is_there and (JUNKED in before - wanted or NOT_JUNK in wanted - before):
+        return await restore(tx, journal, message, {JUNK})
+    return message
+
+
+async def _mark(tx: Tx, journal: Journal, message: Message, keywords: Collection[str]) -> Message:
     wanted = check_keywords(keywords)
     if wanted == message.keywords:
         return message
@@ -228,21 +260,33 @@ async def set_keywords(tx: Tx, journal: Journal, message: Message, keywords: Col
     return msgspec.structs.replace(message, keywords=wanted, modseq=journal.modseq, updated_at=journal.at)
 
 
-async def move(tx: Tx, journal: Journal, message: Message, mailbox_ids: Collection[str]) -> None:
-    """Have a message lie in exactly these mailboxes.
+async def move(tx: Tx, journal: Journal, message: Message, mailbox_ids: Collection[str]) -> Message:
+    """Have a message lie in exactly these mailboxes; the message as it is then.
 
-    When it goes to trash or junk, where it came from is kept, so that `restore` can put it back.
+    When it goes to trash or junk, where it came from is kept, so that `restore` can put it back. In the junk mailbox
+    it has `$junk`, elsewhere it has not.
 
     Raises:
         Invalid: no mailbox is left; a message lies in at least one (RFC 8621 §4.1.1).
         NotFound: a mailbox is not the account's.
     """
+    was_there = JUNK in message.roles
+    message = await _place(tx, journal, message, mailbox_ids)
+    is_there = JUNK in message.roles
+    if is_there and not was_there:
+        return await _mark(tx, journal, message, _as_junk(message.keywords))
+    if was_there and not is_there:
+        return await _mark(tx, journal, message, set(message.keywords) - {JUNKED})
+    return message
+
+
+async def _place(tx: Tx, journal: Journal, message: Message, mailbox_ids: Collection[str]) -> Message:
     if not mailbox_ids:
         raise Invalid("a message lies in at least one mailbox", field="mailboxIds")
     here = {place.mailbox_id for place in (await mailboxes.places(tx, message.account_id, [message.id]))[message.id]}
     wanted = set(mailbox_ids)
     if here == wanted:
-        return
+        return message
     roles = {mailbox.id: mailbox.role for mailbox in await mailboxes.all_of(tx, message.account_id)}
     if wanted - roles.keys():
         raise NotFound("there is no such mailbox")
@@ -265,41 +309,37 @@ async def move(tx: Tx, journal: Journal, message: Message, mailbox_ids: Collecti
         origin = left[0] if left else origin
     else:
         origin = None
-    await messages.set_place(
-        tx,
-        message.id,
-        journal.modseq,
-        journal.at,
-        roles=LASTING.intersection(roles[mailbox_id] or "" for mailbox_id in wanted),
-        origin_mailbox_id=origin,
-    )
+    lasting = LASTING.intersection(roles[mailbox_id] or "" for mailbox_id in wanted)
+    await messages.set_place(tx, message.id, journal.modseq, journal.at, roles=lasting, origin_mailbox_id=origin)
     journal.updated(EMAIL, message.id)
+    return msgspec.structs.replace(
+        message, roles=lasting, origin_mailbox_id=origin, modseq=journal.modseq, updated_at=journal.at
+    )
 
 
-async def move_to_role(tx: Tx, journal: Journal, message: Message, role: str) -> None:
+async def move_to_role(tx: Tx, journal: Journal, message: Message, role: str) -> Message:
     """Have a message lie in the mailbox with this role and nowhere else."""
     mailbox = await mailboxes.by_role(tx, message.account_id, role)
     if mailbox is None:
         raise NotFound(f"the account has no {role} mailbox")
-    await move(tx, journal, message, [mailbox.id])
+    return await move(tx, journal, message, [mailbox.id])
 
 
 async def restore(
     tx: Tx, journal: Journal, message: Message, roles: Collection[str] = frozenset({JUNK, TRASH})
-) -> None:
+) -> Message:
     """Take a message out of trash or junk: it stays where it also lies, else goes back to where it came from."""
     known = await mailboxes.all_of(tx, message.account_id)
     left = {mailbox.id for mailbox in known if mailbox.role in roles}
     places = (await mailboxes.places(tx, message.account_id, [message.id]))[message.id]
     rest = {place.mailbox_id for place in places} - left
     if rest:
-        await move(tx, journal, message, rest)
-        return
+        return await move(tx, journal, message, rest)
     fallback = {"in": "inbox", "out": "sent", "draft": "drafts"}[message.direction]
     target = next((mailbox.id for mailbox in known if mailbox.id == message.origin_mailbox_id), None) or next(
         mailbox.id for mailbox in known if mailbox.role == fallback
     )
-    await move(tx, journal, message, [target])
+    return await move(tx, journal, message, [target])
 
 
 async def set_delivery_state(tx: Tx, journal: Journal, message_id: str, state: str) -> None:

@@ -125,13 +125,14 @@ class RawMail:
 
 @dataclass(frozen=True, slots=True)
 class StoredMail:
-    """What to send: a message that lies in the account already. It is not filed a second time.
+    """What to send: a message that lies in the account already. It is not filed a second time, but where something
+    has to be written into its header: then a message with these bytes takes its place.
 
     Attributes:
         message_id: our id of the message.
         mail_from, rcpt_to, envelope_id, dsn_return: as in `RawMail`.
         send_at: not to be carried before this instant; None is at once.
-        references: written into the sent copy where the message has no References of its own.
+        references: written into the message where it has no References of its own.
         files_itself: put it where sent mail lies, as if it had been sent at once: no draft any more, read, out
             of Inbox and Drafts into Sent. False leaves that to the caller.
     """
@@ -151,6 +152,7 @@ class Submitted:
     """The outcome. `held` True: it waits for the owner; that is an outcome, not an error.
 
     Attributes:
+        message_id: what lies in the account; another than `StoredMail.message_id` when its bytes had to change.
         suppressed: recipients it does not go to, because of an earlier bounce or complaint.
         replayed: the answer to an earlier, identical request; nothing was sent anew.
     """
@@ -187,6 +189,15 @@ class _Ready:
     stored: StoredMail | None = None
     is_automatic: bool = False
     sent_lately: int = 0
+    copy: _Copy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """What takes the place of the stored message."""
+
+    parsed: ParsedMessage
+    blob: Blob
 
 
 class Submitter:
@@ -282,10 +293,15 @@ class Submitter:
             raise NotFound("there is no such message", field="message_id")
         raw = await _canonical(await self._blobs.read(message.blob_hash))
         names = {name.lower() for name, _ in parse_headers_only(raw)}
+        head = b"" if "message-id" in names else _new_message_id(account)
         if mail.references and "references" not in names:
-            raw = message_ids("References", mail.references, field="references") + raw
-        handed = RawMail(raw, mail.mail_from, mail.rcpt_to, mail.envelope_id, mail.dsn_return)
-        return replace(await _read(account, handed, own), stored=mail)
+            head += message_ids("References", mail.references, field="references")
+        handed = RawMail(head + raw, mail.mail_from, mail.rcpt_to, mail.envelope_id, mail.dsn_return)
+        ready = replace(await _read(account, handed, own), stored=mail)
+        if not head:
+            return ready
+        # The writer's own copy is what was sent, and still says who got a blind copy.
+        return replace(ready, copy=_Copy(parse(handed.raw), await self._blobs.prepare(handed.raw)))
 
     async def _check_rate(self, tx: Tx, account: Account, at: int) -> int:
         """How many messages the account has sent in a day, as far as there is a limit. Raises `TooMany`."""
@@ -341,9 +357,8 @@ class Submitter:
             earlier = await _remembered(tx, principal, once, at)
             if earlier is not None:  # somebody was faster between our look and this unit
                 return _replay(earlier, once)
-        async with changing(
-            tx, account_id, at, added_bytes=0 if ready.stored is not None else blob.size_bytes
-        ) as journal:
+        filed = blob if ready.stored is None else None if ready.copy is None else ready.copy.blob
+        async with changing(tx, account_id, at, added_bytes=filed.size_bytes if filed else 0) as journal:
             account = await accounts.get(tx, account_id)
             assert account is not None  # the journal holds its row
             # Asked again under the account's lock: what the owner has tightened meanwhile holds.
@@ -373,7 +388,7 @@ class Submitter:
             send_at = at if ready.stored is None or ready.stored.send_at is None else max(at, ready.stored.send_at)
             state = "held" if held else "scheduled" if send_at > at else "queued"
             if ready.stored is not None:
-                message = await _take_stored(tx, journal, ready.stored, blob, state)
+                message = await _take_stored(tx, journal, account, ready, ready.stored, blob, state)
             else:
                 message = await filing.file(
                     tx,
@@ -506,8 +521,8 @@ def _raw(account: Account, mail: RawMail, own: set[str]) -> _Ready:
     if not parsed.from_ or names.count("from") != 1 or names.count("sender") > 1:
         raise Invalid("the message has one From, and one Sender at most", field="from")
     head = b""
-    if "message-id" not in names:  # RFC 6409 §8.3
-        head += f"Message-ID: <{new_message_id(split(account.main_address)[1])}>\r\n".encode("ascii")
+    if "message-id" not in names:
+        head += _new_message_id(account)
     # RFC 5322 §3.6.3: who got a blind copy is nobody else's business, though a client may have written it down.
     raw = head + raw_headers.without(mail.raw, lambda field: raw_headers.name_of(field) in _BLIND)
     seen: dict[str, tuple[str, RecipientOptions]] = {}
@@ -523,6 +538,11 @@ def _raw(account: Account, mail: RawMail, own: set[str]) -> _Ready:
         envelope_id=mail.envelope_id,
         dsn_return=mail.dsn_return,
     )
+
+
+def _new_message_id(account: Account) -> bytes:
+    # RFC 6409 §8.3
+    return f"Message-ID: <{new_message_id(split(account.main_address)[1])}>\r\n".encode("ascii")
 
 
 def _delivery(
@@ -568,20 +588,24 @@ async def _draft_text(tx: Tx, account_id: str, draft: tuple[str, str]) -> Messag
     return text
 
 
-async def _take_stored(tx: Tx, journal: Journal, mail: StoredMail, blob: Blob, state: str) -> Message:
+async def _take_stored(
+    tx: Tx, journal: Journal, account: Account, ready: _Ready, mail: StoredMail, blob: Blob, state: str
+) -> Message:
     """The stored message becomes a sent one, or one that waits; its bytes as sent are kept beside it."""
     message = await messages.get(tx, journal.account_id, mail.message_id)
     if message is None:
         raise NotFound("the message was destroyed meanwhile", field="message_id")
     await blob.store(tx, journal.at)
     await drafts.delete_of_message(tx, journal.account_id, message.id)
+    if ready.copy is not None:
+        message = await _replace(tx, journal, account, message, ready.copy)
     await messages.set_direction(tx, message.id, "out")
     await filing.set_delivery_state(tx, journal, message.id, state)
     keywords = {*message.keywords, *((filing.HELD,) if state == "held" else ())}
     if mail.files_itself:
         keywords = (keywords | {filing.SEEN}) - {filing.DRAFT}
     message = await filing.set_keywords(tx, journal, message, keywords)
-    if mail.files_itself:
+    if mail.files_itself or state != "queued":
         roles = {mailbox.role: mailbox.id for mailbox in await mailboxes.all_of(tx, journal.account_id)}
         here = {
             place.mailbox_id for place in (await mailboxes.places(tx, journal.account_id, [message.id]))[message.id]
@@ -590,6 +614,29 @@ async def _take_stored(tx: Tx, journal: Journal, mail: StoredMail, blob: Blob, s
         # What the caller put elsewhere stays there too.
         await filing.move(tx, journal, message, (here - {roles[INBOX], roles[DRAFTS]}) | {target})
     return message
+
+
+async def _replace(tx: Tx, journal: Journal, account: Account, message: Message, copy: _Copy) -> Message:
+    """The same message with other bytes, since those of a message never change."""
+    places = (await mailboxes.places(tx, account.id, [message.id]))[message.id]
+    # The new one first: a thread whose last message went would be gone.
+    made = await filing.file(
+        tx,
+        journal,
+        NewMessage(
+            parsed=copy.parsed,
+            blob=copy.blob,
+            direction=message.direction,
+            mailbox_roles=(),
+            mailbox_ids=[place.mailbox_id for place in places],
+            received_at=message.received_at,
+            keywords=message.keywords,
+            thread_id=message.thread_id,
+            bcc=[Address(person.email, person.name) for person in message.bcc_list],
+        ),
+    )
+    await filing.destroy(tx, journal, message, organization_id=account.organization_id, bury=False)
+    return made
 
 
 async def _mark_parent(tx: Tx, journal: Journal, ready: _Ready) -> None:

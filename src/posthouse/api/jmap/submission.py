@@ -17,8 +17,9 @@ from posthouse.kit.clock import SECOND, parse_iso
 from posthouse.kit.errors import Forbidden, Invalid, NotFound, OverQuota, PosthouseError, TooLarge, TooMany
 from posthouse.mail import filing
 from posthouse.mail.journal import SUBMISSION
+from posthouse.mail.mailboxes import DRAFTS, SENT
 from posthouse.outbound.submission import RecipientOptions, StoredMail, Submitted
-from posthouse.store import changes, holds, messages, submissions
+from posthouse.store import changes, drafts, holds, mailboxes, messages, submissions
 from posthouse.store.database import Tx
 from posthouse.store.identities import Identity
 from posthouse.store.messages import Message
@@ -142,12 +143,15 @@ async def set_(call: Call) -> Answer:
     created: dict[str, Json] = {}
     not_created: dict[str, Json] = {}
     emails: dict[str, str] = {}
+    waiting: set[str] = set()
     for creation_id, value in create.items():
         try:
-            made, email_id = await _send(call, value, files_itself=files_itself)
+            made, email_id, waits = await _send(call, value, files_itself=files_itself)
             created[creation_id] = made
             call.created_ids[creation_id] = made["id"]
             emails["#" + creation_id] = emails[made["id"]] = email_id
+            if waits:
+                waiting.add(email_id)
         except SetError as error:
             not_created[creation_id] = error.body
     rest = await methods.apply(KIND, replace(call, args={"update": update, "destroy": destroy}))
@@ -163,7 +167,7 @@ async def set_(call: Call) -> Answer:
     )
     answer: Answer = [(call.method, outcome.body(call.account_id))]
     emails |= await _emails_of(call, [*rest.updated, *rest.destroyed])
-    implied = _implied(call, on_update, on_destroy, emails)
+    implied = _implied(call, on_update, on_destroy, emails, waiting)
     if implied is not None:
         try:
             answer += await methods.set_(email_set.KIND, replace(call, method="Email/set", args=implied))
@@ -181,18 +185,30 @@ async def _emails_of(call: Call, ids: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _implied(call: Call, on_update: dict[str, Json], on_destroy: list[str], emails: dict[str, str]) -> Json | None:
-    """The arguments of the Email/set that follows; None when nothing succeeded that it is for."""
+def _implied(
+    call: Call, on_update: dict[str, Json], on_destroy: list[str], emails: dict[str, str], waiting: set[str]
+) -> Json | None:
+    """The arguments of the Email/set that follows; None when nothing succeeded that it is for.
+
+    What is held or planned has not been sent: it stays in Drafts, and goes to Sent when it leaves.
+    """
 
     def email_of(named: str) -> str | None:
         return emails.get(named) or emails.get(call.resolve(named))
 
-    update = {email_id: patch for named, patch in on_update.items() if (email_id := email_of(named))}
-    destroy = [email_id for named in on_destroy if (email_id := email_of(named))]
+    update: Json = {}
+    for named, patch in on_update.items():
+        email_id = email_of(named)
+        if email_id in waiting:
+            patch = {path: value for path, value in patch.items() if path.partition("/")[0] != "mailboxIds"}
+        if email_id and patch:
+            update[email_id] = patch
+    destroy = [email_id for named in on_destroy if (email_id := email_of(named)) and email_id not in waiting]
     return {"update": update, "destroy": destroy} if update or destroy else None
 
 
-async def _send(call: Call, value: Json, *, files_itself: bool) -> tuple[Json, str]:
+async def _send(call: Call, value: Json, *, files_itself: bool) -> tuple[Json, str, bool]:
+    """Send one; what is told of it, the email that lies in the account now, and whether it waits."""
     fields = Fields(value, frozenset({"identityId", "emailId", "envelope"}))
     email_id = fields.get("emailId", str)
     identity_id = fields.get("identityId", str)
@@ -225,13 +241,19 @@ async def _send(call: Call, value: Json, *, files_itself: bool) -> tuple[Json, s
         noted[:] = await submissions.details(tx, call.account_id, [done.submission_id])
 
     try:
-        await services.submitter.submit(call.caller.principal, call.account_id, mail, also=note)
+        done = await services.submitter.submit(call.caller.principal, call.account_id, mail, also=note)
     except PosthouseError as error:
         raise _refusal(error, call) from error
+    for creation_id, made in call.created_ids.items():
+        if made == email_id:
+            call.created_ids[creation_id] = done.message_id  # it has other bytes now, and so another id
     shown = _shape(noted[0], services.clock(), chosen.id)
     names = ["id", "threadId", "sendAt", "undoStatus", "deliveryStatus", "dsnBlobIds", "mdnBlobIds"]
     names += [name for name in ("identityId", "envelope") if value.get(name) is None]
-    return {name: shown[name] for name in names}, email_id
+    if done.message_id != email_id:
+        names.append("emailId")
+    waits = noted[0].submission.state in ("held", "scheduled")
+    return {name: shown[name] for name in names}, done.message_id, waits
 
 
 async def _look_up(call: Call, email_id: str) -> tuple[Message, list[Identity], Message | None]:
@@ -410,10 +432,22 @@ async def update(work: Work, id_: str, patch: Json) -> Json | None:
     await holds.withdraw(work.tx, id_, work.journal.at)
     message = await messages.get(work.tx, work.call.account_id, detail.submission.message_id)
     if message is not None:
-        await filing.set_delivery_state(work.tx, work.journal, message.id, "canceled")
-        await filing.set_keywords(work.tx, work.journal, message, set(message.keywords) - {filing.HELD})
+        await _become_draft(work, message)
     work.journal.updated(SUBMISSION, id_)
     return None
+
+
+async def _become_draft(work: Work, message: Message) -> None:
+    """What was taken back before anybody carried it is a draft again, on every surface."""
+    tx, journal = work.tx, work.journal
+    await filing.set_delivery_state(tx, journal, message.id, "canceled")
+    await messages.set_direction(tx, message.id, "draft")
+    message = await filing.set_keywords(tx, journal, message, (set(message.keywords) - {filing.HELD}) | {filing.DRAFT})
+    roles = {mailbox.role: mailbox.id for mailbox in await mailboxes.all_of(tx, message.account_id)}
+    here = {place.mailbox_id for place in (await mailboxes.places(tx, message.account_id, [message.id]))[message.id]}
+    await filing.move(tx, journal, message, (here - {roles[SENT]}) | {roles[DRAFTS]})
+    await drafts.delete_of_message(tx, message.account_id, message.id)
+    await email_set.note_draft(work, message)
 
 
 async def destroy(work: Work, id_: str) -> None:

@@ -133,11 +133,11 @@ async def file_email(work: Work, new: NewEmail, *, direction: str | None) -> Mes
         ),
     )
     if is_draft:
-        await _note_draft(work, message)
+        await note_draft(work, message)
     return message
 
 
-async def _note_draft(work: Work, message: Message) -> None:
+async def note_draft(work: Work, message: Message) -> None:
     """A `$draft` message is a draft on every surface."""
     parents = await messages.ids_by_header(work.tx, message.account_id, message.in_reply_to)
     parent = next((parents[each] for each in message.in_reply_to if each in parents), None)
@@ -231,11 +231,12 @@ async def update(work: Work, id_: str, patch: Json) -> Json | None:
         was_draft, is_draft = filing.DRAFT in message.keywords, filing.DRAFT in stored
         message = await filing.set_keywords(work.tx, work.journal, message, stored)
         if is_draft and not was_draft:
-            await _note_draft(work, message)
+            await note_draft(work, message)
         elif was_draft and not is_draft:
             await drafts.delete_of_message(work.tx, message.account_id, id_)
             if message.direction == "draft":
                 await messages.set_direction(work.tx, id_, "out")
+    # `$junk` has moved it already; what the patch says of mailboxes counts all the same.
     if wanted != here:
         await filing.move(work.tx, work.journal, message, wanted)
     return None
