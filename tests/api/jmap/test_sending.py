@@ -432,3 +432,114 @@ async def test_marks_of_the_house_are_neither_set_nor_taken_off(ann: Agent, hous
         assert "$held" in shown["keywords"]
     done = await ann.call("Email/set", update={held["id"]: {"keywords/$blocked": True}})
     assert done["notUpdated"][held["id"]]["type"] == "invalidProperties"
+
+
+async def _email(agent: Agent, email_id: str, *names: str) -> dict[str, Any]:
+    shown = (await agent.call("Email/get", ids=[email_id], properties=["mailboxIds", "keywords", *names]))["list"][0]
+    return shown | {"mailboxIds": list(shown["mailboxIds"]), "keywords": sorted(shown["keywords"])}
+
+
+async def test_the_writers_own_copy_of_an_answer_is_the_one_that_was_sent(ann: Agent, make_agent: Maker) -> None:
+    eve, hid = await make_agent("eve"), await make_agent("hid")
+    await ann.receive(mail("plan", extra="Message-ID: <b@x>\r\nReferences: <a@x>"))
+    state = (await ann.call("Email/get", ids=[]))["state"]
+    draft = {
+        "mailboxIds": {ann.boxes["drafts"]: True}, "keywords": {"$draft": True, "plan": True},
+        "from": [{"email": ann.address}], "to": [{"email": eve.address}], "bcc": [{"email": hid.address}],
+        "inReplyTo": ["b@x"], "subject": "Re: plan",
+    }  # fmt: skip
+    patch = {"mailboxIds": {ann.boxes["sent"]: True}, "keywords/$draft": None}
+    answers = await ann.batch(
+        ("Email/set", {"create": {"d": draft}}),
+        ("EmailSubmission/set", {"create": {"s": {"emailId": "#d"}}, "onSuccessUpdateEmail": {"#s": patch}}),
+        ("Email/get", {"ids": ["#d"], "properties": ["references", "bcc", "threadId", "mailboxIds", "keywords"]}),
+    )
+    first, sent = answers[0][1]["created"]["d"], answers[1][1]["created"]["s"]
+    assert [each[0] for each in answers] == ["Email/set", "EmailSubmission/set", "Email/set", "Email/get"]
+    own = answers[3][1]["list"][0]
+    assert own["id"] == sent["emailId"] != first["id"]
+    assert own["references"] == ["a@x", "b@x"]
+    assert own["bcc"] == [{"name": None, "email": hid.address}]
+    assert (list(own["mailboxIds"]), list(own["keywords"])) == ([ann.boxes["sent"]], ["plan"])
+    assert own["threadId"] == first["threadId"]
+    told = await ann.call("Email/changes", sinceState=state)
+    assert (told["created"], told["destroyed"]) == ([own["id"]], [])
+    shown = (await ann.call("EmailSubmission/get", ids=[sent["id"]]))["list"][0]
+    assert (shown["emailId"], shown["threadId"]) == (own["id"], own["threadId"])
+    await ann.house.settle()
+    ids = (await eve.call("Email/query"))["ids"]
+    assert (await _email(eve, ids[0], "references", "bcc"))["references"] == ["a@x", "b@x"]
+    used = (await ann.call("Quota/get"))["list"][0]["used"]
+    kept = (await ann.call("Email/get", ids=(await ann.call("Email/query"))["ids"], properties=["size"]))["list"]
+    assert used == sum(each["size"] for each in kept)
+
+
+async def test_held_mail_lies_in_drafts_whatever_is_asked_for_on_success(
+    ann: Agent, make_agent: Maker, house: House
+) -> None:
+    eve = await make_agent("eve")
+    await admin.level_set(house, level="gated", inbox=ann.address)
+    patch = {"mailboxIds": {ann.boxes["sent"]: True}, "keywords/$draft": None, "keywords/x": True}
+    drafts, sent = ann.boxes["drafts"], ann.boxes["sent"]
+    for decide, where in ((admin.reject, drafts), (admin.approve, sent)):
+        made = await ann.draft(to=[{"email": eve.address}])
+        await send(ann, made["id"], onSuccessUpdateEmail={"#s": patch}, onSuccessDestroyEmail=["#s"])
+        assert await _email(ann, made["id"]) == {
+            "id": made["id"], "mailboxIds": [drafts], "keywords": ["$held", "$seen", "x"],
+        }  # fmt: skip
+        await decide(house, id=(await admin.pending(house))["pending"][0]["id"])
+        assert (await _email(ann, made["id"]))["mailboxIds"] == [where]
+        assert "$held" not in (await _email(ann, made["id"]))["keywords"]
+    states = [each["undoStatus"] for each in (await ann.call("EmailSubmission/get"))["list"]]
+    assert sorted(states) == ["canceled", "final"]
+
+
+async def test_what_is_taken_back_is_a_draft_again(ann: Agent, make_agent: Maker, house: House) -> None:
+    eve = await make_agent("eve")
+    await admin.level_set(house, level="gated", inbox=ann.address)
+    made = await ann.draft(to=[{"email": eve.address}])
+    held = (await send(ann, made["id"]))[0][1]["created"]["s"]
+    await ann.call("EmailSubmission/set", update={held["id"]: {"undoStatus": "canceled"}})
+    again = await _email(ann, made["id"])
+    assert (again["mailboxIds"], again["keywords"]) == ([ann.boxes["drafts"]], ["$draft", "$seen"])
+    key = (await admin.key_create(house, surface="agentmail", inbox=ann.address))["key"]
+    answer = await ann.http.get(f"/v0/inboxes/{ann.address}/drafts", headers={"authorization": f"Bearer {key}"})
+    assert [each["subject"] for each in answer.json()["drafts"]] == ["Hello"]
+    await admin.level_set(house, level="monitored", inbox=ann.address)
+    assert (await send(ann, made["id"]))[0][1]["created"]
+    await house.settle()
+    assert len((await eve.call("Email/query"))["ids"]) == 1
+
+
+async def test_junk_is_the_same_at_every_door(ann: Agent, house: House) -> None:
+    await ann.receive(mail("win"))
+    (id_,) = (await ann.call("Email/query"))["ids"]
+    key = (await admin.key_create(house, surface="agentmail", inbox=ann.address))["key"]
+    headers = {"authorization": f"Bearer {key}"}
+    base = f"/v0/inboxes/{ann.address}/messages"
+    listed = (await ann.http.get(f"{base}?include_spam=true", headers=headers)).json()["messages"]
+    path = f"{base}/{listed[0]['message_id']}"
+    inbox, junk = ann.boxes["inbox"], ann.boxes["junk"]
+
+    async def labels() -> list[str]:
+        return list((await ann.http.get(path, headers=headers)).json()["labels"])
+
+    async def patch(**values: Any) -> tuple[list[str], list[str], bool]:
+        if "path" in values:
+            await ann.http.patch(path, headers=headers, json=values["path"])
+        else:
+            assert (await ann.call("Email/set", update={id_: values["jmap"]}))["updated"]
+        shown = await _email(ann, id_)
+        return shown["mailboxIds"], shown["keywords"], "spam" in await labels()
+
+    as_junk, as_mail = ([junk], ["$junk"], True), ([inbox], [], False)
+    assert await patch(jmap={"keywords/$junk": True}) == as_junk
+    assert await patch(path={"remove_labels": ["spam"]}) == as_mail
+    assert await patch(path={"add_labels": ["spam"]}) == as_junk
+    assert await patch(jmap={"keywords/$junk": None}) == as_mail
+    assert await patch(jmap={"mailboxIds": {junk: True}}) == as_junk
+    assert await patch(jmap={"keywords/$notjunk": True}) == ([inbox], ["$notjunk"], False)
+    assert await patch(jmap={"keywords": {"$junk": True}}) == as_junk
+    assert await patch(jmap={"mailboxIds": {inbox: True}}) == as_mail
+    taken = await ann.draft(keywords={"$junk": True}, mailboxIds={inbox: True})
+    assert (await _email(ann, taken["id"]))["mailboxIds"] == [junk]

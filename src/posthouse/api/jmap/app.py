@@ -269,7 +269,7 @@ class JmapApp:
     async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller = await self._caller(scope)
         asked = streams.Asked(_query(scope), _header(scope, b"last-event-id") or None)
-        leave = self._streams.enter(caller.account_id)
+        leave = self._streams.enter(caller)
         gone = asyncio.create_task(_until_gone(receive))
         try:
             headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
@@ -298,7 +298,7 @@ class JmapApp:
             return
         try:
             caller = await self._caller(scope)
-            leave = self._streams.enter(caller.account_id)
+            leave = self._streams.enter(caller)
         except PosthouseError as error:
             status, body = errors.e1(error)
             await websocket.refuse(scope, send, status, body)

@@ -19,29 +19,39 @@ _MIN_PING_S = 10
 _MAX_PING_S = 3_600
 # A wake-up can be lost: the log is looked at this often all the same.
 _LOOK_S = 30.0
+# Of one key, and of one account: the holder of one key does not take all there are from the others.
 MAX_STREAMS = 5
+MAX_ACCOUNT_STREAMS = 20
 
 
 class Streams:
-    """Counts the open streams of each account, in this process."""
+    """Counts the open streams of each key and account, in this process: event sources and WebSockets alike.
+
+    These are hard limits, whether or not request rates are limited.
+    """
 
     def __init__(self) -> None:
         self._open: dict[str, int] = {}
 
-    def enter(self, account_id: str) -> Callable[[], None]:
+    def enter(self, caller: Caller) -> Callable[[], None]:
         """Open one more; what is answered closes it.
 
         Raises:
-            TooMany: the account has as many as it may.
+            TooMany: the key, or the account, has as many as it may.
         """
-        if self._open.get(account_id, 0) >= MAX_STREAMS:
-            raise TooMany(f"an account has at most {MAX_STREAMS} open streams", retry_after_s=30)
-        self._open[account_id] = self._open.get(account_id, 0) + 1
+        key, account = f"key {caller.principal.key_id}", f"account {caller.account_id}"
+        if self._open.get(key, 0) >= MAX_STREAMS:
+            raise TooMany(f"a key has at most {MAX_STREAMS} open streams", retry_after_s=30)
+        if self._open.get(account, 0) >= MAX_ACCOUNT_STREAMS:
+            raise TooMany(f"an account has at most {MAX_ACCOUNT_STREAMS} open streams", retry_after_s=30)
+        for name in (key, account):
+            self._open[name] = self._open.get(name, 0) + 1
 
         def leave() -> None:
-            self._open[account_id] -= 1
-            if not self._open[account_id]:
-                del self._open[account_id]
+            for name in (key, account):
+                self._open[name] -= 1
+                if not self._open[name]:
+                    del self._open[name]
 
         return leave
 

@@ -23,7 +23,7 @@ from posthouse.store import changes, drafts, holds, mailboxes, messages, submiss
 from posthouse.store.database import Tx
 from posthouse.store.identities import Identity
 from posthouse.store.messages import Message
-from posthouse.store.submissions import Detail
+from posthouse.store.submissions import Detail, StoredSubmission
 from posthouse.wire.address import normalize, parse_address
 from posthouse.wire.compose import reply_references
 
@@ -33,7 +33,6 @@ PROPERTIES = (
 )  # fmt: skip
 MAX_DELAYED_SEND_S = 30 * 86_400
 # What may be asked for in an envelope: RFC 3461 and RFC 4865.
-_PARAMETERS = frozenset({"HOLDFOR", "HOLDUNTIL", "RET", "ENVID", "NOTIFY", "ORCPT", "SIZE", "BODY", "SMTPUTF8"})
 SUBMISSION_EXTENSIONS: dict[str, list[str]] = {"FUTURERELEASE": [], "DSN": [], "SIZE": []}
 
 
@@ -319,10 +318,12 @@ def _envelope(call: Call, given: Any, chosen: Identity, message: Message) -> _En
     if not given["rcptTo"]:
         raise SetError("noRecipients")
     _check_recipients([each["email"] for each in given["rcptTo"]])
-    parameters = _parameters(sender)
+    parameters = _parameters(sender, _OF_SENDER)
+    if parameters.get("RET", "").upper() not in ("", "FULL", "HDRS"):  # RFC 3461 §4.3
+        raise SetError("invalidProperties", "RET is FULL or HDRS", ["envelope"])
     rcpt_to = []
     for each in given["rcptTo"]:
-        options = _parameters(each)
+        options = _parameters(each, _OF_RECIPIENT)
         notify = ",".join(sorted(filter(None, (word.strip().upper() for word in options.get("NOTIFY", "").split(",")))))
         words = set(notify.split(",")) - {""}
         if words != {"NEVER"} and words - {"SUCCESS", "FAILURE", "DELAY"}:  # RFC 3461 §4.1: NEVER stands alone
@@ -342,16 +343,20 @@ def _envelope(call: Call, given: Any, chosen: Identity, message: Message) -> _En
     )
 
 
-def _parameters(address: Json) -> dict[str, str]:
+# RFC 8621 §7: they restrict how the mail may travel, such as REQUIRETLS; what is not served is not passed over.
+_OF_SENDER = frozenset({"HOLDFOR", "HOLDUNTIL", "ENVID", "RET", "SIZE", "BODY", "SMTPUTF8"})
+_OF_RECIPIENT = frozenset({"NOTIFY", "ORCPT"})
+
+
+def _parameters(address: Json, known: frozenset[str]) -> dict[str, str]:
     given = address.get("parameters")
     if given is None:
         return {}
     if not isinstance(given, dict) or not all(isinstance(value, str | None) for value in given.values()):
         raise SetError("invalidProperties", "parameters is a map of strings", ["envelope"])
-    for name in given:
-        # RFC 8621 §7: they restrict how the mail may travel; what is not served is not passed over.
-        if name.upper() not in _PARAMETERS:
-            raise SetError("invalidProperties", f"there is no parameter {name} here", ["envelope"])
+    unknown = sorted(name for name in given if name.upper() not in known)
+    if unknown:
+        raise SetError("invalidProperties", f"the parameter {unknown[0]} is not supported here", ["envelope"])
     return {name.upper(): value or "" for name, value in given.items()}
 
 
@@ -432,13 +437,16 @@ async def update(work: Work, id_: str, patch: Json) -> Json | None:
     await holds.withdraw(work.tx, id_, work.journal.at)
     message = await messages.get(work.tx, work.call.account_id, detail.submission.message_id)
     if message is not None:
-        await _become_draft(work, message)
+        await _become_draft(work, message, detail.submission)
     work.journal.updated(SUBMISSION, id_)
     return None
 
 
-async def _become_draft(work: Work, message: Message) -> None:
-    """What was taken back before anybody carried it is a draft again, on every surface."""
+async def _become_draft(work: Work, message: Message, submission: StoredSubmission) -> None:
+    """What was taken back before anybody carried it is a draft again, on every surface.
+
+    What waited for the owner still does when it is sent again, whoever takes it back and sends it.
+    """
     tx, journal = work.tx, work.journal
     await filing.set_delivery_state(tx, journal, message.id, "canceled")
     await messages.set_direction(tx, message.id, "draft")
@@ -447,7 +455,7 @@ async def _become_draft(work: Work, message: Message) -> None:
     here = {place.mailbox_id for place in (await mailboxes.places(tx, message.account_id, [message.id]))[message.id]}
     await filing.move(tx, journal, message, (here - {roles[SENT]}) | {roles[DRAFTS]})
     await drafts.delete_of_message(tx, message.account_id, message.id)
-    await email_set.note_draft(work, message)
+    await email_set.note_draft(work, message, submission.level, "gated" if submission.state == "held" else None)
 
 
 async def destroy(work: Work, id_: str) -> None:

@@ -14,6 +14,7 @@ from posthouse.api.jmap.errors import SetError
 from posthouse.api.jmap.methods import Kind, Work
 from posthouse.kit.clock import parse_iso
 from posthouse.kit.ids import new_id
+from posthouse.kit.principal import tighter
 from posthouse.mail import filing
 from posthouse.mail.filing import NewMessage
 from posthouse.mail.journal import EMAIL
@@ -137,8 +138,8 @@ async def file_email(work: Work, new: NewEmail, *, direction: str | None) -> Mes
     return message
 
 
-async def note_draft(work: Work, message: Message) -> None:
-    """A `$draft` message is a draft on every surface."""
+async def note_draft(work: Work, message: Message, *levels: str | None) -> None:
+    """A `$draft` message is a draft on every surface; it keeps the strictest of the levels and the caller's."""
     parents = await messages.ids_by_header(work.tx, message.account_id, message.in_reply_to)
     parent = next((parents[each] for each in message.in_reply_to if each in parents), None)
     await drafts.add(
@@ -154,7 +155,7 @@ async def note_draft(work: Work, message: Message) -> None:
             send_status=None,
             created_at=work.journal.at,
             updated_at=work.journal.at,
-            level=work.call.caller.principal.level,
+            level=tighter(work.call.caller.principal.level, *levels),
         ),
     )
 
