@@ -364,9 +364,9 @@ class Account:
             found |= {"received", "read" if SEEN in mail.labels else "unread"}
         elif mail.is_draft:
             found.add("draft")
-        elif mail.delivery != "canceled":
+        elif mail.delivery not in ("canceled", "scheduled"):
             found.add("sent")
-        found |= {word for word in ("delivered", "bounced") if mail.delivery == word}
+        found |= {word for word in ("delivered", "bounced", "scheduled") if mail.delivery == word}
         found |= {word for word, role in (("spam", "junk"), ("trash", "trash")) if role in roles}
         return found | ({"starred"} if FLAGGED in mail.labels else set())
 
@@ -425,9 +425,9 @@ class World:
     spool: list[Arrival] = field(default_factory=list)
     queue: list[Outgoing] = field(default_factory=list)
 
-    def submit(self, account: Account, mail: Mail, due_at: int, submission_id: str = "") -> None:
-        """A mail begins its way to everyone it names."""
-        account.set_delivery(mail, "queued")
+    def submit(self, account: Account, mail: Mail, due_at: int, submission_id: str = "", at: int = 0) -> None:
+        """A mail begins its way to everyone it names, or waits for its time to."""
+        account.set_delivery(mail, "scheduled" if submission_id and due_at > at else "queued")
         self.queue.append(
             Outgoing(account.name, mail.id, mail.text, frozenset(mail.text.readers), due_at, submission_id)
         )
@@ -444,6 +444,11 @@ class World:
         self.queue = [each for each in self.queue if each.due_at > at]
         for out in due:
             sender = self.accounts[out.sender]
+            mail = sender.mails.get(out.mail_id)
+            if mail is not None and mail.delivery == "scheduled":
+                sender.set_delivery(mail, "queued")
+                if sender.box("drafts") in mail.boxes:
+                    sender.move(mail, mail.boxes - {sender.box("drafts")} | {sender.box("sent")})
             is_refused = any(recipient.startswith("nobody") for recipient in out.recipients)
             reached += [Arrival(by_address[each], out.text, at) for each in out.recipients if each in by_address]
             if is_refused:

@@ -452,12 +452,17 @@ class Operations:
         create = {"s": {"emailId": mail.id, "envelope": envelope}}
         made = (await self._set(caller, "EmailSubmission", create=create, **extra))["created"]["s"]
         mail.direction, mail.answers = "out", None
-        self.world.submit(account, mail, self.house.clock() + 1_000 * op["hold"], made["id"])
+        now = self.house.clock()
+        self.world.submit(account, mail, now + 1_000 * op["hold"], made["id"], now)
         if op["patches"]:
             account.mark(mail, mail.labels - {DRAFT})
-            account.move(mail, mail.boxes - {drafts} | {sent})
         else:
             account.mark(mail, mail.labels - {DRAFT} | {SEEN})
+        if op["hold"]:  # in Drafts until it leaves
+            account.move(mail, mail.boxes - {drafts, account.box("inbox")} | {drafts})
+        elif op["patches"]:
+            account.move(mail, mail.boxes - {drafts} | {sent})
+        else:
             account.move(mail, mail.boxes - {drafts, account.box("inbox")} | {sent})
 
     async def _do_cancel(self, account: Account, caller: Caller, op: Op) -> None:

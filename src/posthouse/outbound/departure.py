@@ -109,7 +109,7 @@ async def refuse(
     deliveries: Sequence[Delivery],
     reason: str,
 ) -> None:
-    """Write down that kept mail never goes."""
+    """Write down that kept mail never goes: it lies in Drafts, whatever its sender did with it meanwhile."""
     await submissions.release(tx, submission.id, "canceled", None, journal.at)
     await submissions.stop(tx, submission.id, "canceled", journal.at)
     await submissions.set_state(tx, submission.id, "rejected")
@@ -117,6 +117,7 @@ async def refuse(
     if message is not None:
         message = await filing.set_keywords(tx, journal, message, set(message.keywords) - {filing.HELD})
         await filing.set_delivery_state(tx, journal, message.id, "rejected")
+        await filing.move_to_role(tx, journal, message, DRAFTS)
     await _tell(tx, journal, account, submission, deliveries, outbox.MESSAGE_REJECTED, reason)
 
 

@@ -487,6 +487,8 @@ async def test_held_mail_lies_in_drafts_whatever_is_asked_for_on_success(
         assert await _email(ann, made["id"]) == {
             "id": made["id"], "mailboxIds": [drafts], "keywords": ["$held", "$seen", "x"],
         }  # fmt: skip
+        if where == drafts:
+            await ann.call("Email/set", update={made["id"]: {"mailboxIds": {sent: True}}})
         await decide(house, id=(await admin.pending(house))["pending"][0]["id"])
         assert (await _email(ann, made["id"]))["mailboxIds"] == [where]
         assert "$held" not in (await _email(ann, made["id"]))["keywords"]
@@ -506,7 +508,8 @@ async def test_what_is_taken_back_is_a_draft_again(ann: Agent, make_agent: Maker
     answer = await ann.http.get(f"/v0/inboxes/{ann.address}/drafts", headers={"authorization": f"Bearer {key}"})
     assert [each["subject"] for each in answer.json()["drafts"]] == ["Hello"]
     await admin.level_set(house, level="monitored", inbox=ann.address)
-    assert (await send(ann, made["id"]))[0][1]["created"]
+    assert (await send(ann, made["id"]))[0][1]["created"]["s"]["undoStatus"] == "pending", "its words wait still"
+    await admin.approve(house, id=(await admin.pending(house))["pending"][0]["id"])
     await house.settle()
     assert len((await eve.call("Email/query"))["ids"]) == 1
 
