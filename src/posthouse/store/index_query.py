@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from posthouse.wire.text import nfc, nfkd
+from posthouse.wire.text import nfc, nfkd, signs_apart
 
 # More of one field is not indexed.
 _MAX_CHARS = 400_000
@@ -17,16 +17,22 @@ _WORD = re.compile(r"[^\W_]{1,64}")
 _UNSPACED = re.compile(
     "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff])"
 )
+# German writes the name of a street and its kind as one word; either is looked for.
+_STREET = re.compile(r"(?<=[^\W\d_]{2})(?=strasse(?![^\W_]))")
 # Field → the letters its marks begin with.
 _MARKS = {"subject": "s", "people": "ftcb", "from": "f", "to": "t", "cc": "c", "bcc": "b"}
 
 
 def words(text: str) -> list[str]:
     """The text's words as the index knows them."""
-    text = nfkd(text[:_MAX_CHARS].casefold())
-    text = "".join(c for c in text if not unicodedata.combining(c)) if not text.isascii() else text
-    # NFKD takes Hangul apart; put together again before single letters are set apart.
-    text = nfc(text)
+    text = text[:_MAX_CHARS].casefold()
+    if not text.isascii():
+        # Taken apart, some signs (№) and letters for formulas become capitals: folded once more.
+        text = "".join(c for c in nfkd(signs_apart(text)).casefold() if not unicodedata.combining(c))
+        # NFKD takes Hangul apart; put together again before single letters are set apart.
+        text = nfc(text)
+    if "strasse" in text:
+        text = _STREET.sub(" ", text)
     return _WORD.findall(_UNSPACED.sub(r" \1 ", text))
 
 

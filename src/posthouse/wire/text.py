@@ -61,6 +61,33 @@ def _long_run() -> re.Pattern[str]:
     return re.compile(f"[{letters}]{{{MAX_MARKS}}}(?=[{letters}])")
 
 
+def signs_apart(text: str) -> str:
+    """The text with blanks round each sign that normalization takes apart into letters or digits: № ™ ½ ㎏ Ⅳ.
+
+    Else `№4711` would become one word, `no4711`. Letters and digits of other forms (ﬁ, wide ones) are no signs,
+    and neither is a small digit: `m²` and `H₂O` are one word each, as people type them.
+    """
+    return text if text.isascii() else _sign().sub(r" \g<0> ", text)
+
+
+@cache
+def _sign() -> re.Pattern[str]:
+    signs = "".join(re.escape(chr(code)) for code in range(0xA0, _LAST_SIGN) if _is_sign(chr(code)))
+    # The ordinal signs are letters to Unicode; `Nº4711` and `1ª` end a word with them all the same.
+    return re.compile(f"[{signs}]|(?<=[ªº])(?=\\w)")
+
+
+_LAST_SIGN = 0x1F300
+
+
+def _is_sign(char: str) -> bool:
+    if unicodedata.category(char)[0] not in "NPS" or unicodedata.category(char) == "Nd":
+        return False
+    apart = unicodedata.normalize("NFKD", char)
+    is_small_digit = len(apart) == 1 and unicodedata.decomposition(char).startswith(("<super>", "<sub>"))
+    return apart != char and any(map(str.isalnum, apart)) and not is_small_digit
+
+
 def is_mark(char: str) -> bool:
     """Whether a character, taken apart, begins with a combining mark that normalization sorts."""
     return unicodedata.combining(unicodedata.normalize("NFKD", char)[0]) != 0

@@ -83,3 +83,25 @@ def test_what_is_far_too_long_is_refused_before_it_is_read(take: object) -> None
 )
 def test_a_terminal_is_shown_what_steers_it_by_name(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Заказ №4711 отправлен", ["заказ", "no", "4711", "отправлен"]),
+        ("Acme™ und Globex℠ℳ", ["acme", "tm", "und", "globex", "sm", "m"]),
+        ("1½cup 5㎏mehl 20℃", ["1", "1", "2", "cup", "5", "kg", "mehl", "20", "c"]),
+        ("Nº4711, 1ª vez", ["no", "4711", "1a", "vez"]),
+        ("Kapitel ⅣB ㈱東京", ["kapitel", "iv", "b", "株", "東", "京"]),
+    ],
+)
+def test_a_sign_that_is_taken_apart_is_no_part_of_the_word_beside_it(text: str, expected: list[str]) -> None:
+    assert words(text) == expected
+
+
+def test_small_digits_wide_letters_and_ligatures_stay_within_their_word() -> None:
+    assert words("20m² H₂O ＡＢ１２３ ﬁne") == ["20m2", "h2o", "ab123", "fine"]
+
+
+def test_no_word_has_a_capital_since_those_tell_whose_mail_it_is() -> None:
+    assert words("𝐒𝐂𝐎𝐏𝐄 № ℡ SCOPE") == ["scope", "no", "tel", "scope"]
