@@ -29,7 +29,7 @@ from posthouse.store.submissions import Delivery, StoredSubmission
 from posthouse.wire.address import Address, format_address
 from posthouse.wire.headers import decode_text
 from posthouse.wire.html import to_text
-from posthouse.wire.html_hidden import hidden_parts
+from posthouse.wire.html_beside import beside
 from posthouse.wire.message import Part, decode_part, parse
 from posthouse.wire.text import printable
 
@@ -175,7 +175,7 @@ def _read(raw: bytes) -> dict[str, Any]:
         "preview": _line(parsed.preview),
         "text": _lines(parsed.text or ""),
         "html_text": None if html is None else _lines(to_text(html)),
-        "hidden": () if html is None else tuple((part.what, _line(part.text)) for part in hidden_parts(html)),
+        "hidden": () if html is None else tuple((part.what, _line(part.text)) for part in beside(html)),
         "attachments": tuple(_attachment(raw, part) for part in parsed.attachments),
         "directing": tuple(field for field in fields if _directs(field[0].lower())),
         "headers": fields,

@@ -1,7 +1,6 @@
-"""HTML mail: text out of it, a safe form to show, a preview.
+"""HTML mail: a safe form to show, a preview; `html_text.py` has the text out of it.
 
-Text comes from the tokens of `html_tokens.py`, in linear time. To show a mail, nh3 has the last word, on markup
-that `balance` has made shallow first. Where in doubt, text is shown rather than hidden.
+To show a mail, nh3 has the last word, on markup that `balance` has made shallow first.
 """
 
 from __future__ import annotations
@@ -11,281 +10,14 @@ from html import escape, unescape
 
 import nh3
 
-from posthouse.wire.html_tokens import BLOCKS, OPEN, TEXT, VOID, Elements, Token, attributes, tokens
+from posthouse.wire.html_text import MAX_HTML_CHARS, Hidden, Page, read, to_text
+from posthouse.wire.html_tokens import OPEN, TEXT, VOID, Elements, attributes, tokens
 
-# Half a second of work at most, were it all tags.
-MAX_HTML_CHARS = 1024 * 1024
+__all__ = ["MAX_HTML_CHARS", "Hidden", "Page", "balance", "preview", "read", "sanitize", "to_text"]
+
 PREVIEW_CHARS = 200
 # More than real mail nests; tree builders stay fast below it.
 _MAX_DEPTH = 200
-
-# --- Text -------------------------------------------------------------------------------------------
-
-# Set apart by an empty line.
-_SPACED = frozenset(["p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "pre", "blockquote", "table"])
-# Elements whose content is no text of the mail.
-DROPPED = frozenset(
-    ["script", "style", "template", "noembed", "noframes", "iframe", "object", "svg", "math", "audio", "video",
-     "select", "datalist", "head", "title", "canvas", "map"]
-)  # fmt: skip
-# Only a style that may match is taken apart.
-_MAYBE_HIDDEN = re.compile(
-    r"hidden|none|collapse|opacity\s*:\s*[0.]|font-size\s*:\s*[01.]|height\s*:\s*0", re.IGNORECASE
-)
-_CSS_COMMENT = re.compile(r"/\*[^*]*\*+(?:[^/*][^*]*\*+)*/")
-_ZERO = re.compile(r"(?:0+(?:\.0*)?|\.0+)(?:[a-z]{2,4}|%)?")
-_MAX_STYLE_CHARS = 4_096
-_HREF_SCHEMES = ("http://", "https://", "mailto:", "tel:")
-_MAX_HREF_CHARS = 2_000
-
-
-def is_hidden(rest: str) -> bool:
-    """Whether a start tag says that its element is not shown."""
-    if not rest or _MAYBE_HIDDEN.search(rest) is None:
-        return False
-    found = attributes(rest)
-    if "hidden" in found and found["hidden"].lower() != "until-found":
-        return True
-    style = found.get("style", "")[:_MAX_STYLE_CHARS].lower()
-    if not style:
-        return False
-    if "/*" in style:
-        style = _CSS_COMMENT.sub("", style)
-    rules: dict[str, str] = {}
-    for declaration in style.split(";"):
-        key, _, value = declaration.partition(":")
-        rules[key.strip()] = value.replace("!important", "").strip()
-    clipped = rules.get("overflow") in ("hidden", "clip")
-    return (
-        rules.get("display") == "none"
-        or rules.get("visibility") in ("hidden", "collapse")
-        or rules.get("font-size") == "1px"
-        or any(_ZERO.fullmatch(rules[key]) for key in ("opacity", "font-size") if key in rules)
-        or (clipped and any(_ZERO.fullmatch(rules[key]) for key in ("height", "max-height") if key in rules))
-    )
-
-
-class _Writer:
-    """Lines of text, put together piece by piece."""
-
-    __slots__ = ("breaks", "bullet", "indent", "line", "line_quotes", "lines", "quotes", "space")
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.line: list[str] = []
-        self.breaks = 0  # line breaks owed before the next text
-        self.space = False  # a blank owed before the next text
-        self.bullet = False  # the line holds nothing but the mark of a list item
-        self.quotes = 0
-        self.line_quotes = 0  # of the last finished line
-        self.indent = 0
-
-    def text(self, text: str) -> None:
-        words = text.split()
-        if not words:
-            self.space = self.space or bool(text)
-            return
-        if self.breaks:
-            self._start_line()
-        elif self.line and (self.space or text[0].isspace()):
-            self.line.append(" ")
-        self.line.append(" ".join(words))
-        self.bullet = False
-        self.space = text[-1].isspace()
-
-    def verbatim(self, text: str) -> None:
-        """Preformatted text: blanks and line breaks stay."""
-        for index, part in enumerate(text.replace("\r\n", "\n").split("\n")):
-            if index:
-                self.end_line()
-                self.breaks = 0
-            elif self.breaks:
-                self._start_line()
-            if part:
-                self.line.append(part)
-        self.space = False
-
-    def _start_line(self) -> None:
-        if self.line:
-            self.end_line()
-        if self.lines and self.breaks > 1 and self.lines[-1].strip("> "):
-            self.lines.append(("> " * min(self.quotes, self.line_quotes)).rstrip())
-        self.breaks = 0
-
-    def end_line(self) -> None:
-        prefix = "> " * min(self.quotes, 20) + "  " * min(self.indent, 20)
-        self.lines.append((prefix + "".join(self.line)).rstrip())
-        self.line_quotes = self.quotes
-        self.line = []
-        self.space = False
-
-    def end_block(self, breaks: int) -> None:
-        """What follows begins a new line, after an empty one when `breaks` is 2."""
-        if self.bullet:
-            return
-        if self.line:
-            self.end_line()
-        self.breaks = max(self.breaks, breaks)
-        self.space = False
-
-    def begin_item(self, mark: str, *, first: bool) -> None:
-        """An item of a list begins; its text stands behind the mark."""
-        self.end_item()
-        self.end_block(1)
-        if not first:
-            self.breaks = 1
-        self._start_line()
-        self.line.append(mark)
-        self.bullet = True
-
-    def end_item(self) -> None:
-        """An item without text leaves no mark."""
-        if self.bullet:
-            self.line.clear()
-            self.bullet = False
-
-    def since(self, lines: int, pieces: int) -> str:
-        """The text written since there were so many lines, and so many pieces in the line."""
-        if len(self.lines) == lines:
-            return "".join(self.line[pieces:]).strip()
-        return " ".join([*self.lines[lines:], "".join(self.line)]).strip()
-
-    def result(self) -> str:
-        self.end_item()
-        if self.line:
-            self.end_line()
-        return "\n".join(self.lines).strip("\n")
-
-
-def to_text(html: str) -> str:
-    """The text a reader would see, with paragraphs, lists, quotes and the targets of links.
-
-    Comments, scripts, styles and the head are dropped, and so are elements hidden by an attribute or by their
-    own style. Links read `words (url)`; images give their alternative text in brackets; cells of a table row
-    are separated by tabs.
-
-    Args:
-        html: any markup; what lies beyond `MAX_HTML_CHARS` is not looked at.
-    """
-    reader = _TextReader()
-    for token in tokens(html[:MAX_HTML_CHARS]):
-        reader.take(html, token)
-    return reader.writer.result()
-
-
-class _TextReader:
-    """The state of turning tokens into text."""
-
-    __slots__ = ("elements", "hidden_at", "links", "lists", "pre", "writer")
-
-    def __init__(self) -> None:
-        self.writer = _Writer()
-        self.elements = Elements()
-        self.hidden_at = -1  # height of the stack at which the hidden element stands
-        self.links: list[tuple[str, int, int]] = []  # target; lines, and pieces of the line, before its words
-        self.lists: list[int] = []  # the number of the next item of each open list, negative where none is shown
-        self.pre = 0
-
-    def take(self, html: str, token: Token) -> None:
-        kind, start, end, name, rest = token
-        if kind == TEXT:
-            if self.hidden_at < 0 and (not name or name in ("textarea", "xmp")):
-                text = html[start:end]
-                if "&" in text and name != "xmp":
-                    text = unescape(text)
-                (self.writer.verbatim if self.pre else self.writer.text)(text)
-        elif kind == OPEN:
-            self._pop(self.elements.implied(name))
-            if name not in VOID:
-                self._open(name, rest)
-            elif self.hidden_at < 0:
-                self._void(name, rest)
-        elif name in ("p", "br") and not self.elements.counts[-1].get(name):
-            if self.hidden_at < 0:
-                self.writer.end_block(1)  # HTML §13.2.6.4.7: a stray </p> or </br> is an element of its own
-        else:
-            self._pop(self.elements.closed_by_end(name))
-
-    def _open(self, name: str, rest: str) -> None:
-        self.elements.push(name)
-        if self.hidden_at >= 0:
-            return
-        if name in DROPPED or is_hidden(rest):
-            self.hidden_at = len(self.elements.names)
-            return
-        writer = self.writer
-        if name in BLOCKS:
-            writer.end_block(2 if name in _SPACED and not (name in ("ul", "ol") and self.lists) else 1)
-        if name == "a":
-            target = attributes(rest).get("href", "").strip()[:_MAX_HREF_CHARS]
-            shown = target if target.lower().startswith(_HREF_SCHEMES) else ""
-            self.links.append((shown, len(writer.lines), len(writer.line)))
-        elif name in ("ul", "ol", "menu"):
-            self.lists.append(1 if name == "ol" else -1)
-            writer.indent = max(0, len(self.lists) - 1)
-        elif name == "li":
-            number = self.lists[-1] if self.lists else -1
-            if self.lists:
-                self.lists[-1] += 1 if number > 0 else -1
-            writer.begin_item(f"{number}. " if number > 0 else "- ", first=number in (1, -1))
-        elif name == "blockquote":
-            writer.quotes += 1
-        elif name == "pre":
-            self.pre += 1
-        elif name in ("td", "th") and writer.line and not writer.breaks:
-            writer.line.append("\t")
-            writer.space = False
-
-    def _void(self, name: str, rest: str) -> None:
-        writer = self.writer
-        if name == "br":
-            if writer.line:
-                writer.end_line()
-            elif writer.lines and not writer.breaks and writer.lines[-1]:
-                writer.lines.append("")
-            elif writer.breaks == 1:
-                writer.breaks = 2
-        elif name == "hr":
-            writer.end_block(1)
-            writer.text("---")
-            writer.end_block(1)
-        elif name == "img" and "alt" in rest.lower() and not is_hidden(rest):
-            alt = " ".join(attributes(rest).get("alt", "").split())
-            if alt:
-                writer.text(f" [{alt}] ")
-
-    def _pop(self, count: int) -> None:
-        for _ in range(count):
-            height = len(self.elements.names)
-            name = self.elements.pop()
-            if self.hidden_at >= 0:
-                if height <= self.hidden_at:
-                    self.hidden_at = -1
-                continue
-            self._close(name)
-
-    def _close(self, name: str) -> None:
-        writer = self.writer
-        if name == "a" and self.links:
-            self._end_link(*self.links.pop())
-        elif name in ("ul", "ol", "menu") and self.lists:
-            self.lists.pop()
-        elif name == "pre" and self.pre:
-            self.pre -= 1
-        if name in BLOCKS:
-            writer.end_block(2 if name in _SPACED and not (name in ("ul", "ol") and self.lists) else 1)
-        if name == "blockquote" and writer.quotes:
-            writer.quotes -= 1
-        writer.indent = max(0, len(self.lists) - 1)
-
-    def _end_link(self, target: str, lines: int, pieces: int) -> None:
-        if not target:
-            return
-        words = self.writer.since(lines, pieces)
-        bare = target.partition(":")[2].strip("/")
-        if words and words.strip("/") not in (target.strip("/"), bare, bare.removeprefix("www.")):
-            self.writer.text(f" ({target})")
-
 
 # --- Preview ----------------------------------------------------------------------------------------
 
@@ -293,10 +25,13 @@ class _TextReader:
 _PADDING = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\u2800\u3164\ufeff\uffa0\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]+"
+    "|(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0000-\U000e007f]+"
 )
-_JOINED_EMOJI = re.compile(
-    "(?<=[\u2600-\u27bf\ufe0f\U0001f000-\U0001faff])\u200d(?=[\u2600-\u27bf\U0001f000-\U0001faff])"
-)
+# Joiners within emoji, and within words of scripts whose letters they shape (Unicode §23.2).
+_SIGNS = "\u2190-\u21ff\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\ufe0f\U0001f000-\U0001faff"
+_SHAPED = "\u0600-\u07bf\u0840-\u08ff\u0900-\u0df2\u0e80-\u109f\u1780-\u18aa\ua8e0-\ua8ff"
+_JOINED = re.compile(f"(?<=[{_SIGNS}])\u200d(?=[{_SIGNS}])|(?<=[{_SHAPED}])[\u200c\u200d](?=[{_SHAPED}])")
+_KEPT = {"\u200c": "\ue000", "\u200d": "\ue001"}
 _RULER = re.compile(r"(?:[-=_*~#+]\s?){4,}")
 _PREVIEW_WINDOW = 16_384
 
@@ -321,8 +56,9 @@ def preview(text: str, limit: int = PREVIEW_CHARS) -> str:
 def _visible_line(text: str) -> str:
     line = " ".join(text.split())
     if not line.isascii() or not line.isprintable():
-        line = _JOINED_EMOJI.sub("\ue000", line)
-        line = " ".join(_PADDING.sub("", line).replace("\ue000", "\u200d").split())
+        line = _JOINED.sub(lambda found: _KEPT[found.group()], line)
+        line = _PADDING.sub("", line).replace("\ue000", "\u200c").replace("\ue001", "\u200d")
+        line = " ".join(line.split())
     if "---" in line or "===" in line or "___" in line or "***" in line:
         line = " ".join(_RULER.sub(" ", line).split())
     return line

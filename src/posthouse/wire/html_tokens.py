@@ -16,7 +16,7 @@ from html import unescape
 TEXT, OPEN, CLOSE = 0, 1, 2
 Token = tuple[int, int, int, str, str]
 
-_MARKUP = re.compile(r"<(?:(/?)([A-Za-z][^\s/>\x00]*)|!--|[!?]|/)")
+_MARKUP = re.compile(r"<(?:(/?)([A-Za-z][^\s/>\x00]*+)(>?)|!--|[!?]|/)")
 # A quote counts only as the first character of a value; possessive, so that no input makes it go back.
 _TAG_END = re.compile(r"""[^>=]*+(?:=\s*+(?:"[^"]*+"|'[^']*+'|(?!["'])[^\s>]*+)[^>=]*+)*+>""")
 _COMMENT_END = re.compile(r"--!?>")
@@ -41,12 +41,13 @@ def tokens(html: str) -> Iterator[Token]:
         if match.start() > position:
             yield TEXT, position, match.start(), "", ""
         start, after = match.start(), match.end()
-        slash, name = match.groups()
+        slash, name, is_whole = match.groups()
         if name is None:
             position = _skip_declaration(html, match.group(), after)
             continue
-        end = None if unclosed_quote else _TAG_END.match(html, after)
-        if end is not None:
+        if is_whole:
+            position, after = after, after - 1
+        elif not unclosed_quote and (end := _TAG_END.match(html, after)) is not None:
             position = end.end()
         else:
             # A quote that never closes: the next `>` ends the tag, and no later tag looks for quotes again.

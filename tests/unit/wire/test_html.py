@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.wire.html import PREVIEW_CHARS, balance, is_hidden, preview, sanitize, to_text
+from posthouse.wire.html import PREVIEW_CHARS, balance, preview, sanitize, to_text
+from posthouse.wire.html_style import is_hidden
 from posthouse.wire.html_tokens import CLOSE, OPEN, TEXT, VOID, attributes, tokens
 
 # --- Tokens -----------------------------------------------------------------------------------------
@@ -84,6 +85,24 @@ def test_tokens_lie_in_order_within_the_text(html: str) -> None:
         ("<textarea>a &lt; b</textarea>", "a < b"),
         ("1 < 2 and 3 > 2", "1 < 2 and 3 > 2"),
         ("", ""),
+        # HTML §4.4.5, §4.4.8: where lists begin, and in which direction they count.
+        ("<ol start=7><li>a<li>b</ol>x<ol start=9><li>c</ol>", "7. a\n8. b\n\nx\n\n9. c"),
+        ("<ol start=' -1'><li>a<li>b<li value=12>c<li value=x>d</ol>", "-1. a\n0. b\n12. c\n13. d"),
+        ("<ol reversed><li>a<li>b<ul><li>x</ul><li>c</ol>", "3. a\n2. b\n  - x\n1. c"),
+        ("<ol reversed start=10><li>a<li>b</ol>", "10. a\n9. b"),
+        ("<ol type=a start=26><li>a<li>b</ol><ol type=I start=4><li>c</ol>", "z. a\naa. b\n\nIV. c"),
+        # Lines that a style keeps, and blocks that it makes.
+        ('<p style="white-space: pre-wrap">a  b\n c</p>', "a  b\n c"),
+        ('<div style="white-space:pre-line">a  b\n  c<b> d\ne</b></div>f', "a b\nc d\ne\nf"),
+        ("<style>.w{white-space:break-spaces}</style><div class=w>a\nb</div>", "a\nb"),
+        ('<pre>\na\n<span style="white-space:normal">b\nc</span></pre>', "a\nb c"),
+        ('<span style="display:block">a</span><b style="display:flex">b</b>c', "a\nb\nc"),
+        ("<style>i{display:block}</style><i>a</i><i>b</i>", "a\nb"),
+        ('a<div style="display:inline">b</div>c', "abc"),
+        # What was struck out says the opposite.
+        ("pay <s>100</s> <del>90</del> 80", "pay ~~100~~ ~~90~~ 80"),
+        ('<span style="text-decoration:line-through">a<br>b</span> c', "~~a~~\n~~b~~ c"),
+        ("<strike><p>a</p></strike><s></s>b", "~~a~~\n\nb"),
     ],
 )
 def test_text_keeps_the_form_of_the_page(html: str, text: str) -> None:

@@ -1,0 +1,557 @@
+"""The text a reader of HTML mail would see, and apart from it what is written there and hidden from him.
+
+Works on the tokens of `html_tokens.py`, in linear time. Open `html_style.py` for what hides text. Where in doubt,
+text is shown rather than hidden.
+"""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import NamedTuple
+
+from posthouse.wire.css import Subject, sheet_of
+from posthouse.wire.html_style import PLAIN, Look, Looks, State
+from posthouse.wire.html_tokens import BLOCKS, CLOSE, OPEN, TEXT, VOID, Elements, attributes, tokens
+
+# Half a second of work at most, were it all tags.
+MAX_HTML_CHARS = 1024 * 1024
+# Set apart by an empty line.
+_SPACED = frozenset(["p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "pre", "blockquote", "table"])
+# Elements whose content is no text of the mail.
+DROPPED = frozenset(
+    ["script", "style", "template", "noembed", "noframes", "iframe", "object", "svg", "math", "audio", "video",
+     "select", "datalist", "head", "title", "canvas", "map"]
+)  # fmt: skip
+_STRUCK = frozenset(["s", "del", "strike"])
+_HREF_SCHEMES = ("http://", "https://", "mailto:", "tel:")
+_MAX_HREF_CHARS = 2_000
+# What is kept of hidden text.
+_MAX_FINDINGS = 40
+_MAX_FINDING_CHARS = 2_000
+
+
+class Hidden(NamedTuple):
+    """Text that is in the markup and out of sight.
+
+    Attributes:
+        technique: "display", "hidden", "aria-hidden", "mso-hide", "visibility", "font-size", "below-a-pixel",
+            "transparent", "colour", "no-height", "no-width", "clip" or "off-page".
+        text: its words, with single blanks; cut where it is very long.
+    """
+
+    technique: str
+    text: str
+
+
+class Page(NamedTuple):
+    """What HTML says: to the reader's eye, and besides. Of hidden texts, the first are kept."""
+
+    text: str
+    hidden: tuple[Hidden, ...]
+
+
+class _Writer:
+    """Lines of text, put together piece by piece."""
+
+    __slots__ = (
+        "breaks",
+        "bullet",
+        "indent",
+        "is_struck",
+        "line",
+        "line_quotes",
+        "lines",
+        "quotes",
+        "space",
+        "struck_at",
+    )
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.line: list[str] = []
+        self.breaks = 0  # line breaks owed before the next text
+        self.space = False  # a blank owed before the next text
+        self.bullet = False  # the line holds nothing but the mark of a list item
+        self.quotes = 0
+        self.line_quotes = 0  # of the last finished line
+        self.indent = 0
+        self.is_struck = False
+        self.struck_at = -1  # the piece of the line that opens what is struck out in it
+
+    def text(self, text: str) -> None:
+        words = text.split()
+        if not words:
+            self.space = self.space or bool(text)
+            return
+        if self.breaks:
+            self._start_line()
+        elif self.line and (self.space or text[0].isspace()):
+            self.line.append(" ")
+        if self.is_struck and self.struck_at < 0:
+            self._begin_struck()
+        self.line.append(" ".join(words))
+        self.bullet = False
+        self.space = text[-1].isspace()
+
+    def verbatim(self, text: str, *, keeps_blanks: bool) -> None:
+        """Preformatted text: line breaks stay, and blanks where it `keeps_blanks`."""
+        if not self.line and not text.strip(" \t\r\n"):
+            return  # between blocks
+        for index, part in enumerate(text.replace("\r\n", "\n").split("\n")):
+            if index:
+                self.end_line()
+                self.breaks = 0
+            elif self.breaks:
+                self._start_line()
+            if not keeps_blanks:
+                self.text(part)
+            elif part:
+                if self.is_struck and self.struck_at < 0:
+                    self._begin_struck()
+                self.line.append(part)
+                self.bullet = False
+        self.space = False
+
+    def strike(self, is_struck: bool) -> None:
+        """What follows is struck out, or no longer."""
+        self._end_struck()
+        self.is_struck = is_struck
+
+    def _begin_struck(self) -> None:
+        self.struck_at = len(self.line)
+        self.line.append("~~")
+
+    def _end_struck(self) -> None:
+        if self.struck_at >= 0:
+            self.line.append("~~")
+            self.struck_at = -1
+
+    def _start_line(self) -> None:
+        if self.line:
+            self.end_line()
+        if self.lines and self.breaks > 1 and self.lines[-1].strip("> "):
+            self.lines.append(("> " * min(self.quotes, self.line_quotes)).rstrip())
+        self.breaks = 0
+
+    def end_line(self) -> None:
+        self._end_struck()
+        prefix = "> " * min(self.quotes, 20) + "  " * min(self.indent, 20)
+        self.lines.append((prefix + "".join(self.line)).rstrip())
+        self.line_quotes = self.quotes
+        self.line = []
+        self.space = False
+
+    def end_block(self, breaks: int) -> None:
+        """What follows begins a new line, after an empty one when `breaks` is 2."""
+        if self.bullet:
+            return
+        if self.line:
+            self.end_line()
+        self.breaks = max(self.breaks, breaks)
+        self.space = False
+
+    def begin_item(self, mark: str, *, first: bool) -> None:
+        """An item of a list begins; its text stands behind the mark."""
+        self.end_item()
+        self.end_block(1)
+        if not first:
+            self.breaks = 1
+        self._start_line()
+        self.line.append(mark)
+        self.bullet = True
+
+    def end_item(self) -> None:
+        """An item without text leaves no mark."""
+        if self.bullet:
+            self.line.clear()
+            self.bullet = False
+
+    def since(self, lines: int, pieces: int) -> str:
+        """The text written since there were so many lines, and so many pieces in the line."""
+        if len(self.lines) == lines:
+            return "".join(self.line[pieces:]).strip()
+        return " ".join([*self.lines[lines:], "".join(self.line)]).strip()
+
+    def result(self) -> str:
+        self.end_item()
+        if self.line:
+            self.end_line()
+        return "\n".join(self.lines).strip("\n")
+
+
+def to_text(html: str) -> str:
+    """The text a reader would see, with paragraphs, lists, quotes and the targets of links.
+
+    Comments, scripts, styles and the head are dropped, and so is what an attribute, its own style or a style sheet
+    hides. Links read `words (url)`; images give their alternative text in brackets; cells of a table row are
+    separated by tabs; struck-out words stand between `~~`.
+
+    Args:
+        html: any markup; what lies beyond `MAX_HTML_CHARS` is not looked at.
+    """
+    return read(html).text
+
+
+def read(html: str, *, whole: bool = False) -> Page:
+    """The text of `to_text`, and what was left out of it because nobody would see it.
+
+    Args:
+        whole: keep all hidden text, not only the first of it: for whoever has to vouch for all of a mail.
+    """
+    html = html[:MAX_HTML_CHARS]
+    reader = _TextReader(
+        html, _Findings(len(html), len(html)) if whole else _Findings(_MAX_FINDINGS, _MAX_FINDING_CHARS)
+    )
+    reader.run()
+    return Page(reader.writer.result(), reader.hidden.found())
+
+
+class _Findings:
+    """Hidden texts, each put together from its pieces."""
+
+    __slots__ = ("chars", "done", "most", "pieces", "size", "technique")
+
+    def __init__(self, most: int, chars: int) -> None:
+        self.most = most
+        self.chars = chars
+        self.done: list[Hidden] = []
+        self.technique = ""
+        self.pieces: list[str] = []
+        self.size = 0
+
+    def add(self, technique: str, text: str) -> None:
+        if technique != self.technique:
+            self.end()
+            self.technique = technique
+        if self.size < self.chars:
+            self.pieces.append(text[: self.chars])
+            self.size += len(text)
+
+    def end(self) -> None:
+        """Text that is seen stands between."""
+        if not self.technique:
+            return
+        text = " ".join("".join(self.pieces).split())[: self.chars]
+        # Padding behind a preheader is no text.
+        if len(self.done) < self.most and any(map(str.isalnum, text)):
+            self.done.append(Hidden(self.technique, text))
+        self.technique = ""
+        self.pieces.clear()
+        self.size = 0
+
+    def found(self) -> tuple[Hidden, ...]:
+        self.end()
+        return tuple(self.done)
+
+
+class _List:
+    """An open list: the number its next item bears, and how it is written; `step` is 0 where none is."""
+
+    __slots__ = ("kind", "number", "step", "used")
+
+    def __init__(self, number: int, step: int, kind: str) -> None:
+        self.number = number
+        self.step = step
+        self.kind = kind
+        self.used = False
+
+    def mark(self) -> str:
+        """The mark of the next item."""
+        self.used = True
+        if not self.step:
+            return "- "
+        number, self.number = self.number, self.number + self.step
+        return f"{_numeral(number, self.kind)}. "
+
+
+# What may stand inside a line when its style asks for it.
+_INLINE_AT_WILL = frozenset(["div", "p", "center", "section", "article", "h1", "h2", "h3", "h4", "h5", "h6"])
+_UNTOUCHED = State()
+# Tag characters spell ASCII and show nothing, but in the flag of a region.
+_TAGS = re.compile("(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0000-\U000e007f]+")
+
+
+class _TextReader:
+    """The state of turning tokens into text."""
+
+    __slots__ = ("above", "changes", "counted", "elements", "flows", "gone", "has_tags", "hidden", "hidden_at", "html",
+                 "is_pre_begun", "links", "lists", "looks", "state", "states", "unseen", "writer")  # fmt: skip
+
+    def __init__(self, html: str, hidden: _Findings) -> None:
+        self.html = html
+        self.writer = _Writer()
+        self.elements = Elements()
+        self.looks = Looks(sheet_of(html))
+        self.above: list[Subject] = []  # the open elements, where a style sheet asks for them
+        self.hidden = hidden
+        self.hidden_at = -1  # height of the stack at which the hidden element stands
+        self.gone = ""  # how it is hidden; "" for what never is text
+        self.state = _UNTOUCHED
+        self.unseen = ""  # how the state hides text
+        self.states: list[tuple[int, State, str]] = []  # what an element changed, and its height
+        self.changes: dict[tuple[int, int, bool], tuple[State, Look, State]] = {}
+        self.flows: dict[int, bool] = {}  # by height: elements that begin a line though they need not, or the reverse
+        self.links: list[tuple[str, int, int]] = []  # target; lines, and pieces of the line, before its words
+        self.lists: list[_List] = []
+        self.counted: dict[int, int] | None = None  # items by the place of their list
+        self.is_pre_begun = False
+        self.has_tags = not html.isascii() and _TAGS.search(html) is not None
+        if self.looks.sheet:
+            for name in ("html", "body"):  # which may have no tags
+                self._change(self.state.within(self.looks.of(name, "", []), name), -1)
+
+    def run(self) -> None:
+        """Read all tokens."""
+        elements = self.elements
+        for kind, start, end, name, rest in tokens(self.html):
+            if kind == TEXT:
+                if not name or name in ("textarea", "xmp"):
+                    self._text(start, end, name)
+            elif kind == OPEN:
+                count = elements.implied(name)
+                if count:
+                    self._pop(count)
+                if name not in VOID:
+                    self._open(name, rest, start)
+                elif self.hidden_at < 0:
+                    self._void(name, rest)
+                elif self.gone:
+                    self.hidden.add(self.gone, " ")
+            elif name in ("p", "br") and not elements.counts[-1].get(name):
+                if self.hidden_at < 0:
+                    self.writer.end_block(1)  # HTML §13.2.6.4.7: a stray </p> or </br> is an element of its own
+            else:
+                count = elements.closed_by_end(name)
+                if count:
+                    self._pop(count)
+
+    def _text(self, start: int, end: int, name: str) -> None:
+        html = self.html
+        if self.hidden_at >= 0:
+            if self.gone:
+                self.hidden.add(self.gone, unescape(html[start : min(end, start + self.hidden.chars)]))
+            return
+        text = html[start:end]
+        if "&" in text and name != "xmp":
+            text = unescape(text)
+        if self.unseen:
+            self.hidden.add(self.unseen, text)
+            return
+        if self.hidden.technique and not text.isspace():
+            self.hidden.end()
+        if self.has_tags:
+            text = self._without_tags(text)
+        lines = self.state.lines
+        if lines == "fill" or name == "textarea":
+            self.writer.text(text)
+            return
+        if self.is_pre_begun and text.startswith("\n"):
+            text = text[1:]  # HTML §13.1.2.5: a line break right behind <pre> is none
+        self.is_pre_begun = False
+        self.writer.verbatim(text, keeps_blanks=lines == "pre")
+
+    def _without_tags(self, text: str) -> str:
+        for run in _TAGS.findall(text):
+            self.hidden.add("tags", "".join(chr(ord(char) - 0xE0000) for char in run))
+        return _TAGS.sub("", text)
+
+    def _change(self, state: State, height: int) -> None:
+        """What an element at that height says of text is in force until it closes."""
+        self.states.append((height, self.state, self.unseen))
+        if state.is_struck != self.state.is_struck:
+            self.writer.strike(state.is_struck)
+        self.state, self.unseen = state, state.hides()
+
+    def _restore(self) -> None:
+        _, state, unseen = self.states.pop()
+        if state.is_struck != self.state.is_struck:
+            self.writer.strike(state.is_struck)
+        self.state, self.unseen = state, unseen
+
+    def _open(self, name: str, rest: str, start: int) -> None:
+        self.elements.push(name)
+        looks = self.looks
+        look = looks.of(name, rest, self.above) if self.hidden_at < 0 and (rest or looks.sheet) else PLAIN
+        if looks.sheet.looks_up:
+            self.above.append(looks.kind(name, rest).subject)
+        if self.hidden_at >= 0:
+            if self.gone and name in BLOCKS:
+                self.hidden.add(self.gone, " ")
+            return
+        height = len(self.elements.names)
+        if name in DROPPED or look.gone:
+            self.hidden_at, self.gone = height, "" if name in DROPPED else look.gone
+            return
+        self.is_pre_begun = name == "pre"
+        if look is not PLAIN or name in _STATEFUL:
+            self._shape(name, look, height)
+        writer = self.writer
+        if self.flows.get(height, name in BLOCKS):
+            writer.end_block(2 if name in _SPACED and not (name in ("ul", "ol") and self.lists) else 1)
+        if name == "a":
+            target = attributes(rest).get("href", "").strip()[:_MAX_HREF_CHARS]
+            shown = target if target.lower().startswith(_HREF_SCHEMES) else ""
+            self.links.append((shown, len(writer.lines), len(writer.line)))
+        elif name in ("ul", "ol", "menu"):
+            self.lists.append(self._list(name, rest, start))
+            writer.indent = max(0, len(self.lists) - 1)
+        elif name == "li":
+            self._item(rest)
+        elif name == "blockquote":
+            writer.quotes += 1
+        elif name in ("td", "th") and writer.line and not writer.breaks:
+            writer.line.append("\t")
+            writer.space = False
+
+    def _shape(self, name: str, look: Look, height: int) -> None:
+        """How the text of an element is shown."""
+        if name == "pre" and look.lines is None:
+            look = _PREFORMATTED if look is PLAIN else look._replace(lines="pre")
+        elif name in _STRUCK:
+            look = _CROSSED if look is PLAIN else look._replace(is_struck=True)
+        if name != "a" or look is not PLAIN or self.state is not _UNTOUCHED:
+            # The same looks come again and again: each change is worked out once. The entry keeps both alive.
+            key = (id(self.state), id(look), name == "a")
+            found = self.changes.get(key)
+            if found is None:
+                state = self.state.within(look, name)
+                found = (self.state, look, self.state if state == self.state else state)
+                if len(self.changes) < _MAX_CHANGES:
+                    self.changes[key] = found
+            if found[2] is not self.state:
+                self._change(found[2], height)
+        is_block = look.is_block
+        if is_block is not None and is_block != (name in BLOCKS) and (is_block or name in _INLINE_AT_WILL):
+            self.flows[height] = is_block
+
+    def _list(self, name: str, rest: str, start: int) -> _List:
+        """HTML §4.4.5: where an ordered list begins, and in which direction it counts."""
+        if name != "ol":
+            return _List(0, 0, "")
+        given = attributes(rest) if rest else {}
+        is_reversed = "reversed" in given
+        number = _integer(given.get("start", ""))
+        if number is None:
+            number = self._items_of(start) if is_reversed else 1
+        return _List(number, -1 if is_reversed else 1, given.get("type", "").strip())
+
+    def _items_of(self, start: int) -> int:
+        """How many items the list at that place has. All lists are counted at once, for the first that asks."""
+        if self.counted is None:
+            self.counted = {}
+            lists: list[int] = []
+            for kind, place, _, name, _ in tokens(self.html):
+                if name in ("ol", "ul", "menu"):
+                    if kind == OPEN:
+                        lists.append(place)
+                    elif kind == CLOSE and lists:
+                        lists.pop()
+                elif name == "li" and kind == OPEN and lists:
+                    self.counted[lists[-1]] = self.counted.get(lists[-1], 0) + 1
+        return self.counted.get(start, 0)
+
+    def _item(self, rest: str) -> None:
+        if not self.lists:
+            self.writer.begin_item("- ", first=True)
+            return
+        within = self.lists[-1]
+        if rest and within.step and "value" in rest.lower():
+            number = _integer(attributes(rest).get("value", ""))  # HTML §4.4.8
+            within.number = within.number if number is None else number
+        first = not within.used
+        self.writer.begin_item(within.mark(), first=first)
+
+    def _void(self, name: str, rest: str) -> None:
+        writer = self.writer
+        if name == "br":
+            if writer.line:
+                writer.end_line()
+            elif writer.lines and not writer.breaks and writer.lines[-1]:
+                writer.lines.append("")
+            elif writer.breaks == 1:
+                writer.breaks = 2
+        elif name == "hr":
+            writer.end_block(1)
+            writer.text("---")
+            writer.end_block(1)
+        elif name == "img" and "alt" in rest.lower() and self.state.is_visible:
+            look = self.looks.of(name, rest, self.above)
+            alt = " ".join(attributes(rest).get("alt", "").split())
+            if alt and not look.gone and look.is_visible is not False:
+                if look.is_block:
+                    writer.end_block(1)
+                writer.text(f" [{alt}] ")
+                if look.is_block:
+                    writer.end_block(1)
+
+    def _pop(self, count: int) -> None:
+        for _ in range(count):
+            height = len(self.elements.names)
+            name = self.elements.pop()
+            if self.looks.sheet.looks_up:
+                self.above.pop()
+            if self.hidden_at >= 0:
+                if height <= self.hidden_at:
+                    self.hidden_at = -1
+                    self.hidden.end()
+                elif self.gone and name in BLOCKS:
+                    self.hidden.add(self.gone, " ")
+                continue
+            self._close(name, height)
+
+    def _close(self, name: str, height: int) -> None:
+        writer = self.writer
+        if name == "a" and self.links:
+            self._end_link(*self.links.pop())
+        elif name in ("ul", "ol", "menu") and self.lists:
+            self.lists.pop()
+        if self.states and self.states[-1][0] == height:
+            self._restore()
+        is_block = name in BLOCKS
+        if self.flows:
+            is_block = self.flows.pop(height, is_block)
+        if is_block:
+            writer.end_block(2 if name in _SPACED and not (name in ("ul", "ol") and self.lists) else 1)
+        if name == "blockquote" and writer.quotes:
+            writer.quotes -= 1
+        writer.indent = max(0, len(self.lists) - 1)
+
+    def _end_link(self, target: str, lines: int, pieces: int) -> None:
+        if not target:
+            return
+        words = self.writer.since(lines, pieces)
+        bare = target.partition(":")[2].strip("/")
+        if words and words.strip("/") not in (target.strip("/"), bare, bare.removeprefix("www.")):
+            self.writer.text(f" ({target})")
+
+
+_CROSSED, _PREFORMATTED = Look(is_struck=True), Look(lines="pre")
+_MAX_CHANGES = 4_096
+_STATEFUL = frozenset(["a", "pre", *_STRUCK])
+_INTEGER = re.compile(r"[ \t\n\f\r]*([+-]?[0-9]{1,9})(?![0-9])")
+_ROMAN = ((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"),
+          (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))  # fmt: skip
+
+
+def _integer(text: str) -> int | None:
+    """A number as attributes give it (HTML §2.3.4.1); None where there is none."""
+    match = _INTEGER.match(text)
+    return None if match is None else int(match.group(1))
+
+
+def _numeral(number: int, kind: str) -> str:
+    """The number of an item in the way the list's `type` asks for."""
+    if kind in ("a", "A") and number > 0:
+        letters = ""
+        while number:
+            number, letter = divmod(number - 1, 26)
+            letters = chr(ord(kind) + letter) + letters
+        return letters
+    if kind in ("i", "I") and 0 < number < 4_000:
+        numeral = ""
+        for value, sign in _ROMAN:
+            count, number = divmod(number, value)
+            numeral += sign * count
+        return numeral if kind == "i" else numeral.upper()
+    return str(number)
