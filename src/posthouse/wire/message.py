@@ -16,6 +16,7 @@ from posthouse.wire.address import MAX_LIST_CHARS, Address, parse_address_list
 from posthouse.wire.charset import decode_bytes, decode_html
 from posthouse.wire.contents import Contents, decode_span
 from posthouse.wire.dates import read_date
+from posthouse.wire.flowed import flow_of, unflow
 from posthouse.wire.headers import (
     Headers,
     decode_text,
@@ -28,7 +29,8 @@ from posthouse.wire.html import preview, to_text
 from posthouse.wire.mime import Limits, Part, Structure, decode_part, scan
 from posthouse.wire.named import named_in
 from posthouse.wire.opened import open_containers
-from posthouse.wire.reply import new_html, new_text
+from posthouse.wire.reply import answers, new_text, without_signature
+from posthouse.wire.reply_html import new_html
 
 __all__ = [
     "Contents",
@@ -82,12 +84,14 @@ class ParsedMessage:
         attachments: the other parts, in order, as RFC 8621 §4.1.4 has it.
         files: every leaf that is not shown as text, in order, whatever its disposition: with the text, all that the
             mail holds. A text that is cut is among them, whole; a container that was opened is not.
-        text: `text_body` decoded, lines ending with LF; None unless a text/plain part is among them.
+        text: `text_body` decoded, flowed paragraphs put together, lines ending with LF; None unless a text/plain part
+            is among them.
         html: `html_body` decoded, unsafe as it came; None unless a text/html part is among them.
         plain: `text`, or text made of the HTML: what search and preview read. Never None.
-        extracted_text: the new text of a reply (`reply.new_text`); None when nothing is new.
+        extracted_text: the new text of a reply (`reply.new_text`), all of `plain` in what is none; None when nothing
+            is new.
         extracted_html: likewise of the HTML.
-        preview: at most 200 characters on one line.
+        preview: of `extracted_text`, at most 200 characters on one line.
         has_attachment: one of `files` is not shown in the HTML (RFC 8621 §4.1.4 leaves that to us).
         is_auto_submitted: sent by a program, a list or in bulk: not to be answered automatically (RFC 3834 §2).
         defects: what was wrong or cut, as sentences, each once.
@@ -151,14 +155,22 @@ def parse(raw: bytes, limits: Limits = _LIMITS) -> ParsedMessage:
     text = reader.text(text_body)
     html = reader.html(html_body)
     files = _files(structure.root, reader.shown, html)
+    subject = decode_text(fields.get("subject", ""))
+    in_reply_to = parse_message_ids(fields.get("in-reply-to", ""))
+    references = parse_message_ids(fields.get("references", ""))
     plain = text if text is not None and not text.isspace() and text else None
+    is_made = plain is None
     if plain is None:
         plain = to_text(html) if html is not None else ""
-    extracted_html = new_html(html) if html is not None else None
-    if text is None and extracted_html is not None and extracted_html is not html:
-        extracted_text = new_text(to_text(extracted_html))
-    else:
-        extracted_text = new_text(plain)
+    extracted_html, extracted_text = html, plain.strip() or None
+    if answers(subject, is_threaded=bool(in_reply_to or references)):
+        extracted_html = new_html(html) if html is not None else None
+        if not is_made:
+            extracted_text = new_text(plain)
+        elif extracted_html is html:
+            extracted_text = without_signature(plain)
+        else:
+            extracted_text = without_signature(to_text(extracted_html or ""))
 
     sent = read_date(fields["date"]) if "date" in fields else None
     people = _People(fields, defects)
@@ -166,9 +178,9 @@ def parse(raw: bytes, limits: Limits = _LIMITS) -> ParsedMessage:
     return ParsedMessage(
         headers=headers,
         message_id=ids[0] if ids else None,
-        in_reply_to=parse_message_ids(fields.get("in-reply-to", "")),
-        references=parse_message_ids(fields.get("references", "")),
-        subject=decode_text(fields.get("subject", "")),
+        in_reply_to=in_reply_to,
+        references=references,
+        subject=subject,
         from_=people.of("from"),
         sender=people.of("sender"),
         reply_to=people.of("reply-to"),
@@ -187,7 +199,7 @@ def parse(raw: bytes, limits: Limits = _LIMITS) -> ParsedMessage:
         plain=plain,
         extracted_text=extracted_text,
         extracted_html=extracted_html,
-        preview=preview(extracted_text or plain),
+        preview=preview(extracted_text or ""),
         has_attachment=any(not file.in_text for file in files),
         is_auto_submitted=_is_auto_submitted(fields, structure.root),
         defects=tuple(defects),
@@ -423,7 +435,11 @@ class _BodyReader:
             if len(data) > self.limits.text_bytes:
                 data = data[: self.limits.text_bytes]
                 self._cut([part])
-            text = self.seen[part.part_id] = _as_text(data, part)
+            text = _as_text(data, part)
+            if part.content_type == "text/plain":
+                is_flowed, deletes_blank = flow_of(part.headers)
+                text = unflow(text, deletes_blank=deletes_blank) if is_flowed else text  # RFC 3676
+            self.seen[part.part_id] = text
         return text
 
     def _cut(self, parts: list[Part]) -> None:

@@ -1,82 +1,56 @@
 """What is new in a reply: the text above, below or between the quotes, without the signature.
 
 Works line by line in linear time. Published reply parsers are piles of backtracking expressions; one took 23
-seconds on 20 KB of empty lines, which any sender could mail us.
+seconds on 20 KB of empty lines, which any sender could mail us. Text and HTML are read by the same rules:
+`reply_html.py` makes lines of markup for `old_lines`. Open `reply_forms.py` for the forms they are told by.
 
-There is no standard for any of this but the signature line (RFC 3676 §4.3); the attribution lines and header
-blocks are those of the common clients in the languages listed.
+There is no standard for any of this but the signature line (RFC 3676 §4.3).
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 
-from posthouse.wire.html import MAX_HTML_CHARS, to_text
-from posthouse.wire.html_tokens import CLOSE, OPEN, TEXT, VOID, Elements, attributes, tokens
+from posthouse.wire.reply_forms import (
+    RULE,
+    Fields,
+    ends_bracket,
+    ends_in_colon,
+    introduction,
+    is_device_signature,
+    is_forward_mark,
+    is_separator,
+    starts_head,
+)
+from posthouse.wire.thread_subject import is_forward, is_reply
 
 # Longer texts are returned whole: nobody types that much, and what is quoted in it cannot be told by its form.
 MAX_TEXT_CHARS = 256 * 1024
-_MAX_LINE_CHARS = 400
+# Blank lines between an introduction and its quote.
+_GAP = 5
 
-# en de fr es it pt nl sv da/no fi pl cs sk ru uk tr hu ro
-_OPENERS = (
-    r"On|Am|Le|El|Il|Em|A|Op|Den|På|Pe|W dniu|Dnia|Dne|Dňa|Na|Vào|Пн|Вт|Ср|Чт|Пт|Сб|Вс|"
-    r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{1,2}[. ]\s?\w{3,12}|\w{2,4}\.,? \d{1,2}"
-)
-_WROTE = (
-    r"wrote|writes|schrieb|hat geschrieben|a écrit|escribió|escribio|ha scritto|escreveu|schreef|skrev|"
-    r"kirjoitti|napisał(?:\(a\)|a)?|pisze|napsal(?:\(a\)|a)?|napísal(?:\(a\)|a)?|написал(?:\(а\)|а)?|пишет|"
-    r"написав|написала|yazdı|írta|a scris|đã viết"
-)
-_ATTRIBUTION = re.compile(rf"[\s*]*(?:{_OPENERS})\b.{{0,300}}?\b(?:{_WROTE})(?!\w).{{0,160}}\s*[:：]", re.IGNORECASE)
-# `Bob <b@x.org> wrote:` without a date.
-_ATTRIBUTION_SHORT = re.compile(rf"[^:]{{1,200}}\b(?:{_WROTE})\s*[:：]", re.IGNORECASE)
-_ATTRIBUTION_END = re.compile(rf"\b(?:{_WROTE})(?!\w)[^:]{{0,60}}[:：]\Z", re.IGNORECASE)
-# Gmail in several languages leaves out the verb; Chinese, Japanese and Korean clients have forms of their own.
-_ATTRIBUTION_BARE = re.compile(
-    r"\s*(?:\d{4}[-./年]\s?\d{1,2}[-./月]\s?\d{1,2}.{0,120}<[^<>\s]{1,120}@[^<>\s]{1,120}>.{0,20}[:：]"
-    r"|(?:在|于|於)?\s?\d{4}\s?年.{0,200}(?:写道|寫道|書きました|のメール)\s?[:：]"
-    r"|\d{4}년.{0,200}(?:작성|님이 쓴 글)[^:]{0,12}:)"
-)
-_HAS_DATE_OR_ADDRESS = re.compile(r"\d{1,4}[./:\-]\d|\b(?:19|20)\d\d\b|@|\d{1,2}\.? \w{3}|\w{3} \d{1,2}\b")
-_SEPARATOR = re.compile(
-    r"\s*-{2,}\s*(?:original message|original appointment|reply message|ursprüngliche nachricht|"
-    r"originalnachricht|message d['’]origine|message original|mensaje original|messaggio originale|"
-    r"mensagem original|oorspronkelijk bericht|ursprungligt meddelande|oprindelig meddelelse|"
-    r"opprinnelig melding|alkuperäinen viesti|wiadomość oryginalna|původní zpráva|исходное сообщение|"
-    r"original-nachricht|原始邮件|元のメッセージ|원본 메일)\s*-{2,}\s*",
-    re.IGNORECASE,
-)
-_RULE = re.compile(r"\s*[_-]{20,}\s*")
-_FROM_FIELD = re.compile(
-    r"[\s>*_]*(?:from|von|de|da|van|od|fra|från|lähettäjä|от|від|kimden|发件人|寄件者|差出人|보낸 ?사람)\s*"
-    r"[*_]*\s?[:：][*_]*\s*\S",
-    re.IGNORECASE,
-)
-_OTHER_FIELD = re.compile(
-    r"[\s>*_]*(?:sent|date|to|cc|subject|reply-to|gesendet|datum|an|betreff|envoyé|à|objet|enviado(?: el)?|"
-    r"fecha|para|asunto|inviato|data|a|oggetto|assunto|verzonden|aan|onderwerp|skickat|till|ämne|sendt|til|"
-    r"emne|lähetetty|vastaanottaja|aihe|wysłano|do|temat|odesláno|komu|předmět|отправлено|дата|кому|тема|"
-    r"gönderildi|kime|konu|发送时间|收件人|主题|日時|宛先|件名|送信日時|날짜|받는 ?사람|제목)\s*[*_]*\s?[:：]",
-    re.IGNORECASE,
-)
-_SIGNATURE = re.compile(r"\s?--\s?")
-_SENT_FROM = re.compile(
-    r"\s*(?:sent from (?:my|mail for|outlook|yahoo|proton|gmail|samsung)|get outlook for|sent via |"
-    r"gesendet von|von meinem .{1,40} gesendet|envoyé (?:de|depuis) |enviado (?:desde|do meu|de mi) |"
-    r"inviato da|verzonden (?:vanaf|met)|skickat från|sendt fra|lähetetty |wysłano z|odesláno z|отправлено (?:с|из) )",
-    re.IGNORECASE,
-)
+
+def answers(subject: str, *, is_threaded: bool) -> bool:
+    """Whether a mail may hold an old message that it answers.
+
+    A mail that answers nothing has none, and loses nothing. What is forwarded is not a quote.
+
+    Args:
+        subject: as decoded.
+        is_threaded: whether it has In-Reply-To or References.
+    """
+    return not is_forward(subject) and (is_threaded or is_reply(subject))
 
 
 def new_text(text: str) -> str | None:
     """What the sender of a reply wrote himself.
 
-    Quoted lines, the line that introduces them, the header block and all below it that Outlook-like clients
-    leave, and the signature are cut; text between and below quotes stays. A forwarded message is not a quote.
+    Quoted lines, the lines that introduce them, the head and all below it that Outlook-like clients leave, and
+    the signature are cut; text between and below quotes stays. A forwarded message is not a quote.
 
     Args:
-        text: the plain text of the message, lines ending with LF.
+        text: the plain text of a message that answers another, lines ending with LF.
 
     Returns:
         The text, or None when there is nothing but quotes, or nothing at all.
@@ -86,246 +60,251 @@ def new_text(text: str) -> str | None:
     if len(text) > MAX_TEXT_CHARS:
         return text.strip()
     if not _may_hold_quotes(text):
-        return "\n".join(_without_signature(text.strip("\n \t").split("\n"))).strip()
-    kept = _without_signature(_without_quotes(text.split("\n")))
-    return "\n".join(kept).strip("\n \t\r") or None
+        return without_signature(text)
+    lines = text.split("\n")
+    quotes = [_QUOTED if line[:1] == ">" or line[:2] == " >" else _NEW for line in lines]
+    for index in range(1, len(lines)):
+        if quotes[index] and not quotes[index - 1] and ends_bracket(lines[index], lines[index - 1]):
+            quotes[index] = _NEW
+    read = old_lines(Lines(lines, quotes))
+    kept: list[str] = []
+    dropped = False  # lines were dropped since: no blank ones pile up where they stood
+    for line, is_old in zip(lines[: read.end], read.old, strict=False):
+        if is_old:
+            dropped = True
+        elif line.strip() or not dropped or not kept or kept[-1].strip():
+            kept.append(line)
+            dropped = dropped and not line.strip()
+    return without_signature("\n".join(kept))
 
 
 def _may_hold_quotes(text: str) -> bool:
-    """A cheap look at the whole first: most mail has none of these."""
+    """A cheap look at the whole first: much mail has none of these."""
     return (
-        "\n>" in text
-        or "\n >" in text
-        or "--" in text
-        or ":\n" in text
-        or ": \n" in text
-        or ":*\n" in text
-        or "：" in text
-        or text.count(":") > 2
-        or text.startswith(">")
-        or text.endswith(":")
+        "\n>" in text or "\n >" in text or ":" in text or "--" in text or "：" in text or text[:1] == ">" or "|" in text
     )
 
 
-def _without_quotes(lines: list[str]) -> list[str]:
-    kept: list[str] = []
-    index, count = 0, len(lines)
-    dropped = False  # quotes were dropped since: no blank lines pile up where they stood
-    has_text = False
-    while index < count:
-        line = lines[index]
-        if line[:1] == ">" or line[:2] == " >":
-            index, dropped = index + 1, True
-            continue
-        if ":" in line or "--" in line or "：" in line:
-            cut, above, index_after = _introduction(lines, index, kept)
-            if cut:
-                # With nothing above it, what follows is an answer below a quote that is not marked as one.
-                if cut == _REST and has_text:
-                    break
-                if above:
-                    del kept[-above:]
-                index, dropped = index_after, True
-                has_text = any(map(str.strip, kept[-4:])) or (has_text and len(kept) > 4)
+# --- Old lines --------------------------------------------------------------------------------------
+
+# Whether a line is part of a quote by its mark, or would be, had it an introduction.
+_NEW, _QUOTED, _MAYBE = 0, 1, 2
+# What markup says of a line besides.
+PLAIN, INTRODUCES, BEGINS_REST = 0, 1, 2
+
+
+@dataclass(slots=True)
+class Lines:
+    """A message as lines.
+
+    Attributes:
+        texts: the lines without quote marks, or with them where `quotes` says that they are quoted.
+        quotes: for each line 0, 1 for one in a quote, 2 for one in what may be a quote.
+        hints: for each line what its markup says; empty for plain text.
+        boxes: for each line the number of the container it lies in, or -1; a container is one quote if it begins
+            like one. Empty for plain text.
+    """
+
+    texts: list[str]
+    quotes: list[int]
+    hints: list[int] = field(default_factory=list)
+    boxes: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class OldLines:
+    """Which lines are old.
+
+    Attributes:
+        old: for each line, whether it is.
+        end: the first line of an old message that goes on to the end.
+    """
+
+    old: list[bool]
+    end: int
+
+
+def old_lines(lines: Lines) -> OldLines:
+    """Tell the lines of old messages from the new ones."""
+    return _Sorter(lines).run()
+
+
+class _Sorter:
+    __slots__ = ("box", "fields", "has_quote", "lines", "new_lines", "old")
+
+    def __init__(self, lines: Lines) -> None:
+        self.lines = lines
+        self.old = [False] * len(lines.texts)
+        self.fields = Fields(lines.texts)
+        self.new_lines = 0  # with text, so far
+        self.has_quote = False
+        self.box = -1
+
+    def run(self) -> OldLines:
+        texts, quotes, hints, boxes = self.lines.texts, self.lines.quotes, self.lines.hints, self.lines.boxes
+        index, count = 0, len(texts)
+        while index < count:
+            if boxes and boxes[index] != self.box:
+                self.box = boxes[index]
+                if self.box >= 0 and texts[index].strip():
+                    self._open_box(index)
+                elif self.box >= 0:
+                    self.box = -2  # looked at again with its first text
+            if quotes[index] == _QUOTED:
+                self.old[index] = self.has_quote = True
+                index += 1
                 continue
-        if line.strip():
-            has_text = True
-            kept.append(line)
-        elif not kept or kept[-1].strip() or not dropped:
-            kept.append(line)
-        index += 1
-    while kept and (not kept[-1].strip() or _RULE.fullmatch(kept[-1][:_MAX_LINE_CHARS])):
-        kept.pop()
-    return kept
-
-
-_NOTHING, _LINES, _REST = 0, 1, 2
-
-
-def _introduction(lines: list[str], index: int, kept: list[str]) -> tuple[int, int, int]:
-    """Whether the line introduces a quote below it, or an old message that goes on to the end.
-
-    Returns:
-        What it asks to cut, how many of the lines kept so far belong to it, and where to go on.
-    """
-    line = lines[index]
-    if "--" in line and _SEPARATOR.fullmatch(line[:_MAX_LINE_CHARS]):
-        return _REST, 0, index + 1
-    if _is_header_block(lines, index):
-        index += 1
-        while index < len(lines) and _OTHER_FIELD.match(lines[index][:_MAX_LINE_CHARS]):
+            text = texts[index]
+            if not text or text.isspace():
+                index += 1
+                continue
+            if quotes[index] == _MAYBE and (index == 0 or quotes[index - 1] != _MAYBE) and self._begins_old(index):
+                self._quote_from(index)
+                continue
+            if ":" in text or "--" in text or "：" in text or "|" in text or "__" in text or "==" in text:
+                if is_forward_mark(text):
+                    return OldLines(self.old, count)
+                if is_separator(self.fields, index) or starts_head(self.fields, index):
+                    return self._rest(index)
+            if hints and hints[index] == BEGINS_REST and self._may_begin_rest(index):
+                return self._rest(index)
+            introduces = bool(hints) and hints[index] == INTRODUCES
+            if introduces or ends_in_colon(text):
+                following = self._following(index)
+                if introduces and following < count and hints[following] == INTRODUCES:
+                    self.old[index] = True
+                    index += 1
+                    continue
+                size = 1 if introduces else self._introduction(index, following)
+                if size:
+                    self.old[index - size + 1 : index + 1] = [True] * size
+                    self.new_lines -= sum(bool(each.strip()) for each in texts[index - size + 1 : index])
+                    if following < count and quotes[following] == _MAYBE:
+                        self._quote_from(following)
+                    # With nothing above, what follows is an answer below a quote that is not marked as one.
+                    elif self.new_lines and (following >= count or quotes[following] == _NEW):
+                        return self._rest(index - size + 1)
+                    index += 1
+                    continue
+            self.new_lines += 1
             index += 1
-        return _REST, 0, index
-    following = index + 1
-    while following < len(lines) and following < index + 5 and not lines[following].strip():
-        following += 1
-    quote_follows = following < len(lines) and lines[following].lstrip().startswith(">")
-    size = _attribution_lines(kept, line, quote_follows)
-    if not size:
-        return _NOTHING, 0, index
-    return _LINES if quote_follows else _REST, size - 1, index + 1
+        return OldLines(self.old, count)
 
+    def _rest(self, index: int) -> OldLines:
+        return OldLines(self.old, self._without_rules(index))
 
-def _attribution_lines(above: list[str], line: str, quote_follows: bool) -> int:
-    """How many lines, at most three and `line` the last, introduce a quote; 0 when they do not.
+    def _without_rules(self, index: int) -> int:
+        """Where the old message begins: rulers right above its head are part of it."""
+        while index and not self.old[index - 1] and self._is_ruler(self.lines.texts[index - 1]):
+            index -= 1
+        return index
 
-    Where a quote follows, it takes less to believe it.
-    """
-    joined = line.strip(" \t\r*")
-    if not joined.endswith((":", "：")) or len(joined) > _MAX_LINE_CHARS:
-        return 0
-    last = joined
-    for size in range(1, 4):
-        if _HAS_DATE_OR_ADDRESS.search(joined) and (
-            _ATTRIBUTION.fullmatch(joined) or _ATTRIBUTION_BARE.fullmatch(joined)
+    def _is_ruler(self, text: str) -> bool:
+        return not text.strip() or RULE.fullmatch(text) is not None
+
+    def _following(self, index: int) -> int:
+        """The next line with text, or the end."""
+        texts = self.lines.texts
+        following = index + 1
+        while following < len(texts) and not texts[following].strip(" \t\r\xa0"):
+            if following >= index + _GAP and not self.lines.hints:
+                break
+            following += 1
+        return following
+
+    def _introduction(self, index: int, following: int) -> int:
+        """How many lines up to this one introduce a quote."""
+        texts, quotes = self.lines.texts, self.lines.quotes
+        start = index
+        while start > 0 and index - start < 3 and not self.old[start - 1] and texts[start - 1].strip():
+            start -= 1
+        above = list(texts[start:index])
+        gap = 0
+        if (
+            1 < start < index + 1
+            and len(above) < 3
+            and texts[start].lstrip()[:1] in ("<", ">")
+            and texts[start - 2].strip()
         ):
-            return size
-        if len(above) < size or not above[-size].strip():
-            break
-        joined = f"{above[-size].strip()} {joined}"
-        if len(joined) > _MAX_LINE_CHARS:
-            break
-    if quote_follows:
-        return 1 if _ATTRIBUTION_END.search(last) else 0
-    return 1 if "@" in last and _ATTRIBUTION_SHORT.fullmatch(last) else 0
+            above.insert(0, texts[start - 2])  # some put a blank line before the address
+            gap = 1
+        follows = following < len(texts) and quotes[following] != _NEW
+        size = introduction(above, texts[index], quote_follows=follows, is_first=not self.has_quote)
+        return size + gap if size > index - start + 1 else size
 
-
-def _is_header_block(lines: list[str], index: int) -> bool:
-    """`From: …` and at least two more fields right below: the head of the old message."""
-    if not _FROM_FIELD.match(lines[index][:_MAX_LINE_CHARS]):
+    def _begins_old(self, index: int) -> bool:
+        """Whether what may be a quote begins as quotes do."""
+        texts = self.lines.texts
+        if starts_head(self.fields, index):
+            return True
+        for place in range(index, min(len(texts), index + 4)):
+            if not texts[place].strip():
+                return False
+            if ends_in_colon(texts[place]):
+                above = texts[index:place]
+                return bool(introduction(above, texts[place], quote_follows=False, is_first=True))
         return False
-    # The first fields of a forwarded message stand below its separator, and are no quote.
-    above = next((line for line in reversed(lines[max(0, index - 3) : index]) if line.strip()), "")
-    if "orward" in above or "weitergeleitet" in above.lower() or "transféré" in above.lower():
-        return False
-    found = 0
-    for line in lines[index + 1 : index + 9]:
-        if _OTHER_FIELD.match(line[:_MAX_LINE_CHARS]):
-            found += 1
-    return found >= 2
+
+    def _quote_from(self, index: int) -> None:
+        quotes = self.lines.quotes
+        while index < len(quotes) and quotes[index] == _MAYBE:
+            quotes[index] = _QUOTED
+            index += 1
+
+    def _may_begin_rest(self, index: int) -> bool:
+        """Below the mark of a mailer, one field is enough."""
+        found = self.fields.at(index)
+        return found is not None and bool(found[0])
+
+    def _open_box(self, index: int) -> None:
+        """A container begins: it is a quote as a whole where an introduction or a head stands first in it, and
+        what follows in it is not marked as a quote of its own."""
+        texts, quotes, hints, boxes = self.lines.texts, self.lines.quotes, self.lines.hints, self.lines.boxes
+        end = index
+        while end < len(boxes) and boxes[end] == self.box:
+            end += 1
+        first = [place for place in range(index, min(end, index + 12)) if texts[place].strip()][:5]
+        for place in first:
+            if quotes[place] != _NEW or is_forward_mark(texts[place]):
+                return
+            is_introduction = hints[place] == INTRODUCES
+            if not is_introduction and ends_in_colon(texts[place]):
+                above = [texts[each] for each in first if each < place]
+                is_introduction = bool(introduction(above, texts[place], quote_follows=True, is_first=True))
+            following = next((each for each in range(place + 1, end) if texts[each].strip()), end)
+            if following < end and quotes[following] != _NEW:
+                if is_introduction or texts[place].rstrip().endswith((":", "：")):
+                    self.old[index : place + 1] = [True] * (place + 1 - index)
+                    self._quote_from(following)
+                return
+            if is_introduction and following < end and hints[following] == INTRODUCES:
+                continue
+            if is_introduction or starts_head(self.fields, place):
+                quotes[index:end] = [_QUOTED] * (end - index)
+                return
 
 
-def _without_signature(lines: list[str]) -> list[str]:
+# --- Signatures -------------------------------------------------------------------------------------
+
+_SIGNATURE = re.compile(r"\s?--\s?")
+_MAX_UNSURE_LINES = 15
+
+
+def without_signature(text: str) -> str | None:
+    """The text without the signature below it, and without what a phone or a program adds; None when empty."""
+    lines = text.strip("\n \t\r").split("\n")
     seen_text = False
     for index, line in enumerate(lines):
-        # RFC 3676 §4.3 has a blank behind the dashes; many clients lose it.
-        if seen_text and "--" in line and len(line) < 6 and _SIGNATURE.fullmatch(line):
-            lines = lines[:index]
-            break
+        if "--" in line and len(line) < 6 and seen_text and _SIGNATURE.fullmatch(line):
+            # RFC 3676 §4.3 has a blank behind the dashes; many clients lose it, and people rule lists with two dashes.
+            rest = lines[index + 1 :]
+            if line == "-- " or (len(rest) <= _MAX_UNSURE_LINES and not any(map(_SIGNATURE.fullmatch, rest))):
+                lines = lines[:index]
+                break
         seen_text = seen_text or bool(line.strip())
     filled = [index for index in range(max(0, len(lines) - 6), len(lines)) if lines[index].strip()]
     for index in filled[-2:]:
-        if index and len(lines[index]) < 120 and _SENT_FROM.match(lines[index]):
-            return lines[:index]
-    return lines
-
-
-# --- HTML -------------------------------------------------------------------------------------------
-
-# Containers of quotes and signatures, by class and by id. Gmail, Thunderbird, Apple, Yahoo, Proton, Tuta, Zoho, Front…
-_CUT_CLASSES = frozenset(
-    ["gmail_quote", "gmail_quote_container", "gmail_extra", "gmail_signature", "gmail_attr", "moz-cite-prefix",
-     "moz-signature", "yahoo_quoted", "yahoo-quoted-begin", "protonmail_quote", "protonmail_signature_block",
-     "tutanota_quote", "zmail_extra", "front-blockquote", "hm-quote", "reply-quote", "quoted-text",
-     "missive_quote", "superhuman-quote", "x_gmail_quote", "ydp-quoted", "airmail_on", "bloop_original_html"]
-)  # fmt: skip
-_CUT_IDS = frozenset(["isForwardContent", "OLK_SRC_BODY_SECTION", "Signature", "ms-outlook-mobile-signature"])
-# From these on, everything is the old message (Outlook on the web, Outlook.com, Outlook for phones).
-_REST_IDS = frozenset(["divRplyFwdMsg", "appendonsend", "stopSpelling", "mail-editor-reference-message-container"])
-_OUTLOOK_LINE = re.compile(r"border:\s*none;\s*border-top:\s*solid\s+#(?:E1E1E1|B5C4DF)", re.IGNORECASE)
-_INTERESTING = re.compile(r"class|id\s*=|type|border-top", re.IGNORECASE)
-_FORWARD = re.compile(r"-{3,}\s*Forwarded message|Begin forwarded message|Weitergeleitete Nachricht", re.IGNORECASE)
-_FORWARD_WINDOW = 600
-
-
-def new_html(html: str) -> str | None:
-    """The HTML of a reply without the containers of quotes and signatures; the rest byte for byte.
-
-    The result may leave elements open; `html.sanitize` closes them.
-
-    Args:
-        html: the HTML of the message; longer than `MAX_HTML_CHARS`, it is returned whole.
-
-    Returns:
-        The markup, or None when no text would be left.
-    """
-    if not html or html.isspace():
-        return None
-    if len(html) > MAX_HTML_CHARS:
-        return html
-    cuts = _html_cuts(html)
-    if not cuts:
-        return html
-    out, position = [], 0
-    for start, end in cuts:
-        out.append(html[position:start])
-        position = end
-    out.append(html[position:])
-    result = "".join(out)
-    return result if to_text(result).strip() else None
-
-
-def _html_cuts(html: str) -> list[tuple[int, int]]:
-    cuts: list[tuple[int, int]] = []
-    elements = Elements()
-    height = cut_start = -1  # of the element being cut, and where its tag begins
-
-    def pop(count: int, end: int) -> None:
-        nonlocal height
-        for _ in range(count):
-            if len(elements.names) == height:
-                cuts.append((cut_start, end))
-                height = -1
-            elements.pop()
-
-    for kind, start, end, name, rest in tokens(html):
-        if kind == TEXT:
-            continue
-        if kind == CLOSE:
-            count = elements.closed_by_end(name)
-            own = height > 0 and len(elements.names) - count == height - 1
-            pop(count, end if own else start)
-            continue
-        assert kind == OPEN
-        pop(elements.implied(name), start)
-        if name in VOID:
-            if height < 0 and name == "hr" and "stopSpelling" in rest:
-                cuts.append((start, _end_of_body(html, start)))
-                return cuts
-            continue
-        elements.push(name)
-        if height >= 0:
-            continue
-        what = _cut_of(name, rest)
-        if what == "rest":
-            cuts.append((start, _end_of_body(html, start)))
-            return cuts
-        if what == "element" and not _FORWARD.search(html, end, end + _FORWARD_WINDOW):
-            height, cut_start = len(elements.names), start
-    if height >= 0:
-        cuts.append((cut_start, len(html)))
-    return cuts
-
-
-def _cut_of(name: str, rest: str) -> str:
-    """What a start tag asks for: nothing, that its element is cut, or everything from here on."""
-    if not rest or not _INTERESTING.search(rest):
-        return ""
-    found = attributes(rest)
-    if found.get("id", "").removeprefix("x_") in _REST_IDS:
-        return "rest"
-    if name == "div" and _OUTLOOK_LINE.search(found.get("style", "")[:400]):
-        return "rest"
-    if name == "blockquote" and found.get("type", "").lower() == "cite":
-        return "element"
-    if found.get("id", "").removeprefix("x_") in _CUT_IDS:
-        return "element"
-    classes = found.get("class", "")
-    if classes and not _CUT_CLASSES.isdisjoint(classes.lower().split()):
-        return "element"
-    return ""
-
-
-def _end_of_body(html: str, start: int) -> int:
-    end = html.lower().rfind("</body", start)
-    return len(html) if end < 0 else end
+        if is_device_signature(lines[index]) and (index or len(filled) == 1):
+            lines = lines[:index]
+            break
+    return "\n".join(lines).strip("\n \t\r") or None

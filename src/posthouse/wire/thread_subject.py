@@ -67,6 +67,25 @@ def _without_leaders(text: str) -> tuple[str, bool]:
         return text[position:].strip(), marked
 
 
+def is_reply(subject: str) -> bool:
+    """Whether a subject begins with the mark of an answer, behind blobs as of mailing lists."""
+    return _REPLY.match(subject, _after_blobs(subject)) is not None
+
+
+def is_forward(subject: str) -> bool:
+    """Whether a subject begins with the mark of a forwarded message, or is one as a whole."""
+    text = subject[:_MAX_SUBJECT_CHARS].strip()
+    is_marked = text[:5].lower() == "[fwd:" or _TRAILER.search(text) is not None
+    return is_marked or _FORWARD.match(text, _after_blobs(text)) is not None
+
+
+def _after_blobs(subject: str) -> int:
+    position = len(subject) - len(subject.lstrip())
+    while (blob := _BLOB.match(subject, position)) is not None:
+        position = blob.end()
+    return position
+
+
 def reply_subject(subject: str) -> str:
     """The subject of an answer: `Re: ` once in front, whatever form of it was there (RFC 5322 §3.6.5)."""
     return _prefixed("Re: ", _REPLY, subject)

@@ -206,7 +206,8 @@ def test_the_new_text_of_a_reply_is_set_apart() -> None:
     assert message.extracted_text == "Yes."
     assert message.preview == "Yes."
     html = read(
-        "Content-Type: text/html\n\n<div>Yes.</div><div class=gmail_quote>On x<blockquote>Really?</blockquote></div>"
+        "Subject: Re: x\nContent-Type: text/html\n\n"
+        "<div>Yes.</div><div class=gmail_quote>On x:<blockquote>Really?</blockquote></div>"
     )
     assert html.extracted_html == "<div>Yes.</div>"
     assert html.extracted_text == "Yes."
