@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from posthouse.accounts import accounts as account_rules
+from posthouse.kit.aside import aside
 from posthouse.kit.errors import Conflict, NotFound
 from posthouse.kit.ids import new_uuid
 from posthouse.mail import filing
@@ -66,7 +67,7 @@ async def _account(tx: Tx, grave: Grave, at: int) -> str:
 async def _message(db: Database, blobs: Blobs, grave: Grave, account_id: str, at: int) -> None:
     assert grave.blob_hash is not None
     raw = await blobs.read(grave.blob_hash)
-    parsed, payload = parse(raw), grave.payload
+    parsed, payload = await aside(len(raw), parse, raw), grave.payload
     blob = Blob(grave.blob_hash, len(raw), None)
 
     async def unit(tx: Tx) -> None:

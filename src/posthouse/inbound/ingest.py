@@ -13,6 +13,7 @@ from posthouse.events import outbox
 from posthouse.inbound import screening, vacation
 from posthouse.inbound.authenticate import Authentication, Authenticator
 from posthouse.kit import log
+from posthouse.kit.aside import aside
 from posthouse.kit.clock import MINUTE, SECOND, Clock
 from posthouse.kit.errors import NotFound, PosthouseError
 from posthouse.kit.ids import new_id
@@ -37,8 +38,6 @@ _LEASE_MS = MINUTE
 _BATCH = 64
 _TRIES = 3
 _RETRY_MS = (5 * SECOND, MINUTE, 5 * MINUTE)
-# A longer mail is parsed on a thread: the loop has other callers.
-_INLINE_PARSE_BYTES = 64 * 1024
 # What a mail filed unparsed is looked at: its headers, nothing below.
 _HEADERS_ONLY = Limits(depth=0, parts=1, text_bytes=0)
 
@@ -120,9 +119,7 @@ class Ingester:
             parsed = parse(raw, _HEADERS_ONLY)
             reason = f"filed unparsed after {_TRIES} failures: {row.last_error or 'the process ended'}"
             return replace(parsed, defects=(*parsed.defects, reason))
-        if len(raw) <= _INLINE_PARSE_BYTES:
-            return parse(raw)
-        return await asyncio.to_thread(parse, raw)
+        return await aside(len(raw), parse, raw)
 
     async def _file(
         self,

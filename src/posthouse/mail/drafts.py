@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from posthouse.kit.aside import aside
 from posthouse.kit.errors import Conflict, NotFound
 from posthouse.kit.ids import new_id
 from posthouse.kit.principal import tighter
@@ -55,7 +56,7 @@ async def prepare(blobs: Blobs, outgoing: Outgoing) -> Composed:
         Invalid: a value cannot stand in a header.
     """
     raw = compose(outgoing)
-    return Composed(parse(raw), await blobs.prepare(raw), outgoing.bcc)
+    return Composed(await aside(len(raw), parse, raw), await blobs.prepare(raw), outgoing.bcc)
 
 
 async def create(

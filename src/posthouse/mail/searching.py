@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from posthouse.kit.aside import aside
 from posthouse.mail import indexing, reading
 from posthouse.mail.reading import FullThread
 from posthouse.store import accounts, index_query, messages, search
@@ -23,6 +24,12 @@ _MAX_BATCHES = 50
 _SNIPPET_CHARS = 160
 _SNIPPETS = 3
 _WORD = re.compile(r"[^\W_]+")
+# What is looked at of one hit; words beyond it are found and not shown.
+_SHOWN_CHARS = 50_000
+_SHOWN_HTML_CHARS = 300_000
+_SHOWN_PEOPLE = 200
+_MAX_QUERY_CHARS = 4_000
+_MAX_KNOWN_WORDS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,56 +166,102 @@ class Highlights:
     text: tuple[str, ...]
 
 
-def highlights(hit: Hit, query: str) -> Highlights:
-    """Where the query's words are in a message. Words are compared by their beginnings, as the index stems them."""
-    terms = {term for term in index_query.words(query) if term}
+async def highlights(hits: Sequence[Hit], query: str) -> list[Highlights]:
+    """Where the query's words are in messages. Words are compared by their beginnings, as the index stems them."""
+    size = sum(len(_stored_text(hit.body)) or len(hit.body.html_body or "") for hit in hits)
+    return await aside(size, _all_highlights, hits, query)
+
+
+def _all_highlights(hits: Sequence[Hit], query: str) -> list[Highlights]:
+    sought, texts = _Sought(query), ShownTexts()
+    return [_highlights(hit, sought, texts) for hit in hits]
+
+
+def _highlights(hit: Hit, sought: _Sought, texts: ShownTexts) -> Highlights:
     message = hit.message
-    text = hit.body.text_body or to_text(hit.body.html_body or "")
+    pieces = next((found for text in texts.of(hit.body) if (found := _snippets(text, sought))), ())
     return Highlights(
-        from_=_marked(terms, message.from_list),
-        recipients=_marked(terms, (*message.to_list, *message.cc_list, *message.bcc_list)),
-        subject=tuple(piece for piece in (_mark(message.subject, terms),) if piece),
-        text=_snippets(text, terms),
+        from_=_marked(sought, message.from_list),
+        recipients=_marked(sought, (*message.to_list, *message.cc_list, *message.bcc_list)),
+        subject=tuple(piece for piece in (_mark(message.subject, sought),) if piece),
+        text=pieces,
     )
 
 
-def _marked(terms: set[str], people: Sequence[Person]) -> tuple[str, ...]:
-    shown = (f"{person.name} <{person.email}>" if person.name else person.email for person in people)
-    return tuple(piece for piece in (_mark(text, terms) for text in shown) if piece)
+def _stored_text(body: MessageBody) -> str:
+    return body.text_body or body.extracted_text or ""
 
 
-def _is_sought(word: str, terms: set[str]) -> bool:
-    for key in index_query.words(word):
-        if key in terms:
+class ShownTexts:
+    """The texts hits are shown in: what is stored first. What HTML is read besides is bounded for all hits together."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = _SHOWN_HTML_CHARS
+
+    def of(self, body: MessageBody) -> Iterator[str]:
+        """The texts of a message, each to be looked at where the one before has not the words."""
+        stored = _stored_text(body)
+        if stored:
+            yield stored[:_SHOWN_CHARS]
+        if not body.text_body and body.html_body and self._left > 0:
+            html = body.html_body[: self._left]
+            self._left -= len(html)
+            yield to_text(html)[:_SHOWN_CHARS]
+
+
+class _Sought:
+    """The words of a query, and which words of messages count as one of them: each is compared once."""
+
+    __slots__ = ("_known", "terms")
+
+    def __init__(self, query: str) -> None:
+        self.terms = {term for term in index_query.words(query[:_MAX_QUERY_CHARS]) if term}
+        self._known: dict[str, bool] = {}
+
+    def has(self, word: str) -> bool:
+        found = self._known.get(word)
+        if found is None:
+            found = any(map(self._is_term, index_query.words(word)))
+            if len(self._known) < _MAX_KNOWN_WORDS:
+                self._known[word] = found
+        return found
+
+    def _is_term(self, key: str) -> bool:
+        if key in self.terms:
             return True
         # "invoices" for "invoice": the index has cut the endings.
-        if len(key) > 3 and any(
+        return len(key) > 3 and any(
             len(term) > 3 and (key.startswith(term) or term.startswith(key)) and abs(len(key) - len(term)) <= 3
-            for term in terms
-        ):
-            return True
-    return False
+            for term in self.terms
+        )
 
 
-def _mark(text: str, terms: set[str]) -> str:
+def _marked(sought: _Sought, people: Sequence[Person]) -> tuple[str, ...]:
+    shown = (f"{person.name} <{person.email}>" if person.name else person.email for person in people[:_SHOWN_PEOPLE])
+    return tuple(piece for piece in (_mark(text, sought) for text in shown) if piece)
+
+
+def _mark(text: str, sought: _Sought) -> str:
     """The text with the sought words between `**`; "" when it has none."""
     out, end, any_found = [], 0, False
     for match in _WORD.finditer(text):
-        if _is_sought(match.group(), terms):
+        if sought.has(match.group()):
             out += [text[end : match.start()], "**", match.group(), "**"]
             end, any_found = match.end(), True
     return "".join([*out, text[end:]]) if any_found else ""
 
 
-def _snippets(text: str, terms: set[str]) -> tuple[str, ...]:
+def _snippets(text: str, sought: _Sought) -> tuple[str, ...]:
     found: list[str] = []
     end = 0
-    for match in _WORD.finditer(text[:200_000]):
+    for match in _WORD.finditer(text):
         if len(found) >= _SNIPPETS:
             break
-        if match.start() < end or not _is_sought(match.group(), terms):
+        if match.start() < end or not sought.has(match.group()):
             continue
         start = max(end, match.start() - _SNIPPET_CHARS // 2)
         end = match.end() + _SNIPPET_CHARS // 2
-        found.append(_mark(" ".join(text[start:end].split()), terms))
+        found.append(_mark(" ".join(text[start:end].split()), sought))
     return tuple(piece for piece in found if piece)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from posthouse.accounts import identities
+from posthouse.kit.aside import aside
 from posthouse.kit.errors import Invalid, NotFound
 from posthouse.mail.filing import DRAFT
 from posthouse.store import messages
@@ -125,7 +126,7 @@ async def forward(of: Parent, blobs: Blobs, *, text: str | None, html: str | Non
     """
     message = of.message
     raw = await blobs.read(message.blob_hash)
-    quoted_text, quoted_html = quote_forward(parse(raw), text, html)
+    quoted_text, quoted_html = quote_forward(await aside(len(raw), parse, raw), text, html)
     contents = Contents(raw)
     return ForwardFields(
         subject=forward_subject(message.subject),

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import identities
 from posthouse.events import outbox
+from posthouse.kit.aside import aside
 from posthouse.kit.clock import DAY, Clock
 from posthouse.kit.config import LADDER, Ladder
 from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, TooMany
@@ -258,7 +259,8 @@ class Submitter:
         if level == "read_only":
             raise Forbidden("this account may read and not send", reason="read_only")
         if isinstance(mail, Composition):
-            ready = self._compose(account, mail, at)
+            size = len(mail.outgoing.text or "") + len(mail.outgoing.html or "")
+            ready = await aside(size, self._compose, account, mail, at)
         elif isinstance(mail, StoredMail):
             ready = await self._stored(account, mail, own)
         else:
@@ -497,9 +499,7 @@ async def _canonical(raw: bytes) -> bytes:
 
 
 async def _read(account: Account, mail: RawMail, own: set[str]) -> _Ready:
-    if len(mail.raw) <= INLINE_BYTES:
-        return _raw(account, mail, own)
-    return await asyncio.to_thread(_raw, account, mail, own)
+    return await aside(len(mail.raw), _raw, account, mail, own)
 
 
 def _raw(account: Account, mail: RawMail, own: set[str]) -> _Ready:

@@ -24,7 +24,7 @@ from posthouse.api.agentmail.scope import Found
 from posthouse.api.agentmail.shapes import messages as shapes
 from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX
 from posthouse.api.agentmail.shapes.labels import is_visible, labels_of, patch_of
-from posthouse.api.kit import Position, Services, page_token, read_page_token
+from posthouse.api.kit import Services, page_token, read_page_token
 from posthouse.kit.errors import Invalid, NotFound
 from posthouse.kit.principal import Principal
 from posthouse.mail import marking, reading, searching
@@ -61,20 +61,22 @@ async def search_messages(
     def visible(message: StoredMessage) -> bool:
         return scope.shows(message, hidden) and is_visible(labels_of(message), INCLUDES)
 
-    async def unit(tx: Tx) -> tuple[list[shapes.FoundMessage], Position | None]:
+    async def unit(tx: Tx) -> tuple[list[searching.Hit], list[shapes.MessageItem], searching.Position | None]:
         found, more = await searching.find_messages(
             tx, [account.id], query, visible=visible, position=position, limit=size, **times
         )
         known = await _known(tx, account, [hit.message for hit in found])
-        items = []
-        for hit in found:
-            item = msgspec.structs.asdict(shapes.item_of(hit.message, account.main_address, known))
-            marks = shapes.highlights_of(searching.highlights(hit, query))
-            items.append(shapes.FoundMessage(**item, highlights=marks))
-        return items, search_token(more)
+        listed = [shapes.item_of(hit.message, account.main_address, known) for hit in found]
+        return found, listed, more
 
-    items, more = await services.db.read(unit)
-    return shapes.FoundMessages(count=len(items), limit=size, messages=items, next_page_token=page_token(more, filters))
+    found, listed, more = await services.db.read(unit)
+    marks = await searching.highlights(found, query)
+    items = [
+        shapes.FoundMessage(**msgspec.structs.asdict(item), highlights=shapes.highlights_of(each))
+        for item, each in zip(listed, marks, strict=True)
+    ]
+    token = page_token(search_token(more), filters)
+    return shapes.FoundMessages(count=len(items), limit=size, messages=items, next_page_token=token)
 
 
 @post("/v0/inboxes/{inbox_id:str}/messages/batch-get", status_code=200, operation_id="messages_batch_get")

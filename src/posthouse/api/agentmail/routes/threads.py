@@ -127,19 +127,22 @@ async def search_threads(
     def visible(message: StoredMessage) -> bool:
         return scope.shows(message, hidden) and is_visible(labels_of(message), INCLUDES)
 
-    async def unit(tx: Tx) -> tuple[list[shapes.FoundThread], Position | None]:
+    async def unit(tx: Tx) -> tuple[list[searching.Hit], list[shapes.ThreadItem], Position | None]:
         found, more = await searching.find_threads(
             tx, ids, query, visible=visible, position=position, limit=size, **times
         )
         named = await scope.addresses(tx, [thread.thread.account_id for thread, _ in found])
-        items = []
-        for thread, hit in found:
-            item = shapes.item_of(thread, named[thread.thread.account_id], shapes.shown(thread, hidden))
-            marks = message_shapes.highlights_of(searching.highlights(hit, query))
-            items.append(shapes.FoundThread(**msgspec.structs.asdict(item), highlights=marks))
-        return items, search_token(more)
+        listed = [
+            shapes.item_of(thread, named[thread.thread.account_id], shapes.shown(thread, hidden)) for thread, _ in found
+        ]
+        return [hit for _, hit in found], listed, search_token(more)
 
-    items, more = await services.db.read(unit)
+    hits, listed, more = await services.db.read(unit)
+    marks = await searching.highlights(hits, query)
+    items = [
+        shapes.FoundThread(**msgspec.structs.asdict(item), highlights=message_shapes.highlights_of(each))
+        for item, each in zip(listed, marks, strict=True)
+    ]
     return shapes.FoundThreads(count=len(items), limit=size, threads=items, next_page_token=page_token(more, filters))
 
 
