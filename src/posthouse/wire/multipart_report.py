@@ -24,6 +24,7 @@ _PARAMETER = re.compile(r';\s*([A-Za-z0-9*_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^
 _COMMENT = re.compile(r"\([^()]*\)")
 _MAX_PARAMETERS = 998  # RFC 5322 §2.1.1: the longest line; no Content-Type comes near it
 _MAX_RETURNED_HEADER = 65_536
+_MAX_STEPS = 10_000  # a mail goes to some hundred recipients at once (RFC 5321 §4.5.3.1.8)
 _RETURNED = frozenset(  # RFC 6522 §3, RFC 6533 §4; the third is a common slip
     {
         "message/rfc822",
@@ -97,11 +98,13 @@ def read(raw: bytes, limit_bytes: int) -> Report:
 def groups(body: bytes) -> list[list[tuple[str, str]]]:
     """The fields of a report body, in the groups that empty lines make (RFC 3464 §2.1, RFC 5965 §3).
 
-    Empty groups are left out, and so is what is no field. Names are lower case, values unfolded.
+    Empty groups are left out, and so is what is no field. Names are lower case, values unfolded. A report has a group
+    for each recipient; behind `_MAX_STEPS` fields, and lines that are none, the rest is not looked at.
     """
     found = []
     offset = 0
-    while offset < len(body):
+    left = _MAX_STEPS
+    while offset < len(body) and left > 0:
         fields, used = raw_headers.split(body, offset)
         if fields:
             names = (raw_headers.name_of(field).decode("ascii") for field in fields)
@@ -109,6 +112,7 @@ def groups(body: bytes) -> list[list[tuple[str, str]]]:
         else:
             # An empty line, a line of spaces, or a line that is no field: step over it.
             used = body.find(b"\n", offset) + 1 or len(body)
+        left -= 1 + len(fields)
         offset = used
     return found
 
@@ -206,14 +210,16 @@ def _content_type(fields: list[RawField]) -> tuple[str, dict[str, str]]:
 
 def _spans(raw: bytes, offset: int, boundary: bytes) -> list[tuple[int, int]]:
     """Where the parts lie. A missing closing delimiter, as of a cut-off report, ends at the end."""
-    delimiter = re.compile(rb"(?:\A|\n)--" + re.escape(boundary) + rb"(--)?[ \t]*\r?(?=\n|\Z)")
+    delimiter = re.compile(rb"--" + re.escape(boundary) + rb"(--)?[ \t]*\r?(?=\n|\Z)")
     spans: list[tuple[int, int]] = []
     start = None
-    # One octet back: the delimiter may stand at the very beginning of the body.
-    for match in delimiter.finditer(raw, max(offset - 1, 0)):
+    for match in delimiter.finditer(raw, offset):
+        before = match.start() - 1
+        if before >= 0 and raw[before] != 10:
+            continue
         if start is not None:
             # The line end before a delimiter belongs to it (RFC 2046 §5.1.1).
-            end = match.start() - raw.endswith(b"\r", start, match.start())
+            end = before - raw.endswith(b"\r", start, before)
             spans.append((start, max(end, start)))
         if match[1] or len(spans) >= _MAX_PARTS:
             return spans

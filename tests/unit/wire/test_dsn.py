@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import email
 import email.policy
+import time
 
 import pytest
 from hypothesis import given
@@ -418,3 +419,24 @@ def test_same_report_is_built_alike_and_its_boundary_is_not_in_the_mail():
 def test_report_on_nobody_is_refused():
     with pytest.raises(Invalid):
         build()
+
+
+@pytest.mark.parametrize("junk", [b"a:\r\n", b"a\r\n", b"a: b\r\n\r\n", b"\r\n", b"--x", b" \r\n"])
+def test_a_report_without_end_is_read_with_bounded_work(junk: bytes) -> None:
+    head = (
+        b"Content-Type: multipart/report; report-type=delivery-status; boundary=x\r\n\r\n--x\r\n"
+        b"Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; a\r\n\r\n"
+        b"Final-Recipient: rfc822; a@b.example\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n"
+    )
+    taken = []
+    for size in (2**19, 2**22):
+        raw = (
+            head
+            + junk * (size // len(junk))
+            + b"\r\n--x\r\nContent-Type: message/rfc822\r\n\r\n"
+            + junk * (size // len(junk))
+        )
+        begun = time.process_time()
+        assert parse_dsn(raw).recipients[0].final_recipient == "a@b.example"
+        taken.append(time.process_time() - begun)
+    assert taken[1] < 12 * taken[0] + 0.1
