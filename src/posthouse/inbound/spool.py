@@ -183,7 +183,7 @@ def cleaned(raw: bytes, hostname: str) -> tuple[bytes, int]:
     Only we say `Return-Path:`, being the host of final delivery (RFC 5321 §4.4), and authentication results under
     our name (RFC 8601 §5).
     """
-    names = [raw_headers.name_of(field) for field in raw_headers.split(raw)[0]]
+    names = raw_headers.names(raw)
     if b"return-path" in names or NAME in names:
         raw = raw_headers.without(raw, lambda field: _is_ours_to_say(field, hostname))
     return raw, names.count(b"received")

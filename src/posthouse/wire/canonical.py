@@ -38,6 +38,8 @@ def canonical(raw: bytes) -> bytes:
     if not raw:
         return raw
     raw = _with_line_ends(raw)
+    if raw_headers.is_plain(raw):
+        return raw
     found = raw_headers.scan(raw, max_fields=raw_headers.MAX_FIELDS, max_octets=raw_headers.MAX_OCTETS)
     if found.is_over:
         raise TooLarge(

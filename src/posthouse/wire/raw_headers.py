@@ -26,7 +26,12 @@ READ_OCTETS = MAX_OCTETS + 128 * 1024
 # still seen. A line that begins with a blank goes on with the field above it, even one of blanks only (§4.2).
 # Possessive quantifiers: no run of octets is looked at twice.
 _FIELD = re.compile(rb"([!-9;-~]{1,998}+[ \t]*+):([^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)")
+# A header with nothing odd in it: nearly all. Each line ends with CRLF, as of a canonical message.
+_PLAIN = re.compile(
+    rb"(?:[!-9;-~]{1,998}+[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+){1,%d}+\r\n" % MAX_FIELDS,
+)
 _NAME = re.compile(rb"[!-9;-~]{1,998}+[ \t]*+:")
+_LINE_NAME = re.compile(rb"\n([!-9;-~]++)[ \t]*+:")
 _LINE = re.compile(rb"[^\n]*+(?:\n|\Z)")
 _LOOKS_LIKE_FIELD = re.compile(rb"[A-Za-z][A-Za-z0-9-]{0,76}:")
 _MBOX_LINE = (b"From ", b">From ")
@@ -132,6 +137,20 @@ def _is_delimiter(raw: bytes, position: int, limit: int, boundaries: Collection[
         return False
     line = _LINE.match(raw, position, limit)
     return line is not None and line.group().rstrip() in boundaries
+
+
+def is_plain(raw: bytes) -> bool:
+    """Whether the header of a message with CRLF line ends is within the limits, its lines are fields and nothing
+    else, and it ends with an empty line: what `scan` would say of it, sooner."""
+    return _PLAIN.match(raw, 0, MAX_OCTETS) is not None
+
+
+def names(raw: bytes) -> list[bytes]:
+    """The names of a canonical message's fields, lower case, no spaces, top down: what `split` would say, sooner."""
+    if raw.startswith(b"\r\n"):
+        return []
+    end = raw.find(b"\r\n\r\n")
+    return _LINE_NAME.findall(b"\n" + (raw if end < 0 else raw[:end]).lower())
 
 
 def split(raw: bytes, start: int = 0) -> tuple[list[RawField], int]:

@@ -126,6 +126,16 @@ def test_readers_and_strippers_see_the_same_fields(raw: bytes) -> None:
     assert section.body_start == body
 
 
+@given(octets)
+def test_names_are_those_of_the_fields(raw: bytes) -> None:
+    made = canonical(raw)
+    assert raw_headers.names(made) == [raw_headers.name_of(field) for field in raw_headers.split(made)[0]]
+    if raw_headers.is_plain(made):
+        found = raw_headers.scan(made)
+        assert found.matches and not (found.start or found.has_junk or found.is_unended or found.is_over)
+        assert made[: found.body_start].endswith(b"\r\n\r\n")
+
+
 @given(octets, st.sets(st.sampled_from([b"bcc", b"a", b"from", b"return-path", b"s", b"1x", b"http"])))
 def test_what_is_stripped_is_gone_and_nothing_else_is(raw: bytes, unwanted: set[bytes]) -> None:
     made = canonical(raw)
