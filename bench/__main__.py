@@ -13,7 +13,7 @@ import time
 from bench import processes
 from bench.report import Row, table
 
-NAMES = ("disk", "accept", "deliver", "api", "jmap", "scale", "fanout", "parse", "start", "install")
+NAMES = ("disk", "accept", "deliver", "api", "jmap", "scale", "fanout", "parse", "start", "install", "hostile")
 
 
 def main() -> int:

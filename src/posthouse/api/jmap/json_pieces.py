@@ -42,10 +42,7 @@ def read(body: bytes) -> Any:
 
 
 def count_values(body: bytes) -> int:
-    """About how many values a JSON text has; it stops counting behind `MAX_VALUES`.
-
-    Source: RFC 8259 §2, §7.
-    """
+    """About how many values a JSON text has; it stops counting behind `MAX_VALUES`."""
     total, quoted, escaped = 1, False, False
     for start in range(0, len(body), _COUNTED_AT_ONCE):
         chunk = body[start : start + _COUNTED_AT_ONCE]
