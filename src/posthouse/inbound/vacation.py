@@ -14,7 +14,7 @@ from posthouse.kit.errors import NotFound
 from posthouse.kit.principal import Principal
 from posthouse.mail import filing
 from posthouse.mail.mailboxes import JUNK
-from posthouse.outbound import automatic
+from posthouse.outbound import answers, automatic
 from posthouse.outbound.bounces import untagged
 from posthouse.outbound.submission import Composition, Submitter
 from posthouse.store import accounts, jobs, messages, vacations
@@ -23,8 +23,8 @@ from posthouse.store.database import Database, Tx
 from posthouse.store.jobs import Job
 from posthouse.store.messages import Message
 from posthouse.store.vacations import Vacation
-from posthouse.wire.address import Address, normalize, split
-from posthouse.wire.compose import Outgoing, reply_references
+from posthouse.wire.address import Address, clean, normalize, split
+from posthouse.wire.compose import Outgoing
 from posthouse.wire.message import ParsedMessage
 
 JOB = "vacation"
@@ -122,6 +122,7 @@ class VacationResponder:
         if not is_away(vacation, self._clock()):
             return
         subject = vacation.subject or (f"Auto: {message.subject}" if message.subject else "Automatic reply")
+        in_reply_to, references = answers.ancestry(message)
         # RFC 3834 §3.1: an answer to Auto-Submitted mail is never made, and this is one.
         outgoing = Outgoing(
             from_=Address(account.main_address, account.display_name or ""),
@@ -129,12 +130,12 @@ class VacationResponder:
             cc=(),
             bcc=(),
             reply_to=(),
-            subject=" ".join(subject.split()),
+            subject=clean(subject),
             text=vacation.text_body if vacation.text_body or vacation.html_body else "I am away at the moment.",
             html=vacation.html_body,
             attachments=(),
-            in_reply_to=message.header_message_id,
-            references=reply_references(message.header_message_id, tuple(message.refs)),
+            in_reply_to=in_reply_to,
+            references=references,
             headers=(("Auto-Submitted", "auto-replied"), ("Precedence", "bulk")),
             message_id=None,
             sent_at=self._clock(),

@@ -107,15 +107,20 @@ def reply(to: Parent, *, everyone: bool) -> ReplyFields:
             else (_people(message.cc_list))
         )
         rest = _without(others, {*own, *(normalize(address.email) for address in first)})
-    named = message.refs or message.in_reply_to[:1]
-    references = reply_references(message.header_message_id, tuple(named))
+    in_reply_to, references = ancestry(message)
     return ReplyFields(
         to=_without(first, set()),
         cc=rest,
         subject=clean(reply_subject(message.subject)),
-        in_reply_to=next(iter(_ids((message.header_message_id or "",))), None),
-        references=_ids(references),
+        in_reply_to=in_reply_to,
+        references=references,
     )
+
+
+def ancestry(message: Message) -> tuple[str | None, tuple[str, ...]]:
+    """In-Reply-To and References of an answer to a message (RFC 5322 §3.6.4), as far as they can be written down."""
+    references = reply_references(message.header_message_id, tuple(message.refs or message.in_reply_to[:1]))
+    return next(iter(_ids((message.header_message_id or "",))), None), _ids(references)
 
 
 async def forward(of: Parent, blobs: Blobs, *, text: str | None, html: str | None) -> ForwardFields:
