@@ -14,8 +14,10 @@ from typing import Any, Final, cast
 
 from posthouse.kit import log
 from posthouse.kit.errors import PosthouseError
+from posthouse.net.register import Refusal, Register, network_of
+from posthouse.net.room import FREE_OCTETS, Room
 from posthouse.smtp.errors import FAILED, Stage, error_reply
-from posthouse.smtp.limits import Limits, Register, network_of
+from posthouse.smtp.limits import Limits
 from posthouse.smtp.session import MailDoor, Peer, Session
 from posthouse.wire.smtp import SmtpMachine
 from posthouse.wire.smtp_events import (
@@ -29,9 +31,23 @@ from posthouse.wire.smtp_events import (
     StartTls,
     Tls,
 )
-from posthouse.wire.smtp_replies import AUTHENTICATED, SHUTTING_DOWN, TIMED_OUT, WRONG_CREDENTIAL, Reply
+from posthouse.wire.smtp_replies import (
+    AUTHENTICATED,
+    FULL,
+    MAKES_ROOM,
+    SHUTTING_DOWN,
+    TIMED_OUT,
+    TOO_MANY_OF_YOURS,
+    WRONG_CREDENTIAL,
+    Reply,
+)
 
 _READ_AHEAD_BYTES: Final = 65_536  # input kept while a question is open; more stays in the kernel
+_REFUSALS: Final = {
+    Refusal.STOPPING: SHUTTING_DOWN,
+    Refusal.FULL: FULL,
+    Refusal.CROWDED: TOO_MANY_OF_YOURS,
+}
 TLS_CLOSE_S: Final = 5.0  # wait for the peer's half of the TLS goodbye
 
 
@@ -41,12 +57,14 @@ class Terms:
 
     Attributes:
         ssl_context: for STARTTLS; None when it is not offered.
+        room: for the messages on their way in, of all connections.
     """
 
     door: MailDoor
     config: SmtpConfig
     limits: Limits
     ssl_context: ssl.SSLContext | None
+    room: Room
 
 
 class Connection(asyncio.Protocol):
@@ -63,7 +81,8 @@ class Connection(asyncio.Protocol):
         self._door = terms.door
         self._limits = terms.limits
         self._loop = asyncio.get_running_loop()
-        self._network = ""
+        self.network = ""
+        self.heard_at = 0.0
         self._transport: asyncio.Transport
         self._machine: SmtpMachine
         self._session: Session
@@ -88,15 +107,15 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         peer = _peer(transport)
-        self._network = network_of(peer.address, counts_loopback=self._limits.limits_loopback)
+        self.network = network_of(peer.address, counts_loopback=self._limits.limits_loopback)
         self._machine = SmtpMachine(self._terms.config, client_address=peer.address, tls=_tls(transport))
         self._session = Session(peer, self._machine)
         self._log = log.get("smtp.server").bind(session=self._session.id, peer=peer.address)
-        self._quiet_since = self._loop.time()
+        self._quiet_since = self.heard_at = self._loop.time()
         self._arm()
-        refusal = self._register.admit(self, self._network)
+        refusal = self._register.admit(self, self.network)
         if refusal is not None:
-            self._machine.open(refusal)
+            self._machine.open(_REFUSALS[refusal])
             self._flush()
             self._is_ending = True
             transport.close()  # without lingering, or those turned away would be the many there may not be
@@ -105,6 +124,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
+        self.heard_at = self._loop.time()
         if self._is_ending:
             return
         if self._early is not None:
@@ -114,6 +134,8 @@ class Connection(asyncio.Protocol):
         machine.feed(data)
         if self._task is None:
             self._go_on()
+            if not self._terms.room.grow(self, machine.held_bytes, self.heard_at):
+                self.shed()
         elif machine.buffered_bytes > _READ_AHEAD_BYTES:
             self._pause()
 
@@ -133,7 +155,9 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
-        self._register.dismiss(self, self._network)
+        self._register.dismiss(self)
+        if self._task is None:
+            self._terms.room.leave(self)
 
     def pause_writing(self) -> None:
         if self._writable is None:
@@ -178,6 +202,8 @@ class Connection(asyncio.Protocol):
                 self._span_received = self._received
         else:
             self._message = 0
+            if machine.held_bytes <= FREE_OCTETS:
+                self._terms.room.leave(self)
             if machine.commands != commands_before:
                 self._quiet_since = self._loop.time()
         if self._register.is_stopping:
@@ -217,6 +243,8 @@ class Connection(asyncio.Protocol):
             self.abort()
         finally:
             self._task = None
+            if self._is_lost:
+                self._terms.room.leave(self)
         if not self._is_ending:
             self._settle(-1)
             self._resume()
@@ -329,6 +357,26 @@ class Connection(asyncio.Protocol):
         if self._task is None and not self._is_ending:
             self._machine.shut(SHUTTING_DOWN)
             self._finish()
+
+    def give_way(self) -> bool:
+        """When the server is full: 421 to who has been silent for a while, and the place is free."""
+        if self._task is not None or self._loop.time() - self.heard_at < self._limits.patience_s:
+            return False
+        if not self._is_ending:
+            self._machine.shut(MAKES_ROOM)
+            self._flush()
+        self._is_ending = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(self._limits.linger_s, self.abort)  # should he not read it
+        self._transport.close()
+        return True
+
+    def shed(self) -> None:
+        """The room for messages is used up: what comes of this one is thrown away, and answered 452 at its end."""
+        self._log.info("no room for the message", held=self._machine.held_bytes)
+        self._machine.shed()
+        self._terms.room.leave(self)
 
     def _pause(self) -> None:
         if not self._is_paused and not self._is_ending and self._early is None:

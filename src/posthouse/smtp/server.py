@@ -2,7 +2,7 @@
 
 The dialogue is `wire/smtp.py`; whether a sender, a recipient, a credential or a message is taken is for the
 `MailDoor` handed over (`session.py`). What lies between, the socket, TLS, time and back-pressure, is in
-`connection.py`; who is connected, and how many may be, in `limits.py`.
+`connection.py`; who is connected, and how many may be, in `net/register.py`; what is put up with in `limits.py`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import ssl
 from dataclasses import replace
 from typing import Any, cast
 
+from posthouse.net.register import Register
+from posthouse.net.room import Room
 from posthouse.smtp.connection import TLS_CLOSE_S, Connection, Terms
-from posthouse.smtp.limits import Limits, Register
+from posthouse.smtp.limits import Limits
 from posthouse.smtp.session import MailDoor
 from posthouse.wire.smtp_events import SmtpConfig
 
@@ -29,6 +31,7 @@ class SmtpServer:
             `tls_available` says.
         ssl_context: for STARTTLS, or for every connection from its first byte with `implicit_tls`.
         limits: what is put up with.
+        room: for messages on their way in, where several servers share one; else of `limits.messages_octets`.
         implicit_tls: RFC 8314 §3.3 (port 465).
     """
 
@@ -40,15 +43,17 @@ class SmtpServer:
         limits: Limits | None = None,
         *,
         implicit_tls: bool = False,
+        room: Room | None = None,
     ) -> None:
         if implicit_tls and ssl_context is None:
             raise ValueError("implicit TLS needs an SSL context")
         offers_tls = ssl_context is not None and not implicit_tls
         if config.tls_available != offers_tls:
             config = replace(config, tls_available=offers_tls)
-        self._terms = Terms(door, config, limits or Limits(), ssl_context)
+        limits = limits or Limits()
+        self._terms = Terms(door, config, limits, ssl_context, room or Room(limits.messages_octets))
         self._implicit_tls = implicit_tls
-        self._register = Register(self._terms.limits)
+        self._register = Register(self._terms.limits.connections, self._terms.limits.connections_per_address)
         self._listeners: list[asyncio.Server] = []
 
     @property

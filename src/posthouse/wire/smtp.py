@@ -214,6 +214,22 @@ class SmtpMachine:
         return len(self._buffer)
 
     @property
+    def held_bytes(self) -> int:
+        """All input held: `buffered_bytes`, and the chunks of the message so far."""
+        chunks = self._transaction.chunks if self._transaction is not None else None
+        return len(self._buffer) + (len(chunks) if chunks is not None else 0)
+
+    def shed(self) -> None:
+        """Keep no more of the message on its way: it is swallowed, and answered 452 (RFC 5321 §4.2.2) at its end."""
+        transaction = self._transaction
+        if self._read == self._read_data:
+            self._dots.shed(self._buffer)
+        elif transaction is not None and transaction.chunks is not None:
+            transaction.broken, transaction.chunks = replies.NO_ROOM, bytearray()
+            if self._read == self._read_chunk:
+                self._chunk.refusal = replies.NO_ROOM
+
+    @property
     def is_closed(self) -> bool:
         """Whether the last word was said."""
         return self._closed
@@ -409,7 +425,7 @@ class SmtpMachine:
         self._read = self._read_command
         if chunk.refusal is not None:
             if transaction is not None and transaction.chunks is not None:
-                transaction.broken = True
+                transaction.broken = transaction.broken or replies.BROKEN_CHUNKS
                 transaction.chunks = bytearray()
                 if chunk.last:
                     self._transaction = None
@@ -427,9 +443,9 @@ class SmtpMachine:
         """The message is here: refuse it for what it is, or ask about it."""
         transaction = self._transaction
         assert transaction is not None
-        if content.is_too_big:
+        if content.is_shed or content.is_too_big:
             self._transaction = None
-            return replies.TOO_BIG
+            return replies.NO_ROOM if content.is_shed else replies.TOO_BIG
         if content.is_smuggling:
             self._transaction = None
             raise Misstep(replies.SMUGGLED)

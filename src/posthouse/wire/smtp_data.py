@@ -65,14 +65,16 @@ class Content:
     """A message by DATA that has come to its end.
 
     Attributes:
-        raw: dots unstuffed, line ends as they came; empty when it was too big to keep.
+        raw: dots unstuffed, line ends as they came; empty when it was not kept.
         is_too_big: over the limit.
+        is_shed: thrown away on its way, see `DotReader.shed`.
         is_smuggling: see the module.
     """
 
     raw: bytes
     is_too_big: bool
     is_smuggling: bool
+    is_shed: bool = False
 
 
 class DotReader:
@@ -91,6 +93,13 @@ class DotReader:
         self._started = False
         self._scanned = 0  # this far there is no end: no byte is searched twice
         self._dropped = 0
+        self._is_shed = False
+
+    def shed(self, buffer: bytearray) -> None:
+        """Keep nothing of the message on its way: it is swallowed to its end."""
+        self._is_shed = True
+        if self._started:
+            self._drop(buffer)
 
     def read(self, buffer: bytearray) -> Content | None:
         """Take the message off the front of the buffer.
@@ -113,18 +122,26 @@ class DotReader:
         if self._dropped + (end if end >= 0 else len(buffer)) > self._swallow_max:
             raise TooLarge("the message does not end")
         if end < 0:
-            if self._dropped or len(buffer) > self._hold_max:
-                self._dropped += max(0, len(buffer) - 4)
-                del buffer[:-4]
+            if self._dropped or self._is_shed or len(buffer) > self._hold_max:
+                self._drop(buffer)
             self._scanned = max(0, len(buffer) - 4)
             return None
         with memoryview(buffer) as view:
-            stuffed = b"" if self._dropped else bytes(view[: end + 2])
+            stuffed = b"" if self._dropped or self._is_shed else bytes(view[: end + 2])
         del buffer[: end + 5]
         raw = unstuff(stuffed)
+        is_shed = self._is_shed
         is_too_big = self._dropped > 0 or len(raw) > self._max_size_bytes
-        self._started, self._scanned, self._dropped = False, 0, 0
+        self._started, self._scanned, self._dropped, self._is_shed = False, 0, 0, False
+        if is_shed:
+            return Content(b"", False, False, True)
         if is_too_big:
             return Content(b"", True, False)
         # Without a dot taken away both are the same, and one look is enough.
         return Content(raw, False, is_smuggling(stuffed) or (raw is not stuffed and is_smuggling(raw)))
+
+    def _drop(self, buffer: bytearray) -> None:
+        """Forget all but what may be the beginning of the end."""
+        self._dropped += max(0, len(buffer) - 4)
+        del buffer[:-4]
+        self._scanned = 0

@@ -81,6 +81,9 @@ WRONG_CREDENTIAL: Final = Reply(535, "5.7.8", "Credential not accepted")  # RFC 
 
 # The last word of a session.
 SHUTTING_DOWN: Final = Reply(421, "4.3.2", "Shutting down, try again later")
+FULL: Final = Reply(421, "4.3.2", "Too many connections, try again later")
+TOO_MANY_OF_YOURS: Final = Reply(421, "4.7.0", "Too many connections from your address")
+MAKES_ROOM: Final = Reply(421, "4.3.2", "Too many connections, and this one was silent")
 TIMED_OUT: Final = Reply(421, "4.4.2", "Nothing came for too long")
 BYE: Final = Reply(221, "2.0.0", "Bye", close=True)
 NO_SMTP: Final = Reply(554, "5.5.1", "This is SMTP", close=True)
@@ -122,6 +125,7 @@ CHUNK_OK: Final = Reply(250, "2.0.0", "Chunk received")
 BAD_CHUNK: Final = Reply(501, "5.5.4", "Expected BDAT size [LAST]", close=True)
 BROKEN_CHUNKS: Final = Reply(503, "5.5.1", "A chunk of this message was refused, say RSET")
 SMUGGLED: Final = Reply(554, "5.6.0", "A dot between line ends that are not CRLF: refused as smuggling")
+NO_ROOM: Final = Reply(452, "4.3.1", "Too much mail is coming in just now, send this again later")
 TOO_BIG: Final = Reply(552, "5.3.4", "Message is larger than this server takes")
 ENDLESS: Final = Reply(552, "5.3.4", "Message is larger than this server takes", close=True)
 

@@ -26,7 +26,7 @@ class Transaction:
         recipients: accepted, in the order they were named.
         asked: some RCPT was tried.
         chunks: the message so far; set by the first BDAT.
-        broken: a chunk was refused: only RSET helps (RFC 3030 §2).
+        broken: a chunk was refused: only RSET helps (RFC 3030 §2), and this is what each further one is told.
     """
 
     mail_from: str
@@ -34,7 +34,7 @@ class Transaction:
     recipients: list[Recipient] = field(default_factory=list)
     asked: bool = False
     chunks: bytearray | None = None
-    broken: bool = False
+    broken: Reply | None = None
 
     @property
     def missing(self) -> Reply | None:
@@ -47,8 +47,8 @@ class Transaction:
         """Make room for a chunk, or say why not."""
         if self.chunks is None:
             self.chunks = bytearray()
-        if self.broken:
-            return replies.BROKEN_CHUNKS
+        if self.broken is not None:
+            return self.broken
         if len(self.chunks) + size_bytes > max_size_bytes:
             return replies.TOO_BIG
         return None
