@@ -20,8 +20,9 @@ from posthouse.accounts.directory import Directory
 from posthouse.accounts.domain_proof import Verifier
 from posthouse.accounts.keys import KeyRing
 from posthouse.accounts.tokens import Tokens
+from posthouse.api import connection
 from posthouse.api.agentmail import events as agentmail_events
-from posthouse.api.dispatcher import Dispatcher
+from posthouse.api.dispatcher import Dispatcher, frame_octets
 from posthouse.api.http import HttpServer
 from posthouse.api.jmap.app import JmapApp
 from posthouse.api.jmap.pushing import PushWorker
@@ -47,9 +48,11 @@ from posthouse.kit.pace import Pace
 from posthouse.kit.worker import Work, Worker
 from posthouse.mail import indexing
 from posthouse.mail.filing import GRAVEYARD_DAYS, INDEX_JOB
-from posthouse.net import tls
+from posthouse.net import descriptors, tls
 from posthouse.net.dialer import GuardedDialer
 from posthouse.net.dns import DnsResolver
+from posthouse.net.register import Register, is_among
+from posthouse.net.room import Room
 from posthouse.outbound.courier import Courier
 from posthouse.outbound.delivery import DeliveryWorker
 from posthouse.outbound.registration import Registrar
@@ -115,7 +118,7 @@ class House:
         self.blobs = Blobs(db, LocalBlobFiles(settings.data_dir / "blobs"))
         self.keys = KeyRing(db, settings.master_key)
         self.directory = Directory(db)
-        limited = settings.rate_limits == "on"
+        limited = self._limited = settings.rate_limits == "on"
         self.submitter = Submitter(
             db,
             self.blobs,
@@ -315,7 +318,7 @@ class House:
                 submitter=self.submitter,
                 dialer=self.dialer,
                 links=Links(secret),
-                limiter=RateLimiter(self.clock, enabled=self.settings.rate_limits == "on"),
+                limiter=RateLimiter(self.clock, enabled=self._limited),
                 clock=self.clock,
                 drafts=self.drafts,
                 streams=self.streams,
@@ -349,8 +352,15 @@ class House:
             if context is None:
                 raise Invalid("HTTPS needs a certificate: set TLS_CERT and TLS_KEY, or run init")
             listeners.append(("https", settings.https_port, context))
+        house = connection.House(
+            Register(self._shares().http, settings.http_connections_per_address if self._limited else None),
+            Room(settings.incoming_bytes),
+            connection.Limits(),
+            frame_octets,
+            is_among(settings.trusted_proxies),
+        )
         for name, port, tls_context in listeners:
-            server = HttpServer(app, trusted_proxies=settings.trusted_proxies)
+            server = HttpServer(app, house, trusted_proxies=settings.trusted_proxies)
             self.ports[name] = await server.start(settings.http_host, port, tls_context)
             self._http.append(server)
 
@@ -368,12 +378,16 @@ class House:
             pace=self.pace,
         )
         submission = SubmissionDoor(self.db, self.keys, self.submitter, self.clock)
-        limits = None if settings.rate_limits == "on" else SmtpLimits(connections=None, connections_per_address=None)
+        limits = SmtpLimits(
+            connections=self._shares().smtp,
+            connections_per_address=settings.smtp_connections_per_address if self._limited else None,
+        )
+        room = Room(settings.incoming_bytes)
         size = settings.max_message_bytes
         for name, server, port in (
             (
                 "smtp",
-                SmtpServer(inbound, SmtpConfig(self.hostname, max_size_bytes=size), context, limits),
+                SmtpServer(inbound, SmtpConfig(self.hostname, max_size_bytes=size), context, limits, room=room),
                 settings.smtp_port,
             ),
             (
@@ -388,12 +402,20 @@ class House:
                     ),
                     context,
                     limits,
+                    room=room,
                 ),
                 settings.submission_port,
             ),
         ):
             self.ports[name] = await server.start(settings.smtp_host, port)
             self._smtp.append(server)
+
+    def _shares(self) -> descriptors.Shares:
+        """How many connections each door may hold; with descriptors left for the database and for calls to others."""
+        settings = self.settings
+        return descriptors.shares(
+            descriptors.raise_limit(), http=settings.http_connections, smtp=settings.smtp_connections
+        )
 
     def tls_context(self) -> ssl.SSLContext | None:
         """The server side's TLS: the operator's certificate, else the one init made, else none."""

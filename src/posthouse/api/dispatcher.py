@@ -17,6 +17,7 @@ from posthouse.api import files, newcomers, root
 from posthouse.api.agentmail import app as agentmail
 from posthouse.api.agentmail import errors as agentmail_errors
 from posthouse.api.agentmail import stream as agentmail_stream
+from posthouse.api.jmap import calls as jmap_calls
 from posthouse.api.jmap import errors as jmap_errors
 from posthouse.api.jmap.app import JmapApp
 from posthouse.api.kit import Services
@@ -47,6 +48,9 @@ _PREFLIGHT = (
 _NO_PREFLIGHT = ((b"allow", b"POST"), (b"content-length", b"0"))
 _SIGNUP_PATHS = frozenset(("api", "v1", name) for name in ("challenge", "session", "capability"))
 _WELL_KNOWN_PATHS = frozenset({(".well-known", "jmap"), (".well-known", "jwks.json")})
+# The longest message on a WebSocket, by its path; elsewhere there is none.
+_FRAME_OCTETS = {"/v0": agentmail_stream.MAX_FRAME, "/jmap/ws": jmap_calls.MAX_SIZE_REQUEST}
+_NO_FRAME_OCTETS = 1_024
 # A Message-ID in a path may have a slash between its angle brackets; it is one segment all the same.
 _BRACKETED = re.compile(r"<[^<>]*/[^<>]*>")
 
@@ -132,6 +136,11 @@ class Dispatcher:
         if steps[0] == "jmap" or tuple(steps[:3]) in _SIGNUP_PATHS or tuple(steps[:2]) in _WELL_KNOWN_PATHS:
             return self._jmap
         return None
+
+
+def frame_octets(path: str) -> int:
+    """The longest WebSocket message at a path."""
+    return _FRAME_OCTETS.get(path.rstrip("/"), _NO_FRAME_OCTETS)
 
 
 def _is_tried_again(status: int) -> bool:

@@ -1,4 +1,4 @@
-"""HTTP on a socket: uvicorn inside this process, on a loop that is not its own."""
+"""HTTP on a socket: uvicorn inside this process, on a loop that is not its own. The connections are `connection.py`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from typing import Any
 
 import uvicorn
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from posthouse.api.connection import House, HttpConnection, TlsDoor
 from posthouse.api.newcomers import BELIEVED
 
 
 class HttpServer:
     """One listener. Connections under way are finished when it stops."""
 
-    def __init__(self, app: Any, *, trusted_proxies: str = "", grace_s: int = 10) -> None:
+    def __init__(self, app: Any, house: House, *, trusted_proxies: str = "", grace_s: int = 10) -> None:
+        self._house = house
+        self._context: ssl.SSLContext | None = None
+        make: Any = self._connection  # uvicorn calls it as it would the class
         self._config = uvicorn.Config(
             _TrustedProxies(app, trusted_proxies) if trusted_proxies else app,
             loop="none",
-            http=_OneWrite,
+            http=make,
             ws="websockets-sansio",
             ws_ping_interval=30,
             lifespan="off",
@@ -30,12 +33,15 @@ class HttpServer:
             server_header=False,
             date_header=True,
             proxy_headers=False,
-            timeout_keep_alive=75,
+            timeout_keep_alive=int(house.limits.idle_s),
             timeout_graceful_shutdown=grace_s,
-            h11_max_incomplete_event_size=65_536,
         )
         self._server = _Embedded(self._config)
         self._task: asyncio.Task[None] | None = None
+
+    def _connection(self, *arguments: Any, **named: Any) -> asyncio.Protocol:
+        connection = HttpConnection(*arguments, house=self._house, **named)
+        return connection if self._context is None else TlsDoor(connection, self._context, self._house.limits)
 
     async def start(self, host: str, port: int, context: ssl.SSLContext | None) -> int:
         """Listen; answers the port.
@@ -45,9 +51,8 @@ class HttpServer:
         """
         listener = socket.create_server((host, port), backlog=2048, reuse_port=False)
         listener.setblocking(False)
+        self._context = context
         self._config.load()
-        if context is not None:
-            self._config.ssl = context
         bound = int(listener.getsockname()[1])
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name=f"posthouse-http-{bound}")
         while not self._server.started:
@@ -83,44 +88,6 @@ class _TrustedProxies:
         if scope["type"] != "lifespan":
             scope[BELIEVED] = self._notes and scope[BELIEVED] != scope.get("client")
         await self._app(scope, receive, send)
-
-
-class _OneWrite(HttpToolsProtocol):
-    """Sends an answer's head and body in one packet."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A connection was opened."""
-        super().connection_made(_Joined(transport, self.loop))  # type: ignore[arg-type]
-
-
-class _Joined:
-    """A transport that joins writes; everything else is the transport's own."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._pieces: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Send with what comes next, a body after its head, or with the next turn when nothing does."""
-        self._pieces.append(data)
-        if len(self._pieces) > 1:
-            self._flush()
-        else:
-            self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        pieces, self._pieces = self._pieces, []
-        if pieces and not self._transport.is_closing():
-            self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-
-    def close(self) -> None:
-        """Send what was written, and close."""
-        self._flush()
-        self._transport.close()
 
 
 class _Embedded(uvicorn.Server):

@@ -52,6 +52,7 @@ _FORMS: dict[str, tuple[re.Pattern[str], str]] = {
     "retry_schedule": (_DURATIONS, "a list of durations such as 1m,5m,1h"),
     "max_message_size": (_SIZE, "a size such as 25MB"),
     "quota": (_SIZE, "a size such as 25MB"),
+    "incoming_memory": (_SIZE, "a size such as 25MB"),
 }
 # What is taken off before.
 _TIDY: dict[str, Callable[[Any], Any]] = {
@@ -59,6 +60,7 @@ _TIDY: dict[str, Callable[[Any], Any]] = {
     "public_base_url": lambda value: str(value).rstrip("/"),
     "max_message_size": lambda value: str(value).strip(),
     "quota": lambda value: str(value).strip(),
+    "incoming_memory": lambda value: str(value).strip(),
 }
 
 # Up to which age, in milliseconds, and to how many people an organisation that registered itself may have written.
@@ -66,6 +68,7 @@ Ladder = tuple[tuple[int, int], ...]
 LADDER: Ladder = ((HOUR, 3), (DAY, 5), (7 * DAY, 10))
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,6 +99,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     webhooks_allow_private: bool = False
     retry_schedule: str = "1m,5m,15m,30m,1h,2h,4h,8h"
     max_message_size: str = "25MB"
+    http_connections: Count = 5_000
+    http_connections_per_address: Count = 500
+    smtp_connections: Count = 1_000
+    smtp_connections_per_address: Count = 50
+    incoming_memory: str = "64MB"
     quota: str = "1GB"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
@@ -145,6 +153,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def max_message_bytes(self) -> int:
         """The largest mail taken in or sent."""
         return _bytes(self.max_message_size)
+
+    @property
+    def incoming_bytes(self) -> int:
+        """What may be on its way in at once, by SMTP and by HTTP each: room for three of the largest mails at least."""
+        return max(_bytes(self.incoming_memory), 3 * self.max_message_bytes)
 
     @property
     def quota_bytes(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections import Counter
+from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
@@ -138,3 +139,25 @@ def network_of(address: str, *, counts_loopback: bool = False) -> str:
     if parsed.version == 4:
         return str(parsed)
     return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def is_among(given: str) -> Callable[[str], bool]:
+    """Whether an address is one of a list of addresses and networks, by commas; `*` is every address."""
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if "*" in names:
+        return lambda address: True
+    networks = []
+    for name in names:
+        try:
+            networks.append(ipaddress.ip_network(name, strict=False))
+        except ValueError:
+            continue  # a name, such as that of a Unix socket's peer, is no address
+
+    def found(address: str) -> bool:
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in networks)
+
+    return found

@@ -68,13 +68,15 @@ async def test_a_message_that_takes_too_long_in_all_is_cut_off() -> None:
 
 @on_both_loops
 async def test_in_a_full_server_a_silent_client_makes_room_for_one_who_speaks() -> None:
-    async with serving(FakeDoor(), limits=Limits(connections=1, patience_s=0)) as (server, port):
-        async with connected(port) as silent:
-            await silent.hello()
-            async with connected(port) as second:
-                await second.hello()
-                assert (await silent.rest()).startswith("421 4.3.2")
-                assert server.connections == 1
+    async with (
+        serving(FakeDoor(), limits=Limits(connections=1, patience_s=0)) as (server, port),
+        connected(port) as silent,
+    ):
+        await silent.hello()
+        async with connected(port) as second:
+            await second.hello()
+            assert (await silent.rest()).startswith("421 4.3.2")
+            assert server.connections == 1
 
 
 def _large(octets: int) -> str:
@@ -84,23 +86,27 @@ def _large(octets: int) -> str:
 @on_both_loops
 async def test_a_message_there_is_no_room_for_is_read_to_its_end_and_may_come_again() -> None:
     door = FakeDoor()
-    async with serving(door, limits=Limits(messages_octets=500_000)) as (_, port):
-        async with connected(port) as first, connected(port) as second:
-            await first.begin()
-            await first.say("DATA")
-            first.write(_large(400_000))
-            await second.begin()
-            await second.say("DATA")
-            second.write(_large(400_000) + ".\r\n")
-            assert (await second.reply()).startswith("452 4.3.1")
-            assert (await second.say("NOOP")).startswith("250")
-            first.write(".\r\n")
-            assert (await first.reply()).startswith("250 ")
-            for command in ("MAIL FROM:<ann@example.com>", "RCPT TO:<bob@here.example>"):
-                assert (await second.say(command)).startswith("250 ")
-            assert (await second.say("DATA")).startswith("354")
-            second.write(_large(400_000) + ".\r\n")
-            assert (await second.reply()).startswith("250 ")
+    async with (
+        serving(door, limits=Limits(messages_octets=500_000)) as (_, port),
+        connected(port) as first,
+        connected(port) as second,
+    ):
+        await first.begin()
+        await first.say("DATA")
+        first.write(_large(400_000))
+        await second.begin()
+        await second.say("DATA")
+        second.write(_large(400_000) + ".\r\n")
+        assert (await second.reply()).startswith("452 4.3.1")
+        assert (await second.say("NOOP")).startswith("250")
+        first.write(".\r\n")
+        assert (await first.reply()).startswith("250 ")
+        for command in ("MAIL FROM:<ann@example.com>", "RCPT TO:<bob@here.example>"):
+            assert (await second.say(command)).startswith("250 ")
+        assert (await second.say("DATA")).startswith("354")
+        second.write(_large(400_000) + ".\r\n")
+        assert (await second.reply()).startswith("250 ")
+
     assert [len(raw) > 390_000 for _, raw in door.messages] == [True, True]
 
 

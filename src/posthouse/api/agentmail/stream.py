@@ -30,7 +30,7 @@ from posthouse.store.events import Event
 _log = log.get("agentmail")
 
 Message = MutableMapping[str, Any]
-_MAX_FRAME = 65_536
+MAX_FRAME = 65_536
 _MAX_FILTER = 100
 # A key that is revoked hears nothing after this.
 _RECHECK_S = 30.0
@@ -163,8 +163,8 @@ async def _listen(
 
 async def _subscribe(session: _Session, message: Message) -> Subscribed:
     text = message.get("text") or message.get("bytes") or b""
-    if len(text) > _MAX_FRAME:
-        raise Malformed(f"a frame has at most {_MAX_FRAME} octets")
+    if len(text) > MAX_FRAME:
+        raise Malformed(f"a frame has at most {MAX_FRAME} octets")
     try:
         wanted = msgspec.json.decode(text, type=Subscribe)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeError) as error:
