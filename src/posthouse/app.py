@@ -19,6 +19,7 @@ from posthouse.accounts.challenges import Challenges
 from posthouse.accounts.directory import Directory
 from posthouse.accounts.domain_proof import Verifier
 from posthouse.accounts.keys import KeyRing
+from posthouse.accounts.leases import Leases
 from posthouse.accounts.tokens import Tokens
 from posthouse.api import connection
 from posthouse.api.agentmail import events as agentmail_events
@@ -27,7 +28,7 @@ from posthouse.api.http import HttpServer
 from posthouse.api.jmap.app import JmapApp
 from posthouse.api.jmap.pushing import PushWorker
 from posthouse.api.kit import Services
-from posthouse.api.limits import RateLimiter
+from posthouse.api.limits import OpenStreams, RateLimiter
 from posthouse.api.links import Links
 from posthouse.events.streams import Streams
 from posthouse.events.webhooks import Dialect, WebhookWorker
@@ -117,6 +118,7 @@ class House:
         self.hostname = settings.domain
         self.blobs = Blobs(db, LocalBlobFiles(settings.data_dir / "blobs"))
         self.keys = KeyRing(db, settings.master_key)
+        self.leases = Leases(db, clock)
         self.directory = Directory(db)
         limited = self._limited = settings.rate_limits == "on"
         self.submitter = Submitter(
@@ -314,11 +316,13 @@ class House:
                 db=self.db,
                 blobs=self.blobs,
                 keys=self.keys,
+                leases=self.leases,
                 directory=self.directory,
                 submitter=self.submitter,
                 dialer=self.dialer,
                 links=Links(secret),
                 limiter=RateLimiter(self.clock, enabled=self._limited),
+                open_streams=OpenStreams(),
                 clock=self.clock,
                 drafts=self.drafts,
                 streams=self.streams,
@@ -377,7 +381,7 @@ class House:
             quota_bytes=settings.quota_bytes,
             pace=self.pace,
         )
-        submission = SubmissionDoor(self.db, self.keys, self.submitter, self.clock)
+        submission = SubmissionDoor(self.db, self.keys, self.leases, self.submitter, self.clock)
         limits = SmtpLimits(
             connections=self._shares().smtp,
             connections_per_address=settings.smtp_connections_per_address if self._limited else None,
@@ -455,6 +459,7 @@ class House:
         try:
             await self.keys.flush()
         finally:
+            await self.leases.aclose()
             await self.streams.aclose()
             await self.dialer.aclose()
             if self.challenges is not None:

@@ -12,7 +12,8 @@ import msgspec
 
 from posthouse.accounts.directory import Directory
 from posthouse.accounts.keys import KeyRing
-from posthouse.api.limits import RateLimiter
+from posthouse.accounts.leases import Leases
+from posthouse.api.limits import OpenStreams, RateLimiter
 from posthouse.api.links import Links
 from posthouse.events.streams import Streams
 from posthouse.kit.clock import Clock
@@ -34,11 +35,13 @@ class Services:
     db: Database
     blobs: Blobs
     keys: KeyRing
+    leases: Leases
     directory: Directory
     submitter: Submitter
     dialer: GuardedDialer
     links: Links
     limiter: RateLimiter
+    open_streams: OpenStreams
     clock: Clock
     drafts: DraftSender
     streams: Streams

@@ -1,10 +1,17 @@
-"""Request rates by key: a counter per window, in this process only; losing it costs nothing but exactness."""
+"""Request rates by key, and how many streams each has open: counted in this process only.
+
+Losing a rate costs nothing but exactness.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from posthouse.kit.clock import Clock
+from posthouse.kit.errors import TooMany
 
 _MAX_KEYS = 100_000
 
@@ -44,3 +51,30 @@ class RateLimiter:
             self._counts = {k: v for k, v in self._counts.items() if v[0] == now_s // k[1]}
         self._counts[key, window_s] = (window, used)
         return Allowance(limit, max(0, limit - used), reset, self.enabled and used > limit)
+
+
+class OpenStreams:
+    """Streams that are open: WebSockets, event sources. Their number is bounded whatever the rates are."""
+
+    def __init__(self) -> None:
+        self._open: Counter[str] = Counter()
+
+    @contextmanager
+    def one_more(self, limits: dict[str, int]) -> Iterator[None]:
+        """Hold one open. `limits` says of each thing it counts for, such as `key:k1`, how many there may be.
+
+        Raises:
+            TooMany: there are as many.
+        """
+        for name, most in limits.items():
+            if self._open[name] >= most:
+                kind = name.partition(":")[0]
+                raise TooMany(f"{kind} may hold at most {most} streams open", retry_after_s=30)
+        self._open.update(limits.keys())
+        try:
+            yield
+        finally:
+            self._open.subtract(limits.keys())
+            for name in limits:
+                if not self._open[name]:
+                    del self._open[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import monotonic
 
 from posthouse.accounts.keys import KeyRing
+from posthouse.accounts.leases import Lease, Leases
 from posthouse.inbound import recipients, spool
 from posthouse.inbound.spool import HandedIn, Incoming
 from posthouse.kit.clock import Clock
@@ -27,6 +28,8 @@ from posthouse.wire.smtp_replies import RECIPIENT_OK, SENDER_OK, Reply
 # Wrong credentials from one network address in this span, after which it waits.
 _FAILURES = 20
 _FAILURE_SPAN_S = 300.0
+# The next session learns at AUTH what has become of the key.
+_KEY_GONE = Reply(421, "4.7.0", "The key was revoked or has expired, sign in again")
 # A mail for an inbox deleted within the moment goes to its grave like any that is on its way then.
 _KNOWN_S = 1.0
 _MAX_KNOWN = 10_000
@@ -137,9 +140,10 @@ class InboundDoor:
 class SubmissionDoor:
     """Port 587's side: our own users, who sign in with an address and a key, and send through the one send path."""
 
-    def __init__(self, db: Database, keys: KeyRing, submitter: Submitter, clock: Clock) -> None:
+    def __init__(self, db: Database, keys: KeyRing, leases: Leases, submitter: Submitter, clock: Clock) -> None:
         self._db = db
         self._keys = keys
+        self._leases = leases
         self._submitter = submitter
         self._clock = clock
         self._failures: dict[str, list[float]] = {}
@@ -160,7 +164,7 @@ class SubmissionDoor:
         return recent
 
     async def authenticate(self, session: Session, identity: str, secret: str) -> object | None:
-        """The principal of a key that may act for this address; it is narrowed to that account."""
+        """A lease on a key that may act for this address, narrowed to that account."""
         try:
             principal = await self._keys.check(secret, self._clock())
         except Unauthenticated:
@@ -175,19 +179,24 @@ class SubmissionDoor:
         ):
             self._failures.setdefault(session.peer.address, []).append(monotonic())
             return None
-        return Principal(
-            organization_id=principal.organization_id,
-            pod_id=account.pod_id,
-            account_id=account.id,
-            key_id=principal.key_id,
-            surface="submission",
-            scopes=principal.scopes,
-            level=principal.level,
+        return self._leases.take(
+            Principal(
+                organization_id=principal.organization_id,
+                pod_id=account.pod_id,
+                account_id=account.id,
+                key_id=principal.key_id,
+                surface="submission",
+                scopes=principal.scopes,
+                level=principal.level,
+            )
         )
 
     async def check_sender(self, session: Session, mail_from: str, params: MailParameters) -> Reply:
         """A key without the right to send is told so before it sends its data."""
-        principal = _principal(session)
+        try:
+            principal = await _principal(session)
+        except Unauthenticated:
+            return _KEY_GONE
         if not principal.may("message_send"):
             raise Forbidden("this key may not send", reason="missing_permission")
         return SENDER_OK
@@ -198,7 +207,10 @@ class SubmissionDoor:
 
     async def receive(self, session: Session, envelope: Envelope, raw: bytes) -> Reply:
         """Submit. The same Message-ID to the same recipients again is the same submission."""
-        principal = _principal(session)
+        try:
+            principal = await _principal(session)
+        except Unauthenticated:
+            return _KEY_GONE
         assert principal.account_id is not None
         rcpt_to = [
             (
@@ -221,7 +233,7 @@ class SubmissionDoor:
         return Reply(250, "2.0.0", f"Ok: {said} as {outcome.submission_id}")
 
 
-def _principal(session: Session) -> Principal:
-    if not isinstance(session.principal, Principal):
+async def _principal(session: Session) -> Principal:
+    if not isinstance(session.principal, Lease):
         raise Unauthenticated("sign in first")
-    return session.principal
+    return await session.principal.check()

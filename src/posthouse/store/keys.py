@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from posthouse.store import pages
@@ -146,3 +147,9 @@ async def page_of_surface(
         tx, "api_key", scope, after=after, ascending=ascending, limit=limit, also="NOT is_owner"
     )
     return [_key(row) for row in rows]
+
+
+async def get_many(tx: Tx, key_ids: Collection[str]) -> dict[str, ApiKey]:
+    """Keys by id, of whatever organisation: for those who hold a lease on them."""
+    rows = await tx.all("SELECT * FROM api_key WHERE id IN (:ids...)", ids=list(key_ids))
+    return {row["id"]: _key(row) for row in rows}

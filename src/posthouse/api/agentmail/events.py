@@ -31,6 +31,9 @@ _RECEIVED = (
     outbox.RECEIVED_BLOCKED,
     outbox.RECEIVED_UNAUTHENTICATED,
 )
+# What a body that is too long goes without.
+_TEXTS = frozenset({"html", "text", "extracted_html", "extracted_text", "headers"})
+_MOST_FIELDS = 100
 # The object beside the ids, by event type.
 _KEYS = {
     outbox.MESSAGE_SENT: "send",
@@ -128,16 +131,36 @@ def sample(event_type: str, event_id: str, at: int) -> dict[str, Any]:
     return told
 
 
-async def _render(tx: Tx, endpoint: WebhookEndpoint, event: Event) -> bytes | None:
-    told = await body_of(tx, event, endpoint.hidden_labels)
-    if told is None:
-        return None
+def encoded(told: Mapping[str, Any]) -> bytes:
+    """An event's JSON, never longer than `MAX_BODY_BYTES`, which is less than what clients take in a frame (1 MiB).
+
+    What is too long comes without its texts. A mail whose ids, names and addresses alone are longer has them cut:
+    whoever can write to an inbox must not be able to end its stream.
+    """
     data = msgspec.json.encode(told)
     if len(data) > MAX_BODY_BYTES and "message" in told:
-        for name in ("html", "text", "extracted_html", "extracted_text", "headers"):
-            told["message"].pop(name, None)
+        told = {**told, "message": {name: value for name, value in told["message"].items() if name not in _TEXTS}}
         data = msgspec.json.encode(told)
+    for most in (1_000, 100, 10):
+        if len(data) <= MAX_BODY_BYTES:
+            break
+        data = msgspec.json.encode(_cut(told, most))
     return data
+
+
+def _cut(value: Any, most: int) -> Any:
+    if isinstance(value, str):
+        return value[:most]
+    if isinstance(value, list):
+        return [_cut(each, most) for each in value[:most]]
+    if isinstance(value, dict):
+        return {name: _cut(each, most) for name, each in list(value.items())[:_MOST_FIELDS]}
+    return value
+
+
+async def _render(tx: Tx, endpoint: WebhookEndpoint, event: Event) -> bytes | None:
+    told = await body_of(tx, event, endpoint.hidden_labels)
+    return None if told is None else encoded(told)
 
 
 def _headers(endpoint: WebhookEndpoint, delivery: WebhookDelivery, at: int, body: bytes) -> Mapping[str, str]:

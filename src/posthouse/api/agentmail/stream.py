@@ -14,16 +14,16 @@ from urllib.parse import parse_qs
 import msgspec
 
 from posthouse.accounts import pods
+from posthouse.accounts.leases import Lease
 from posthouse.api.agentmail import auth, errors, events, scope
-from posthouse.api.agentmail.auth import hidden_labels, need
+from posthouse.api.agentmail.auth import REQUESTS_A_MINUTE, hidden_labels, need
 from posthouse.api.agentmail.shapes.webhooks import EVENT_TYPES, LABEL_OF_TYPE, check_event_types
 from posthouse.api.kit import Services, bearer
 from posthouse.events import outbox
 from posthouse.events.streams import Told
 from posthouse.kit import log
-from posthouse.kit.errors import Forbidden, Malformed, PosthouseError, Unauthenticated, Unavailable
+from posthouse.kit.errors import Forbidden, Malformed, PosthouseError, TooMany, Unauthenticated, Unavailable
 from posthouse.kit.principal import Principal
-from posthouse.store import keys
 from posthouse.store.database import Tx
 from posthouse.store.events import Event
 
@@ -32,8 +32,9 @@ _log = log.get("agentmail")
 Message = MutableMapping[str, Any]
 MAX_FRAME = 65_536
 _MAX_FILTER = 100
-# A key that is revoked hears nothing after this.
-_RECHECK_S = 30.0
+# Streams open at once, whatever the rates are.
+_STREAMS_OF_A_KEY = 100
+_STREAMS_OF_AN_ORGANIZATION = 1_000
 _TRY_AGAIN_LATER, _POLICY = 1013, 1008
 
 
@@ -79,8 +80,7 @@ class _Filter:
 @dataclass(slots=True)
 class _Session:
     services: Services
-    principal: Principal
-    hidden: frozenset[str]
+    lease: Lease
     filter: _Filter | None = None
     sending: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -98,14 +98,31 @@ async def serve(
     except PosthouseError as error:
         await _refuse(send, error)
         return
-    session = _Session(services, principal, hidden_labels(principal))
+    limits = {
+        f"a key:{principal.key_id}": _STREAMS_OF_A_KEY,
+        f"an organization:{principal.organization_id}": _STREAMS_OF_AN_ORGANIZATION,
+    }
+    try:
+        with services.open_streams.one_more(limits):
+            await _serve(_Session(services, services.leases.take(principal)), principal, receive, send)
+    except TooMany as error:
+        await _refuse(send, error)
+
+
+async def _serve(
+    session: _Session,
+    principal: Principal,
+    receive: Callable[[], Awaitable[Message]],
+    send: Callable[[Message], Awaitable[None]],
+) -> None:
+    services = session.services
     subscription = await services.streams.subscribe(principal.organization_id)
     try:
         await send({"type": "websocket.accept"})
         tasks = [
             asyncio.create_task(_listen(session, receive, send)),
             asyncio.create_task(_tell(session, subscription.next, send)),
-            asyncio.create_task(_watch(session, send)),
+            asyncio.create_task(session.lease.ended()),
         ]
         try:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -117,6 +134,8 @@ async def serve(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        if session.lease.is_over:
+            await send({"type": "websocket.close", "code": _POLICY, "reason": "the key was revoked or has expired"})
     finally:
         await services.streams.unsubscribe(principal.organization_id, subscription)
 
@@ -132,7 +151,14 @@ async def _who(services: Services, connection: Mapping[str, Any]) -> Principal:
     if principal.surface != auth.SURFACE:
         raise Unauthenticated("this key is for another API of this server", reason="invalid_token_type")
     need(principal, "message_read")
+    _count(services, principal)
     return principal
+
+
+def _count(services: Services, principal: Principal) -> None:
+    """A connection, or a frame on it, is a request like any other. Raises `TooMany`."""
+    if services.limiter.take(f"agentmail:{principal.key_id}", REQUESTS_A_MINUTE, 60).exceeded:
+        raise TooMany("too many requests with this key", retry_after_s=60)
 
 
 async def _refuse(send: Callable[[Message], Awaitable[None]], error: PosthouseError) -> None:
@@ -152,7 +178,12 @@ async def _listen(
         if message["type"] == "websocket.disconnect":
             return
         try:
-            answer: msgspec.Struct = await _subscribe(session, message)
+            principal = await session.lease.check()
+            need(principal, "message_read")
+            _count(session.services, principal)
+            answer: msgspec.Struct = await _subscribe(session, principal, message)
+        except Unauthenticated:
+            return
         except PosthouseError as error:
             answer = Refused(errors.row_of(error).name, error.message)
         except Exception as error:
@@ -161,7 +192,7 @@ async def _listen(
         await _send(session, send, msgspec.json.encode(answer).decode())
 
 
-async def _subscribe(session: _Session, message: Message) -> Subscribed:
+async def _subscribe(session: _Session, principal: Principal, message: Message) -> Subscribed:
     text = message.get("text") or message.get("bytes") or b""
     if len(text) > MAX_FRAME:
         raise Malformed(f"a frame has at most {MAX_FRAME} octets")
@@ -173,12 +204,12 @@ async def _subscribe(session: _Session, message: Message) -> Subscribed:
         raise Malformed(f"at most {_MAX_FILTER} inboxes and pods")
     types = check_event_types(wanted.event_types)
     for name in types:
-        if LABEL_OF_TYPE.get(name) in session.hidden:
+        if LABEL_OF_TYPE.get(name) in hidden_labels(principal):
             raise Forbidden(f"this key may not hear of {LABEL_OF_TYPE[name]} mail", reason="missing_permission")
 
     async def unit(tx: Tx) -> _Filter:
-        account_ids = [(await scope.inbox(tx, session.principal, each)).id for each in wanted.inbox_ids or ()]
-        pod_ids = [(await pods.find_in_scope(tx, session.principal, each)).id for each in wanted.pod_ids or ()]
+        account_ids = [(await scope.inbox(tx, principal, each)).id for each in wanted.inbox_ids or ()]
+        pod_ids = [(await pods.find_in_scope(tx, principal, each)).id for each in wanted.pod_ids or ()]
         standard = frozenset(EVENT_TYPES) - outbox.ONLY_IF_NAMED
         return _Filter(frozenset(types) or standard, frozenset(account_ids), frozenset(pod_ids))
 
@@ -191,7 +222,6 @@ async def _tell(
     next_event: Callable[[], Awaitable[Told | None]],
     send: Callable[[Message], Awaitable[None]],
 ) -> None:
-    principal = session.principal
     while True:
         told = await next_event()
         if told is None:
@@ -200,14 +230,21 @@ async def _tell(
         event = told.event
         if session.filter is None or not session.filter.takes(event):
             continue
+        try:
+            principal = await session.lease.check()
+        except Unauthenticated:
+            return
+        if not principal.may("message_read"):
+            continue
         if principal.pod_id not in (None, event.pod_id) or principal.account_id not in (None, event.account_id):
             continue
         if event.type == outbox.DOMAIN_VERIFIED and not principal.may("domain_read"):
             continue
         try:
             # Made once for all who see the same.
-            audience = ",".join(sorted(session.hidden))
-            made: str | None = await told.once(f"agentmail {audience}", _making(session.services, session.hidden))
+            hidden = hidden_labels(principal)
+            audience = ",".join(sorted(hidden))
+            made: str | None = await told.once(f"agentmail {audience}", _making(session.services, hidden))
         except Unavailable as error:
             _log.error("an event could not be told", event_id=event.id, error=str(error))
             await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER, "reason": "try again later"})
@@ -219,20 +256,9 @@ async def _tell(
 def _making(services: Services, hidden: frozenset[str]) -> Callable[[Event], Awaitable[str | None]]:
     async def make(event: Event) -> str | None:
         body = await services.db.read(lambda tx: events.body_of(tx, event, hidden))
-        return None if body is None else msgspec.json.encode(body).decode()
+        return None if body is None else events.encoded(body).decode()
 
     return make
-
-
-async def _watch(session: _Session, send: Callable[[Message], Awaitable[None]]) -> None:
-    """End the stream of a key that was revoked."""
-    key_id = session.principal.key_id
-    while key_id is not None:
-        await asyncio.sleep(_RECHECK_S)
-        if not await session.services.db.read(lambda tx: keys.exists(tx, key_id)):
-            await send({"type": "websocket.close", "code": _POLICY, "reason": "the key was revoked"})
-            return
-    await asyncio.Event().wait()
 
 
 async def _send(session: _Session, send: Callable[[Message], Awaitable[None]], text: str) -> None:

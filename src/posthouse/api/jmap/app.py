@@ -34,7 +34,7 @@ from posthouse.api.jmap.request import Reply
 from posthouse.api.kit import Services
 from posthouse.api.limits import Allowance
 from posthouse.kit import log
-from posthouse.kit.errors import Malformed, NotFound, PosthouseError, TooLarge, TooMany
+from posthouse.kit.errors import Malformed, NotFound, PosthouseError, TooLarge, TooMany, Unauthenticated
 
 _log = log.get("jmap")
 
@@ -271,25 +271,32 @@ class JmapApp:
         asked = streams.Asked(_query(scope), _header(scope, b"last-event-id") or None)
         leave = self._streams.enter(caller)
         gone = asyncio.create_task(_until_gone(receive))
+        lease = self._services.leases.take(caller.principal)
+        ended = asyncio.create_task(lease.ended())
         try:
             headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             async with aclosing(streams.events(self._services, caller, asked)) as pieces:
                 while True:
                     following = asyncio.ensure_future(anext(pieces, None))
-                    await asyncio.wait({following, gone}, return_when=asyncio.FIRST_COMPLETED)
-                    if gone.done():
+                    await asyncio.wait({following, gone, ended}, return_when=asyncio.FIRST_COMPLETED)
+                    if gone.done() or ended.done():
                         following.cancel()
                         await asyncio.gather(following, return_exceptions=True)
-                        return
+                        break
                     piece = following.result()
                     if piece is None:
+                        break
+                    try:
+                        await auth.still(caller, lease)
+                    except Unauthenticated:
                         break
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         finally:
             gone.cancel()
-            await asyncio.gather(gone, return_exceptions=True)
+            ended.cancel()
+            await asyncio.gather(gone, ended, return_exceptions=True)
             leave()
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from posthouse.accounts.leases import Lease
 from posthouse.accounts.tokens import Tokens
 from posthouse.api.jmap.calls import Caller
 from posthouse.api.kit import Services, base_url, bearer
@@ -119,10 +121,29 @@ async def _by_key(services: Services, secret: str) -> tuple[Account, Principal]:
     principal = await services.keys.check(secret, services.clock())
     if principal.account_id is None:
         raise Unauthenticated("this key is not bound to one inbox", reason="unknown_key")
-    if principal.scopes is not None and _ALL_RIGHTS.get(principal.surface, frozenset({"*"})) - principal.scopes:
-        raise Forbidden("this key may do only part of what JMAP can", reason="missing_permission")
+    _check_rights(principal)
     account_id = principal.account_id
     account = await services.db.read(lambda tx: accounts.get(tx, account_id))
     if account is None:
         raise Unauthenticated("the API key is unknown or has expired", reason="unknown_key")
     return account, principal
+
+
+def _check_rights(principal: Principal) -> None:
+    if principal.scopes is not None and _ALL_RIGHTS.get(principal.surface, frozenset({"*"})) - principal.scopes:
+        raise Forbidden("this key may do only part of what JMAP can", reason="missing_permission")
+
+
+async def still(caller: Caller, lease: Lease) -> Caller:
+    """Who asks, on a connection that has been open for a while. A key that may not do all any more ends it.
+
+    Raises:
+        Unauthenticated: the lease has ended.
+    """
+    principal = await lease.check()
+    try:
+        _check_rights(principal)
+    except Forbidden as error:
+        lease.end()
+        raise Unauthenticated(error.message, reason=error.reason) from error
+    return replace(caller, principal=principal)

@@ -8,11 +8,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from posthouse.api.jmap import calls, streams
+from posthouse.accounts.leases import Lease
+from posthouse.api.jmap import auth, calls, streams
 from posthouse.api.jmap.calls import Caller, Json
 from posthouse.api.jmap.errors import RequestError
 from posthouse.api.jmap.request import Reply
 from posthouse.api.kit import Services
+from posthouse.kit.errors import Unauthenticated
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -31,7 +33,7 @@ class Door(Protocol):
 
 
 PROTOCOL = "jmap"
-_UNSUPPORTED_DATA, _TOO_BIG = 1003, 1009
+_UNSUPPORTED_DATA, _POLICY, _TOO_BIG = 1003, 1008, 1009
 
 
 async def refuse(scope: Mapping[str, Any], send: Send, status: int, body: bytes) -> None:
@@ -54,15 +56,28 @@ async def serve(
         await refuse(scope, send, 400, msgspec.json.encode({"error": {"message": "the subprotocol is jmap"}}))
         return
     await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
-    await _Connection(services, caller, door, send).run(receive)
+    lease = services.leases.take(caller.principal)
+    tasks = [
+        asyncio.create_task(_Connection(services, caller, lease, door, send).run(receive)),
+        asyncio.create_task(lease.ended()),
+    ]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    if lease.is_over:
+        await send({"type": "websocket.close", "code": _POLICY, "reason": "the key was revoked or has expired"})
 
 
 class _Connection:
     """One connection: the requests under way on it, and whether changes are told."""
 
-    def __init__(self, services: Services, caller: Caller, door: Door, send: Send) -> None:
+    def __init__(self, services: Services, caller: Caller, lease: Lease, door: Door, send: Send) -> None:
         self._services = services
         self._caller = caller
+        self._lease = lease
         self._door = door
         self._send_raw = send
         self._tasks: set[asyncio.Task[None]] = set()
@@ -113,7 +128,10 @@ class _Connection:
 
     async def _request(self, value: Json, id_: str | None, size_bytes: int) -> None:
         try:
-            reply = await self._door.respond_on_socket(self._caller, value, size_bytes)
+            caller = await auth.still(self._caller, self._lease)
+            reply = await self._door.respond_on_socket(caller, value, size_bytes)
+        except Unauthenticated:
+            return  # the lease has ended, and with it the connection
         except RequestError as error:
             await self._error(id_, error)
             return
@@ -153,6 +171,7 @@ class _Connection:
             while True:
                 found = await watch.changed(None)
                 if found is not None:
+                    await auth.still(self._caller, self._lease)
                     reached, changed = found
                     body = streams.state_change(self._caller.account_id, changed)
                     await self._tell({**body, "pushState": str(reached)})
