@@ -20,6 +20,7 @@ from posthouse.accounts import undelete
 from posthouse.accounts.installation import Initialized, initialize
 from posthouse.api.agentmail.auth import PERMISSIONS
 from posthouse.app import House
+from posthouse.kit import private
 from posthouse.kit.clock import iso, to_datetime
 from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound
 from posthouse.kit.principal import LEVELS, Principal
@@ -457,7 +458,8 @@ async def backup(house: House, *, path: str) -> dict[str, Any]:
         total = 0
         for name in ("tls-cert.pem", "tls-key.pem", "owner.key", "posthouse.toml"):
             if (source / name).exists():
-                shutil.copy2(source / name, target / name)
+                private.create(target / name)
+                shutil.copyfile(source / name, target / name)
         if (source / "blobs").exists():
             shutil.copytree(source / "blobs", target / "blobs", ignore=shutil.ignore_patterns(".new-*"))
             total = sum(1 for file in (target / "blobs").rglob("*") if file.is_file())
@@ -490,6 +492,8 @@ async def doctor(house: House) -> dict[str, Any]:
     note("spool", not late, f"{spooled} mails wait to be filed" + (": is a worker running?" if late else ""))
     mode = settings.data_dir.stat().st_mode & 0o077
     note("data folder", not mode, "only its owner reads it" if not mode else "others can read it: chmod 700")
+    names = ", ".join(sorted(path.name for path in private.exposed(settings.data_dir)))
+    note("files", not names, "only their owner reads them" if not names else f"others can read {names}: chmod go= them")
     free = shutil.disk_usage(settings.data_dir).free
     note("disk", free > 1 << 30, f"{free >> 20} MB free")
     note(

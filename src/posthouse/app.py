@@ -40,7 +40,7 @@ from posthouse.inbound.vacation import INTERVAL_MS as VACATION_INTERVAL_MS
 from posthouse.inbound.vacation import JOB as VACATION_JOB
 from posthouse.inbound.vacation import VacationResponder
 from posthouse.jobs import JobKind, JobRunner
-from posthouse.kit import log
+from posthouse.kit import log, private
 from posthouse.kit.clock import DAY, MINUTE, Clock, now
 from posthouse.kit.config import Settings
 from posthouse.kit.errors import Conflict, Invalid
@@ -194,6 +194,7 @@ class House:
             Unavailable: the database cannot be opened.
         """
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.narrow(settings.data_dir)
         lock = None
         if not settings.database_url and exclusive:
             lock = FolderLock(settings.data_dir)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -65,6 +66,7 @@ def main() -> None:
     """Run the command line; an error of ours becomes a sentence and an exit code."""
     # Nothing made while modules are loaded is garbage: looking for it costs a tenth of the start.
     gc.disable()
+    os.umask(0o077)  # what is made here is its owner's
     from posthouse.kit.errors import PosthouseError
 
     try:

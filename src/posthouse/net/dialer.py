@@ -26,9 +26,12 @@ from yarl import URL
 from posthouse import __version__
 from posthouse.kit.errors import Invalid, Unavailable
 from posthouse.net.dns import literal
+from posthouse.net.turns import Turns
 from posthouse.wire.resolver import NameNotFound, Resolver, ResolverFailure
 
 LONGEST_URL = 2_048
+# Whole bodies are fetched into memory: so many owners' at once, and how long the others wait.
+_FETCHES, _FETCHES_OF_ONE, _FETCH_WAIT_S = 8, 2, 30.0
 # Below the five seconds after which Node's server hangs up: a POST on a connection the other side has just
 # closed fails, and may not be repeated.
 KEEP_ALIVE_S = 4.0
@@ -91,6 +94,10 @@ _OS_WORDS = {
 
 class DialRefused(Invalid):
     """Not called, or not read to the end, by rule: the same call is refused again."""
+
+
+class TooLong(DialRefused):
+    """A body of which all was wanted is longer than what was said."""
 
 
 class DialFailed(Unavailable):
@@ -182,6 +189,8 @@ class GuardedDialer:
         self._max_connections_per_host = max_connections_per_host
         self._refused_networks = tuple(ipaddress.ip_network(network) for network in refused_networks)
         self._session: aiohttp.ClientSession | None = None
+        # Taken by whoever fetches for a caller, for all that one request wants.
+        self.turns = Turns(_FETCHES, _FETCHES_OF_ONE, wait_s=_FETCH_WAIT_S)
 
     def check_url(self, url: str) -> None:
         """Judge a URL as far as it can be without DNS: its form, and its host when that is an address.
@@ -226,7 +235,8 @@ class GuardedDialer:
             max_bytes: longest body, before and after decompression; a longer one is refused.
 
         Raises:
-            DialRefused: against the rules, or the body is too long.
+            DialRefused: against the rules.
+            TooLong: the body is longer than `max_bytes`.
             DialFailed: no answer, or one that can not be read.
         """
         return await self._call("GET", url, None, {}, timeout_s=timeout_s, max_bytes=max_bytes, whole=True)
@@ -409,7 +419,7 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int, *, whole: bool
     Returns:
         The bytes, and whether there was more. With `whole`, more is an error.
     """
-    too_long = DialRefused(f"The body is longer than {max_bytes:,} bytes.")
+    too_long = TooLong(f"The body is longer than {max_bytes:,} bytes.")
     if whole and (response.content_length or 0) > max_bytes:
         raise too_long
     content = bytearray()
@@ -425,7 +435,7 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int, *, whole: bool
     return _decoded(bytes(content), response.headers.get("Content-Encoding", ""), max_bytes, too_long), False
 
 
-def _decoded(content: bytes, encoding: str, max_bytes: int, too_long: DialRefused) -> bytes:
+def _decoded(content: bytes, encoding: str, max_bytes: int, too_long: TooLong) -> bytes:
     """Undo a content coding that came unasked (RFC 9110 §8.4.1), never past the limit."""
     encoding = encoding.strip().lower()
     if encoding in ("", "identity") or not content:

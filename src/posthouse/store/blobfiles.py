@@ -65,7 +65,8 @@ class LocalBlobFiles:
             if path.exists() and path.stat().st_size == len(data):
                 os.utime(path)  # tells a sweeper that has already chosen it to leave it
                 return
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self._root, path.parent):  # parents made on the way would not have the mode
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=_HALF)
         try:
             with os.fdopen(handle, "wb") as file:

@@ -26,7 +26,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import apsw
 
-from posthouse.kit import log
+from posthouse.kit import log, private
 from posthouse.kit.errors import Unavailable
 from posthouse.store import migrations, planner
 from posthouse.store.database import Listener, Row, Topics, Unit
@@ -196,6 +196,7 @@ class SqliteDatabase:
         return self
 
     def _open_for_writing(self) -> apsw.Connection:
+        private.create(self._path)  # the engine gives its other files the mode of this one
         connection = self._connect(read_only=False)
         _migrate(connection)
         return connection
@@ -326,6 +327,7 @@ class SqliteDatabase:
 
         def copy() -> None:
             source = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
+            private.create(target)
             destination = apsw.Connection(str(target))
             try:
                 with destination.backup("main", source, "main") as job:

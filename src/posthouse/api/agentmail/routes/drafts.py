@@ -11,9 +11,10 @@ from litestar import Request, delete, get, patch, post
 from posthouse.accounts import identities
 from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.auth import hidden_labels, need
+from posthouse.api.agentmail.fetching import attachments_of
 from posthouse.api.agentmail.routes.common import Limit, PageToken, Texts, limit_of, window
 from posthouse.api.agentmail.routes.messages import attachment_link
-from posthouse.api.agentmail.routes.sending import IdempotencyKey, attachments_of, once_of
+from posthouse.api.agentmail.routes.sending import IdempotencyKey, once_of
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import drafts as shapes
 from posthouse.api.agentmail.shapes import messages as message_shapes
@@ -245,7 +246,7 @@ async def _outgoing(
     people = {name: read_addresses(getattr(data, name), name) for name in _PEOPLE}
     if data.reply_all and (data.in_reply_to is None or people["to"] or people["cc"] or people["bcc"]):
         raise Invalid("reply_all goes with in_reply_to and without recipients", field="reply_all")
-    files = await attachments_of(services, data.attachments)
+    files = await attachments_of(services, account, data.attachments)
     outgoing = Outgoing(
         from_=identities.own_address(account), to=people["to"], cc=people["cc"], bcc=people["bcc"],
         reply_to=people["reply_to"], subject=data.subject or "", text=data.text,
@@ -296,5 +297,5 @@ async def _edited(services: Services, account: Account, before: Written, data: s
         for attachment_id, file in zip(ids, outgoing.attachments, strict=True)
         if attachment_id not in (data.remove_attachments or ())
     ]
-    added = await attachments_of(services, data.add_attachments)
+    added = await attachments_of(services, account, data.add_attachments)
     return replace(outgoing, **changes, attachments=(*kept, *added))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -12,21 +11,21 @@ from litestar.params import HeaderParameter
 
 from posthouse.api.agentmail import scope
 from posthouse.api.agentmail.auth import hidden_labels, need
+from posthouse.api.agentmail.fetching import attachments_of
 from posthouse.api.agentmail.shapes import messages as shapes
 from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX, THREAD_PREFIX, Addresses, read_addresses
 from posthouse.api.agentmail.shapes.labels import free_labels
 from posthouse.api.kit import Services
-from posthouse.kit.errors import Forbidden, Invalid, PosthouseError
+from posthouse.kit.errors import Invalid
 from posthouse.kit.ids import secret_digest
 from posthouse.kit.principal import Principal
 from posthouse.outbound import answers
 from posthouse.outbound.submission import Composition, Idempotency
 from posthouse.store.accounts import Account
 from posthouse.wire.address import Address
-from posthouse.wire.compose import Attachment, Outgoing
+from posthouse.wire.compose import Outgoing
 
 _IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9\-._~]{1,256}")
-_FETCH_TIMEOUT_S = 20.0
 
 IdempotencyKey = Annotated[
     str | None, HeaderParameter(name="Idempotency-Key", description="The same key and body send once within 24 hours.")
@@ -58,7 +57,7 @@ async def send_message(
             subject=data.subject or "",
             text=data.text,
             html=data.html,
-            attachments=await attachments_of(services, data.attachments),
+            attachments=await attachments_of(services, account, data.attachments),
             in_reply_to=None,
             references=(),
             headers=tuple((data.headers or {}).items()),
@@ -138,7 +137,7 @@ async def forward(
             subject=data.subject or fields.subject,
             text=fields.text,
             html=fields.html,
-            attachments=(*fields.attachments, *await attachments_of(services, data.attachments)),
+            attachments=(*fields.attachments, *await attachments_of(services, account, data.attachments)),
             in_reply_to=None,
             references=(),
             headers=tuple((data.headers or {}).items()),
@@ -185,7 +184,7 @@ async def _answer(
             subject=fields.subject,
             text=data.text,
             html=data.html,
-            attachments=await attachments_of(services, data.attachments),
+            attachments=await attachments_of(services, account, data.attachments),
             in_reply_to=fields.in_reply_to,
             references=fields.references,
             headers=tuple((data.headers or {}).items()),
@@ -226,45 +225,3 @@ def once_of(account: Account, operation: str, data: msgspec.Struct, idempotency_
         raise Invalid("1 to 256 letters, digits or - . _ ~", field="Idempotency-Key")
     request_digest = secret_digest(msgspec.json.encode(data).decode())
     return Idempotency(f"agentmail:{idempotency_key}", f"{operation}:{account.id}", request_digest)
-
-
-async def attachments_of(services: Services, given: Sequence[shapes.SendAttachment] | None) -> tuple[Attachment, ...]:
-    """The files to send, fetched where a URL stands in for the content.
-
-    Raises:
-        Invalid: neither content nor URL, or both; content that is not base64.
-        Forbidden: a URL that cannot be fetched (reason `attachment_url`).
-    """
-    found = []
-    for index, attachment in enumerate(given or ()):
-        if (attachment.content is None) == (attachment.url is None):
-            raise Invalid("give either content or url", field=f"attachments.{index}")
-        if attachment.url is None:
-            found.append(shapes.decode_content(attachment, index))
-            continue
-        try:
-            answer = await services.dialer.get(
-                attachment.url, timeout_s=_FETCH_TIMEOUT_S, max_bytes=services.submitter.limits.message_bytes
-            )
-        except PosthouseError as error:
-            raise Forbidden(
-                f"the attachment could not be fetched: {error.message}",
-                field=f"attachments.{index}.url",
-                reason="attachment_url",
-            ) from error
-        if not 200 <= answer.status < 300:
-            raise Forbidden(
-                f"the attachment could not be fetched: its host answered {answer.status}",
-                field=f"attachments.{index}.url",
-                reason="attachment_url",
-            )
-        found.append(_fetched(attachment, answer.body, answer.headers.get("content-type", ""), index))
-    return tuple(found)
-
-
-def _fetched(given: shapes.SendAttachment, data: bytes, content_type: str, index: int) -> Attachment:
-    name = given.filename or (given.url or "").partition("?")[0].rpartition("/")[2]
-    kind = given.content_type or content_type.partition(";")[0].strip()
-    return shapes.outgoing_attachment(
-        msgspec.structs.replace(given, filename=name or None, content_type=kind or None), data, index
-    )
