@@ -149,19 +149,3 @@ async def _bytes(server: Server, agent: Agent, message_id: object) -> bytes:
     async with server.api("none") as api:
         _, data = await api.call("GET", link["download_url"].removeprefix(server.url))
     return bytes(data)
-
-
-async def test_a_session_ends_with_its_key_and_a_narrower_key_sends_no_more(server: Server) -> None:
-    agent = await server.agent()
-    made = await server.command("key_create", surface="agentmail", inbox=agent.address)
-    with server.sign_in(Agent(server, agent.address, made["key"], "")) as client:
-        assert client.docmd(f"MAIL FROM:<{agent.address}>")[0] == 250
-        assert client.docmd("RCPT TO:<bob@far.example>")[0] == 250
-        await server.command("key_revoke", id=made["id"])
-        subject = unique("After the key")
-        assert client.data(mail(agent.address, ["bob@far.example"], subject).as_bytes())[0] == 421
-    other = await server.command("key_create", surface="agentmail", inbox=agent.address)
-    with server.sign_in(Agent(server, agent.address, other["key"], "")) as client:
-        await server.command("key_revoke", id=other["id"])
-        assert client.docmd(f"MAIL FROM:<{agent.address}>")[0] == 421
-    assert subject not in [each["subject"] for each in (await agent.get("messages", labels="sent"))["messages"]]

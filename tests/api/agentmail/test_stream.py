@@ -113,29 +113,3 @@ async def test_every_socket_hears_an_inbox_s_events_in_the_order_of_its_mailbox(
     found = await whole.inside.house.db.read(logged)
     in_order = [event.message_id for event in found if event.type == "message.sent"]
     assert [json.loads(text)["send"]["message_id"] for text in heard[0]] == [f"msg_{each}" for each in in_order]
-
-
-async def test_a_stream_ends_with_its_key(whole: Whole) -> None:
-    async with whole.api.session.post("/v0/api-keys", json={"name": "short"}) as answer:
-        made = await answer.json()
-    async with socket_with(whole, made["api_key"]) as socket:
-        async with whole.api.session.delete(f"/v0/api-keys/{made['api_key_id']}") as answer:
-            assert answer.status == 204
-        ended = await socket.receive(timeout=10)
-        assert (ended.type, ended.data) == (aiohttp.WSMsgType.CLOSE, 1008)
-
-
-async def test_a_stream_hears_no_more_than_its_key_may_read_now(whole: Whole) -> None:
-    inbox = await whole.inbox()
-    everything = {"permissions": {"message_read": True, "inbox_read": True, "label_spam_read": True}}
-    async with whole.api.session.post("/v0/api-keys", json=everything) as answer:
-        made = await answer.json()
-    async with socket_with(whole, made["api_key"], event_types=["message.received"]) as socket:
-        await whole.mail(inbox, subject="before")
-        assert (await socket.receive_json(timeout=10))["message"]["subject"] == "before"
-        narrower = {"permissions": {"inbox_read": True}}
-        async with whole.api.session.patch(f"/v0/api-keys/{made['api_key_id']}", json=narrower) as answer:
-            assert answer.status == 200
-        await whole.mail(inbox, subject="after")
-        with pytest.raises((TimeoutError, asyncio.TimeoutError)):
-            await socket.receive_json(timeout=1.5)

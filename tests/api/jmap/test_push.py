@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from api.jmap.conftest import ALL, Agent, mail
-from posthouse.store import accounts, keys
 from posthouse.wire import web_push
 
 
@@ -220,20 +219,3 @@ def test_encryption_gives_the_example_of_rfc_8291() -> None:
     ciphertext = base64.urlsafe_b64encode(body[86:]).decode().rstrip("=")
     # The example's record size differs from ours; the ciphertext does not depend on it.
     assert ciphertext == "8pfeW0KbunFT06SuDKoJH9Ql87S1QUrdirN6GcG7sFz1y1sqLgVi1VhjVkHsUoEsbI_0LpXMuGvnzQ"
-
-
-async def test_what_is_open_ends_with_the_key_it_was_opened_with(ann: Agent, origin: str) -> None:
-    house = ann.house
-    url = f"{origin}/jmap/eventsource/?types=*&closeafter=no&ping=0"
-    async with aiohttp.ClientSession(headers=ann.headers) as client:
-        session = await session_of(client, origin)
-        where = session["capabilities"]["urn:ietf:params:jmap:websocket"]["url"]
-        async with client.ws_connect(where, protocols=["jmap"]) as socket, client.get(url) as stream:
-            assert (await stream.content.readline()).startswith(b": open")
-            account = await house.db.read(lambda tx: accounts.get(tx, ann.account_id))
-            assert account is not None
-            await house.db.write(lambda tx: keys.delete_all(tx, account.organization_id))
-            ended = await socket.receive(timeout=10)
-            assert (ended.type, ended.data) == (aiohttp.WSMsgType.CLOSE, 1008)
-            async with asyncio.timeout(10):
-                await stream.content.read()
