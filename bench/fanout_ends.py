@@ -196,12 +196,13 @@ async def _send(plan: Plan, recipients: list[str], sessions: int) -> None:
 
 
 async def open_sockets(port: int, key: str, count: int, ears: Ears, *, deflate: bool) -> None:
-    """Open so many WebSockets and subscribe each."""
+    """Open so many WebSockets and subscribe each; `key` is one or more, by commas, taken in turn."""
+    keys = key.split(",")
     loop = asyncio.get_running_loop()
     for number in range(count):
         ready: asyncio.Future[None] = loop.create_future()
         await loop.create_connection(
-            lambda n=number, r=ready: Socket(f"ws{n}", ears, key, r, deflate=deflate),  # type: ignore[misc]
+            lambda n=number, r=ready: Socket(f"ws{n}", ears, keys[n % len(keys)], r, deflate=deflate),  # type: ignore[misc]
             "127.0.0.1",
             port,
         )

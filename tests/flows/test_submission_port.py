@@ -149,3 +149,20 @@ async def _bytes(server: Server, agent: Agent, message_id: object) -> bytes:
     async with server.api("none") as api:
         _, data = await api.call("GET", link["download_url"].removeprefix(server.url))
     return bytes(data)
+
+
+async def test_a_session_of_a_revoked_key_ends_at_its_next_mail(server: Server) -> None:
+    agent, other = await server.agent(), await server.agent()
+    made = await server.command("key_create", surface="agentmail", inbox=agent.address)
+    with server.sign_in(Agent(server, agent.address, made["key"], made["id"])) as client:
+        client.sendmail(agent.address, [other.address], mail(agent.address, [other.address]).as_bytes())
+        await server.command("key_revoke", id=made["id"])
+
+        async def is_refused() -> bool:
+            # With a database on a server the word of it comes when it comes.
+            said = client.docmd(f"MAIL FROM:<{agent.address}>")[0]
+            if said == 250:
+                client.rset()
+            return said == 421
+
+        await until(is_refused, "the end of the session", within_s=5)

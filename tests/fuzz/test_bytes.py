@@ -148,6 +148,8 @@ def _http_requests(target: Target) -> list[bytes]:
         _request("POST", f"{inbox}/messages/send", key | typed | {"Idempotency-Key": "once"}, sent),
         _request("POST", f"{inbox}/messages", key | typed | {"Transfer-Encoding": "chunked"}) + chunked,
         _request("PATCH", f"{inbox}/messages/{target.message}", key | typed, b'{"add_labels": ["x"], "remove_labels": "y"}'),
+        _request("GET", "*", key),
+        _request("PROPFIND", "http://127.0.0.1/v0/inboxes?limit=1", key),
         _request("GET", "/v0/threads/search?q=%22kept%22%20OR%20from:ann", key),
         _request("GET", "/.well-known/jmap", jmap),
         _request("POST", "/jmap/", jmap | typed, called),

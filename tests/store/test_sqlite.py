@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -229,3 +230,18 @@ async def test_no_statement_is_planned_anew_for_the_values_bound_to_it(db: Sqlit
     assert len(db._opened) >= 2
     for connection in db._opened:
         assert connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, -1) == 1
+
+
+async def test_the_database_and_its_backup_are_read_by_their_owner_only(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    before = os.umask(0o022)
+    try:
+        db = await SqliteDatabase.open(tmp_path / "posthouse.db")
+        await db.write(lambda tx: _add(tx, "one"))
+        await db.backup(tmp_path / "copy.db")
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir() if path.suffix.startswith(".db")}
+        await db.close()
+    finally:
+        os.umask(before)
+    assert modes.keys() >= {"posthouse.db", "posthouse.db-wal", "posthouse.db-shm", "copy.db"}
+    assert set(modes.values()) == {0o600}, modes

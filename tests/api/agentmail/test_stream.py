@@ -12,6 +12,9 @@ import aiohttp
 import pytest
 
 from api.agentmail.conftest import Whole
+from flows.engines import empty_database
+from flows.houses import indoors
+from posthouse import admin
 from posthouse.store import accounts, events
 from posthouse.store.database import Tx
 from posthouse.store.events import Event
@@ -113,3 +116,107 @@ async def test_every_socket_hears_an_inbox_s_events_in_the_order_of_its_mailbox(
     found = await whole.inside.house.db.read(logged)
     in_order = [event.message_id for event in found if event.type == "message.sent"]
     assert [json.loads(text)["send"]["message_id"] for text in heard[0]] == [f"msg_{each}" for each in in_order]
+
+
+async def _key(whole: Whole, **body: Any) -> tuple[str, str]:
+    made = await whole.api.post("/v0/api-keys", body)
+    return str(made["api_key"]), str(made["api_key_id"])
+
+
+async def test_a_revoked_key_s_stream_ends_and_tells_nothing_more(whole: Whole) -> None:
+    inbox = await whole.inbox()
+    key, key_id = await _key(whole)
+    async with socket_with(whole, key) as socket, socket_with(whole) as other:
+        status, _ = await whole.api.call("DELETE", f"/v0/api-keys/{key_id}")
+        assert status < 300
+        await whole.mail(inbox, subject="after")
+        closed = await socket.receive(timeout=10)
+        assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSE, 1008)
+        assert (await other.receive_json(timeout=10))["message"]["subject"] == "after"
+
+
+async def test_rights_taken_from_a_key_are_taken_from_its_streams(whole: Whole) -> None:
+    inbox = await whole.inbox()
+    key, key_id = await _key(whole)
+    async with socket_with(whole, key, event_types=["message.received.spam", "message.received"]) as socket:
+        rights = {"permissions": {"message_read": True}}
+        await whole.api.call("PATCH", f"/v0/api-keys/{key_id}", rights)
+        # On PostgreSQL the word of it comes when it comes; a frame that needs the right says when it has.
+        async with asyncio.timeout(10):
+            while True:
+                await socket.send_json({"type": "subscribe", "event_types": ["message.received.spam"]})
+                if (await socket.receive_json())["type"] == "error":
+                    break
+        await whole.api.call("PATCH", f"/v0/api-keys/{key_id}", {"permissions": {"inbox_read": True}})
+        async with asyncio.timeout(10):
+            while True:
+                await socket.send_json({"type": "subscribe"})
+                answer = await socket.receive_json()
+                if answer.get("name") == "ForbiddenError":
+                    break
+        await whole.mail(inbox, subject="unheard")
+        await socket.send_json({"type": "subscribe"})
+        assert (await socket.receive_json(timeout=10))["name"] == "ForbiddenError"
+
+
+async def test_a_key_that_runs_out_ends_its_stream(whole: Whole) -> None:
+    made = await admin.key_create(whole.inside.house, surface="agentmail")
+    until = whole.inside.clock() + 60_000
+
+    async def bound(tx: Tx) -> None:
+        await tx.run("UPDATE api_key SET expires_at = :at WHERE id = :id", at=until, id=made["id"])
+        tx.wake("keys")
+
+    async with socket_with(whole, made["key"]) as socket:
+        await whole.inside.house.db.write(bound)
+        whole.inside.clock.forward(seconds=61)
+        closed = await socket.receive(timeout=10)
+        assert closed.data == 1008
+
+
+async def test_a_mail_too_large_for_a_frame_is_told_without_its_texts_and_the_stream_goes_on(whole: Whole) -> None:
+    inbox = await whole.inbox()
+    async with socket_with(whole, inbox_ids=[inbox]) as socket:
+        await whole.mail(inbox, subject="huge", text="words and words\n" * 45_000)
+        await whole.mail(inbox, subject="after")
+        frames = [await socket.receive_str(timeout=20) for _ in range(2)]
+        assert all(len(frame.encode()) <= 1_000_000 for frame in frames)
+        told = [json.loads(frame)["message"] for frame in frames]
+        assert [each["subject"] for each in told] == ["huge", "after"]
+        assert ("text" in told[0], "text" in told[1]) == (False, True)
+
+
+async def test_a_key_holds_a_hundred_streams(whole: Whole) -> None:
+    key, _ = await _key(whole)
+    headers = {"Authorization": f"Bearer {key}"}
+    base = str(whole.api.session._base_url)
+    async with aiohttp.ClientSession(base, connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
+        sockets = [await session.ws_connect("/v0") for _ in range(100)]
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await session.ws_connect("/v0")
+        assert refused.value.status == 429
+        await sockets.pop().close()
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    sockets.append(await session.ws_connect("/v0"))
+                    break
+                except aiohttp.WSServerHandshakeError:
+                    await asyncio.sleep(0)
+        for socket in sockets:
+            await socket.close()
+
+
+async def test_frames_count_as_requests(engine: str, request: pytest.FixtureRequest) -> None:
+    with empty_database(engine, request) as url:
+        async with indoors(url, rate_limits="on") as inside:
+            made = await admin.key_create(inside.house, surface="agentmail")
+            headers = {"Authorization": f"Bearer {made['key']}"}
+            base = f"http://127.0.0.1:{inside.house.ports['http']}"
+            async with aiohttp.ClientSession(base, headers=headers) as session, session.ws_connect("/v0") as socket:
+                for _ in range(1_000):
+                    await socket.send_str('{"type":"subscribe"}')
+                answers = [await socket.receive_json(timeout=10) for _ in range(1_000)]
+                assert [each["type"] for each in answers] == ["subscribed"] * 999 + ["error"]
+                async with session.get("/v0/inboxes") as answer:
+                    assert answer.status == 429

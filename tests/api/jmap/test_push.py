@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from api.jmap.conftest import ALL, Agent, mail
+from posthouse.store import accounts, keys
+from posthouse.store.database import Tx
 from posthouse.wire import web_push
 
 
@@ -219,3 +221,30 @@ def test_encryption_gives_the_example_of_rfc_8291() -> None:
     ciphertext = base64.urlsafe_b64encode(body[86:]).decode().rstrip("=")
     # The example's record size differs from ours; the ciphertext does not depend on it.
     assert ciphertext == "8pfeW0KbunFT06SuDKoJH9Ql87S1QUrdirN6GcG7sFz1y1sqLgVi1VhjVkHsUoEsbI_0LpXMuGvnzQ"
+
+
+async def test_a_revoked_key_s_web_socket_and_event_source_end(ann: Agent, origin: str) -> None:
+    echo = {"@type": "Request", "using": ALL, "methodCalls": [["Core/echo", {}, "c"]]}
+    async with (
+        aiohttp.ClientSession(headers=ann.headers) as client,
+        client.ws_connect(f"{origin}/jmap/ws/", protocols=["jmap"]) as socket,
+        client.get(f"{origin}/jmap/eventsource/?types=*&closeafter=no&ping=0") as source,
+    ):
+        await socket.send_json({"@type": "WebSocketPushEnable", "dataTypes": None})
+        await socket.send_json(echo)
+        assert (await socket.receive_json(timeout=10))["@type"] == "Response"
+        assert await source.content.readline() == b": open\r\n"
+
+        async def revoke(tx: Tx) -> None:
+            account = await accounts.get(tx, ann.account_id)
+            assert account is not None
+            for key in await keys.page(tx, account.organization_id):
+                await keys.delete(tx, account.organization_id, key.id)
+
+        await ann.house.db.write(revoke)
+        await socket.send_json(echo)
+        await ann.receive(mail("after"))
+        closed = await socket.receive(timeout=10)
+        assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSE, 1008)
+        async with asyncio.timeout(10):
+            assert b"state" not in await source.content.read()
