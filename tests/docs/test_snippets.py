@@ -81,7 +81,7 @@ def test_settings_shown_as_a_file_are_accepted(path: Path) -> None:
 
 @pytest.mark.parametrize("path", documents.paths(), ids=documents.name)
 def test_every_block_says_what_it_is(path: Path) -> None:
-    known = {*_RUN, "text", "toml", "json"}
+    known = {*_RUN, "text", "toml", "json", "ini"}
     assert [(b.line, b.language) for b in documents.blocks(path.read_text("utf-8")) if b.language not in known] == []
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Iterator
 from encodings.aliases import aliases
 
 from posthouse.wire import damage, japanese
@@ -310,6 +311,10 @@ _PADDING = re.compile(rb"=[=\s]*")
 _MAX_SEGMENTS = 10_000
 
 
+# A decoder lets no other thread in until it is done: by a quarter of a megabyte, it soon is.
+_CHUNK = 262_144
+
+
 def decode_base64(data: bytes) -> bytes:
     """Base64 with whatever else is in it ignored (RFC 2045 §6.8), missing padding supplied.
 
@@ -318,6 +323,8 @@ def decode_base64(data: bytes) -> bytes:
     """
     tail = data.rstrip(b"= \t\r\n")
     if b"=" not in tail:
+        if len(data) > _CHUNK:
+            return _segment(tail)
         try:
             return binascii.a2b_base64(data)
         except binascii.Error:
@@ -329,7 +336,18 @@ def decode_base64(data: bytes) -> bytes:
 
 
 def _segment(data: bytes) -> bytes:
-    letters = data.translate(None, _NOT_BASE64)
+    if len(data) <= _CHUNK:
+        return _letters(data.translate(None, _NOT_BASE64))
+    out, left = [], b""
+    for start in range(0, len(data), _CHUNK):
+        letters = left + data[start : start + _CHUNK].translate(None, _NOT_BASE64)
+        whole = len(letters) & ~3
+        out.append(binascii.a2b_base64(letters[:whole]))
+        left = letters[whole:]
+    return b"".join([*out, _letters(left)])
+
+
+def _letters(letters: bytes) -> bytes:
     if len(letters) % 4 == 1:
         letters = letters[:-1]  # six bits are no octet
     return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))
@@ -344,9 +362,29 @@ def decode_quoted_printable(data: bytes) -> bytes:
 
     Blanks at the end of an encoded line are the transport's and go, also behind the `=` of a soft break (rule 3).
     """
+    if len(data) > _CHUNK:
+        return b"".join(decode_quoted_printable(each) for each in _cut(data))
     if b" \r\n" in data or b" \n" in data or b"\t\r\n" in data or b"\t\n" in data or data.endswith((b" ", b"\t")):
         data = _TRAILING_BLANKS.sub(b"", data)
     return binascii.a2b_qp(data)
+
+
+def _cut(data: bytes) -> Iterator[bytes]:
+    """Pieces of quoted-printable: whole lines, and of a line that does not end, whole escapes."""
+    start = 0
+    while start < len(data):
+        end = start + _CHUNK
+        if end < len(data):
+            line_end = data.rfind(b"\n", start, end) + 1
+            if line_end:
+                end = line_end
+            else:
+                while data[end - 1] in b"= \t\r" or data[end - 2] == 0x3D:  # an escape, a break or blanks go on
+                    end -= 1
+                    if end - start < _CHUNK // 2:  # nothing but such
+                        break
+        yield data[start:end]
+        start = end
 
 
 _UU_BEGIN = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} ?[^\n]*\n", re.MULTILINE)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import binascii
+import quopri
+import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.wire.charset import codec_of, decode_bytes, decode_html, decode_transfer
+from posthouse.wire.header_encode import encode_base64
 from unit.wire.timing import least_time
 
 
@@ -231,3 +235,19 @@ def test_blanks_at_the_end_of_a_line_are_the_transport_s(data: bytes, content: b
 def test_damage_is_read_in_linear_time(data: bytes, label: str | None) -> None:
     short, long = (least_time(decode_bytes, data * count, label) for count in (10_000, 80_000))
     assert long < 24 * short + 0.1
+
+
+@pytest.mark.parametrize("size", [400_000, 400_001, 400_002, 1_000_003])
+def test_long_bodies_are_decoded_and_encoded_as_short_ones(size: int) -> None:
+    data = random.Random(size).randbytes(size)
+    lines = base64.encodebytes(data)
+    assert decode_transfer(lines, "base64") == data
+    assert decode_transfer(lines.replace(b"\n", b"!\r\n-"), "base64") == data
+    assert decode_transfer(lines.rstrip(b"=\n"), "base64") == data
+    assert encode_base64(data) == lines.rstrip(b"\n").replace(b"\n", b"\r\n")
+    quoted = quopri.encodestring(data.translate(None, b"\r\n"), quotetabs=True)
+    assert decode_transfer(quoted, "quoted-printable") == binascii.a2b_qp(quoted)
+    endless = b"".join(b"=%02X" % octet for octet in data)
+    assert decode_transfer(endless, "quoted-printable") == data
+    assert decode_transfer(b"word  \r\n" * (size // 8), "quoted-printable") == b"word\r\n" * (size // 8)
+    assert decode_transfer(b"=" * size, "quoted-printable")

@@ -18,8 +18,11 @@ from posthouse.wire.html import to_text
 # RFC 8621 §5: a preview has at most 255 octets.
 _PREVIEW_OCTETS = 255
 _BEFORE_CHARS = 60
-# Of one text, not more is looked at; texts are read for so many messages at once.
+# Of one text, not more is looked at; of HTML, of which rendering takes far longer, not more than of another length.
 _LOOKED_AT_CHARS = 262_144
+_LOOKED_AT_HTML = 65_536
+_HTML_COUNTS = 4
+# Texts are read for so many messages at once.
 _TOGETHER = 25
 _INLINE_OCTETS = 4_096
 # Letters and digits with the marks on them.
@@ -121,7 +124,8 @@ async def get(call: Call) -> Answer:
         subjects, texts = await call.services.db.read(unit)
         for id_, message in subjects.items():
             text, html = texts.get(id_, (None, None))
-            octets = len(message.subject) + len(text or "") + len(html or "")
+            html = html and html[:_LOOKED_AT_HTML]
+            octets = len(message.subject) + len(text or "") + _HTML_COUNTS * len(html or "")
             call.budget.spend(TEXTS, octets)
             found[id_] = await call.aside.run(
                 octets, _snippet, message, text, html, in_subject, in_body, inline=_INLINE_OCTETS
