@@ -158,12 +158,12 @@ async def test_a_hold_is_decided_once(db: Database) -> None:
     assert await db.read(lambda tx: holds.pending(tx, "org")) == []
 
 
-async def test_what_waits_for_a_decision_comes_newest_first(db: Database) -> None:
+async def test_what_waits_longest_for_a_decision_comes_first(db: Database) -> None:
     await house(db, "ann")
     await _held(db, _hold("a", AT), _hold("b", AT + 1), _hold("c", AT + 1))
     await db.write(lambda tx: holds.decide(tx, "b", "rejected", "owner", "no", AT + 2))
-    assert [hold.id for hold in await db.read(lambda tx: holds.pending(tx, "org"))] == ["c", "a"]
-    assert [hold.id for hold in await db.read(lambda tx: holds.pending(tx, "org", limit=1))] == ["c"]
+    assert [hold.id for hold in await db.read(lambda tx: holds.pending(tx, "org"))] == ["a", "c"]
+    assert [hold.id for hold in await db.read(lambda tx: holds.pending(tx, "org", limit=1))] == ["a"]
     assert await db.read(lambda tx: holds.pending(tx, "other")) == []
 
 

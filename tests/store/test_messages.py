@@ -144,7 +144,7 @@ async def test_a_draft_keeps_its_id_while_each_edit_makes_a_new_message(db: Data
 
     async def edit(tx: Tx) -> str:
         second = await deliver(tx, "ann", mail("new"), direction="draft", mailbox_roles=["drafts"])
-        await drafts.replace_message(tx, "ann", "d", second.id, AT + 5)
+        await drafts.replace_message(tx, "ann", "d", second.id, None, AT + 5)
         await messages.delete(tx, "ann", first.id)
         return second.id
 
@@ -168,7 +168,7 @@ async def test_only_its_own_account_changes_or_deletes_a_draft(db: Database) -> 
     await house(db, "ann", "bob")
     made, draft = await _drafted(db)
     await db.write(lambda tx: drafts.set_schedule(tx, "bob", "d", AT, "scheduled", AT))
-    await db.write(lambda tx: drafts.replace_message(tx, "bob", "d", "x", AT))
+    await db.write(lambda tx: drafts.replace_message(tx, "bob", "d", "x", None, AT))
     assert not await db.write(lambda tx: drafts.delete(tx, "bob", "d"))
     assert await db.read(lambda tx: drafts.get(tx, "ann", "d")) == draft
     assert await db.write(lambda tx: drafts.delete(tx, "ann", "d"))

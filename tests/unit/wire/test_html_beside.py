@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from posthouse.wire.html import MAX_HTML_CHARS
 from posthouse.wire.html_beside import beside
+from unit.wire.timing import least_time
 
 
 @pytest.mark.parametrize(
@@ -34,11 +33,6 @@ def test_what_is_not_looked_at_is_said() -> None:
 
 
 def test_it_takes_time_in_proportion_to_the_size() -> None:
-    def took(count: int) -> float:
-        html = '<div hidden><!-- a -->x<img src="http://a.example/">' * count
-        before = time.process_time()
-        beside(html)
-        return time.process_time() - before
-
-    small = min(took(2_000) for _ in range(3))
-    assert took(8_000) < max(small, 0.001) * 10
+    piece = '<div hidden><!-- a -->x<img src="http://a.example/">'
+    short, long = (least_time(beside, piece * count) for count in (2_000, 16_000))
+    assert long < 24 * short + 0.1  # the square would be 64
