@@ -75,7 +75,7 @@ async def test_agents_of_one_house_write_to_each_other_in_one_thread(server: Ser
 
 async def test_a_reply_is_read_without_what_it_quotes(server: Server) -> None:
     agent = await server.agent()
-    subject = unique("Quoted")
+    subject = unique("Re: Quoted")
     text = "Yes, please.\n\nOn Mon, 5 Jan 2026 at 10:00, Agent <a@b.example> wrote:\n> Shall I?\n"
     server.send("ann@elsewhere.example", agent.address, subject, text)
     got = await agent.received(subject)
