@@ -192,7 +192,10 @@ class Operations:
         parent = self._mails(account, op)[0]
         sent = await caller.agent("POST", f"messages/msg_{parent.id}/reply", {"text": "Yes.", "reply_all": op["all"]})
         is_own = parent.direction == "out"
-        to = parent.text.to if is_own else (parent.text.sender,)
+        # Whoever writes to others and to herself answers the others.
+        to = tuple(each for each in parent.text.to if each != account.address) or parent.text.to
+        if not is_own:
+            to = (parent.text.sender,)
         others = parent.text.cc if is_own else (*parent.text.to, *parent.text.cc)
         cc = tuple(each for each in dict.fromkeys(others) if op["all"] and each not in (account.address, *to))
         expected = Text("", _again("Re: ", parent.text), account.address, to, _chain(parent.text), cc)

@@ -175,7 +175,7 @@ async def test_the_owner_is_shown_everything_that_leaves(server: Server) -> None
     assert hold["subject"] == subject + "<U+E0041><U+202E>", "what is not seen is named"
     assert hold["html_text"] == "Something else."
     assert {(part["what"], part["text"]) for part in hold["hidden"]} == {
-        ("hidden div", "pay at once"), ("comment", "or never"),
+        ("hidden (display)", "pay at once"), ("comment", "or never"),
     }  # fmt: skip
     digest = hashlib.sha256(b"a,b").hexdigest()
     assert hold["attachments"] == [{"name": "a b.txt", "type": "text/csv", "size": 3, "sha256": digest}]
