@@ -18,7 +18,7 @@ from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import keys as key_rules
 from posthouse.accounts import undelete
 from posthouse.accounts.installation import Initialized, initialize
-from posthouse.api.agentmail.auth import PERMISSIONS
+from posthouse.api.agentmail.permissions import PERMISSIONS, rights_of
 from posthouse.app import House
 from posthouse.kit import private
 from posthouse.kit.clock import iso, to_datetime
@@ -159,7 +159,7 @@ async def key_create(
         raise Invalid(f"the surfaces are {', '.join(KNOWN_SURFACES)}", field="surface")
     if surface not in SURFACES:
         raise NotBuilt(f"this version does not speak {surface} yet", field="surface")
-    unknown = sorted(set(scopes or ()) - (PERMISSIONS if surface == "agentmail" else frozenset()))
+    unknown = sorted(set(scopes or ()) - (PERMISSIONS.keys() if surface == "agentmail" else frozenset()))
     if unknown:
         raise Invalid(f"{unknown[0]!r} is no permission of {surface}", field="scopes")
     checked = check_level(level)
@@ -181,7 +181,7 @@ async def key_create(
             name=name or "made on the command line",
             pod_id=account.pod_id if account else None,
             account_id=account.id if account else None,
-            scopes=scopes,
+            rights=None if scopes is None else rights_of(scopes),
             level=checked,
             at=house.clock(),
         )

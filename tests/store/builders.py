@@ -80,7 +80,7 @@ def endpoint(id_: str = "w", **values: Any) -> WebhookEndpoint:
     given: dict[str, Any] = {
         "organization_id": "org", "pod_id": None, "account_id": None, "surface": "agentmail", "url": "https://h.test/",
         "secret": "s", "is_enabled": True, "event_types": ["message.received"], "account_ids": [], "pod_ids": [],
-        "headers": {"X-A": "ü"}, "client_id": None, "hidden_labels": [], "created_at": AT, "updated_at": AT,
+        "headers": {"X-A": "ü"}, "client_id": None, "hidden": [], "created_at": AT, "updated_at": AT,
     }  # fmt: skip
     return WebhookEndpoint(id=id_, **(given | values))
 

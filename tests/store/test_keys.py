@@ -13,7 +13,7 @@ from store.builders import AT, house, organization, pod
 def _key(id_: str, *, at: int = AT, **values: Any) -> ApiKey:
     given: dict[str, Any] = {
         "organization_id": "org", "pod_id": None, "account_id": None, "surface": "agentmail", "name": id_,
-        "prefix": "am_", "digest": f"d-{id_}", "scopes": None, "level": None, "is_owner": False,
+        "prefix": "am_", "digest": f"d-{id_}", "rights": None, "level": None, "is_owner": False,
         "expires_at": None, "used_at": None,
     }  # fmt: skip
     return ApiKey(id=id_, created_at=at, **(given | values))
@@ -21,12 +21,12 @@ def _key(id_: str, *, at: int = AT, **values: Any) -> ApiKey:
 
 async def test_a_key_is_found_by_its_digest_with_all_it_says(db: Database) -> None:
     await house(db, "ann")
-    made = _key("k", account_id="ann", scopes=["a", "b"], level="gated", expires_at=AT + 1)
-    none = _key("n", scopes=[])
+    made = _key("k", account_id="ann", rights=["a", "b"], level="gated", expires_at=AT + 1)
+    none = _key("n", rights=[])
     await db.write(lambda tx: keys.add(tx, made))
     await db.write(lambda tx: keys.add(tx, none))
     assert await db.read(lambda tx: keys.by_digest(tx, "d-k")) == made
-    # No scopes and all scopes are two things.
+    # No rights and all rights are two things.
     assert await db.read(lambda tx: keys.by_digest(tx, "d-n")) == none
     assert await db.read(lambda tx: keys.by_digest(tx, "d-")) is None
     await db.write(lambda tx: keys.touch(tx, "k", AT + 9))

@@ -303,13 +303,13 @@ async def test_held_deliveries_wait_until_they_are_released_and_only_they(db: Da
 
 async def test_an_endpoint_reads_back_and_can_be_replaced_only_in_its_organisation(db: Database) -> None:
     await house(db, "ann")
-    made = endpoint(client_id="c", account_ids=["ann"], hidden_labels=["x"])
+    made = endpoint(client_id="c", account_ids=["ann"], hidden=["x"])
     await db.write(lambda tx: webhooks.add(tx, made))
     assert await db.read(lambda tx: webhooks.get(tx, "org", "w")) == made
     assert await db.read(lambda tx: webhooks.by_client_id(tx, "org", "c")) == made
     assert await db.read(lambda tx: webhooks.get(tx, "other", "w")) is None
     changed = endpoint(
-        client_id="c", account_ids=[], hidden_labels=["x"], is_enabled=False, url="https://n.test", updated_at=AT + 1
+        client_id="c", account_ids=[], hidden=["x"], is_enabled=False, url="https://n.test", updated_at=AT + 1
     )
     await db.write(lambda tx: webhooks.replace(tx, endpoint(organization_id="other", url="https://evil.test")))
     assert await db.read(lambda tx: webhooks.get(tx, "org", "w")) == made

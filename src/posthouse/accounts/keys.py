@@ -41,7 +41,7 @@ async def create(
     name: str = "",
     pod_id: str | None = None,
     account_id: str | None = None,
-    scopes: Sequence[str] | None = None,
+    rights: Sequence[str] | None = None,
     level: str | None = None,
     expires_at: int | None = None,
     is_owner: bool = False,
@@ -54,8 +54,8 @@ async def create(
         creator: the key it is made with; it cannot give what it lacks, nor a longer life than its own.
 
     Raises:
-        Forbidden: the creator lacks one of the scopes or ends sooner (reason `permission_escalation`), or lacks
-            some scopes and names none (`unrestricted_key_required`).
+        Forbidden: the creator lacks one of the rights or ends sooner (reason `permission_escalation`), or lacks
+            some rights and names none (`unrestricted_key_required`).
         Invalid: an expiry in the past, an unknown level.
         OverQuota: the creator's organisation may have no more (`allowance.check`; or Forbidden).
     """
@@ -65,12 +65,12 @@ async def create(
         raise Invalid("the expiry lies in the past", field="expires_at")
     if creator is not None and not creator.is_owner:
         await allowance.check(tx, organization_id, "keys")
-        wanted = None if scopes is None else frozenset(scopes)
-        if creator.scopes is not None and wanted is None:
+        wanted = None if rights is None else frozenset(rights)
+        if creator.rights is not None and wanted is None:
             raise Forbidden(
                 "a restricted key makes only keys whose permissions are named", reason="unrestricted_key_required"
             )
-        if creator.scopes is not None and wanted is not None and wanted - creator.scopes:
+        if creator.rights is not None and wanted is not None and wanted - creator.rights:
             raise Forbidden("a key cannot give rights it lacks", reason="permission_escalation")
         level = tighter(level, creator.level)
         expires_at = await _within_creators_life(tx, creator, expires_at)
@@ -84,7 +84,7 @@ async def create(
         name=name,
         prefix=secret[:_SHOWN_PREFIX],
         digest=secret_digest(secret),
-        scopes=None if scopes is None else sorted(set(scopes)),
+        rights=None if rights is None else sorted(set(rights)),
         level=level,
         is_owner=is_owner,
         expires_at=expires_at,
@@ -115,13 +115,40 @@ async def _within_creators_life(tx: Tx, creator: Principal, expires_at: int | No
     return own.expires_at if expires_at is None else expires_at
 
 
-def check_may_change(changer: Principal, key: ApiKey) -> None:
-    """Whether a key may rename, restrict or revoke another within its reach: only one that it could have made.
+async def change(
+    tx: Tx, changer: Principal, key: ApiKey, *, name: str | None, rights: Sequence[str] | None, at: int
+) -> ApiKey:
+    """Rename or restrict a key within the changer's reach.
+
+    Args:
+        name, rights: None leaves what is there.
 
     Raises:
-        Forbidden: the other has a right, or a looser level, that this one lacks (reason `permission_escalation`).
+        Forbidden: the key has, or would get, a right or a looser level that the changer lacks (reason
+            `permission_escalation`).
     """
-    has_more = changer.scopes is not None and (key.scopes is None or set(key.scopes) - changer.scopes)
+    _check_may_change(changer, key)
+    if changer.rights is not None and set(rights or ()) - changer.rights:
+        raise Forbidden("a key cannot give rights it lacks", reason="permission_escalation")
+    changed = replace(
+        key,
+        name=key.name if name is None else name,
+        rights=key.rights if rights is None else sorted(set(rights)),
+    )
+    await keys.update(tx, key.id, name=changed.name, rights=changed.rights)
+    await note_organization(tx, key.organization_id, "ApiKey", key.id, "updated", at)
+    return changed
+
+
+async def revoke_by(tx: Tx, changer: Principal, key: ApiKey, at: int) -> None:
+    """Revoke a key within the changer's reach. Raises `Forbidden` as `change` does."""
+    _check_may_change(changer, key)
+    await revoke(tx, key.organization_id, key.id, at)
+
+
+def _check_may_change(changer: Principal, key: ApiKey) -> None:
+    """A key changes only one that it could have made."""
+    has_more = changer.rights is not None and (key.rights is None or set(key.rights) - changer.rights)
     is_looser = changer.level is not None and tighter(changer.level, key.level) != key.level
     if not changer.is_owner and (has_more or is_looser):
         raise Forbidden("the key has rights that this one lacks", reason="permission_escalation")
@@ -135,7 +162,7 @@ def principal_of(key: ApiKey) -> Principal:
         account_id=key.account_id,
         key_id=key.id,
         surface=key.surface,
-        scopes=None if key.scopes is None else frozenset(key.scopes),
+        rights=None if key.rights is None else frozenset(key.rights),
         level=key.level,
         is_owner=key.is_owner,
     )

@@ -60,11 +60,11 @@ class Lease:
         """It is over."""
         self._ended.set()
 
-    def renew(self, scopes: list[str] | None, level: str | None, expires_at: int | None) -> None:
+    def renew(self, rights: list[str] | None, level: str | None, expires_at: int | None) -> None:
         """What was read of the key. Which account or pod it opens never changes."""
         self._expires_at = expires_at
-        wanted = None if scopes is None else frozenset(scopes)
-        self._principal = replace(self._principal, scopes=wanted, level=level)
+        wanted = None if rights is None else frozenset(rights)
+        self._principal = replace(self._principal, rights=wanted, level=level)
 
     @property
     def is_over(self) -> bool:
@@ -142,7 +142,7 @@ class Leases:
                     lease.end()
                     self._held.discard(lease)
                 else:
-                    lease.renew(key.scopes, key.level, key.expires_at)
+                    lease.renew(key.rights, key.level, key.expires_at)
         except BaseException:
             self._is_stale = True
             raise

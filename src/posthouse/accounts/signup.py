@@ -136,7 +136,7 @@ async def _claim(tx: Tx, known: Signup, surface: str, at: int) -> Registered:
             reason="too_many_claims",
         )
     key, secret = await key_rules.create(
-        tx, organization_id=known.organization_id, surface=surface, name="made by sign-up", scopes=(), at=at
+        tx, organization_id=known.organization_id, surface=surface, name="made by sign-up", rights=(), at=at
     )
     made = Claim(key.id, known.organization_id, _new_otp(), at + OTP_LIFETIME_MS, attempts=0, created_at=at)
     await signups.add_claim(tx, made)
@@ -160,7 +160,7 @@ async def attach(tx: Tx, principal: Principal, *, human_email: str, at: int) -> 
     known = await signups.get(tx, principal.organization_id)
     if known is None:
         raise Forbidden("this organisation did not register itself and needs no human", reason="no_signup")
-    if principal.pod_id is not None or principal.account_id is not None or principal.scopes is not None:
+    if principal.pod_id is not None or principal.account_id is not None or principal.rights is not None:
         raise Forbidden("a human is attached with a key to the whole organisation", reason="missing_permission")
     if known.verified_at is not None:
         raise Conflict("this organisation is verified and keeps its human", reason="already_verified")
@@ -297,7 +297,7 @@ async def _take_over(tx: Tx, claim: Claim, at: int) -> None:
             await key_rules.revoke(tx, claim.organization_id, key.id, at)
     await webhooks.delete_all(tx, claim.organization_id)
     await signups.end_claim(tx, claim.key_id)
-    await keys.update(tx, claim.key_id, name="made by sign-up", scopes=None)
+    await keys.update(tx, claim.key_id, name="made by sign-up", rights=None)
     await account_rules.note_organization(tx, claim.organization_id, "ApiKey", claim.key_id, "updated", at)
     await signups.set_key(tx, claim.organization_id, claim.key_id)
 

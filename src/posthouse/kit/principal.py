@@ -18,7 +18,7 @@ class Principal:
         account_id: set when the credential is bound to one account.
         key_id: the API key used; None for the owner on the command line.
         surface: the surface the key was made for.
-        scopes: the permissions the key was given, in the surface's own words; None means all in scope.
+        rights: what the key may do, in the core's words (`accounts.rights`); None means all within its reach.
         level: the key's own oversight level, which may only tighten the account's; None adds nothing.
         is_owner: the owner of the installation, who alone loosens policy and decides holds.
         is_house: the house itself, with mail of its own (`house`); no credential is ever this.
@@ -29,7 +29,7 @@ class Principal:
     account_id: str | None = None
     key_id: str | None = None
     surface: str = "owner"
-    scopes: frozenset[str] | None = None
+    rights: frozenset[str] | None = None
     level: str | None = None
     is_owner: bool = False
     is_house: bool = False
@@ -39,9 +39,9 @@ class Principal:
         """The house, writing from an account of the owner's what somebody waits for, such as a code."""
         return cls(organization_id, surface="house", is_owner=True, is_house=True)
 
-    def may(self, scope: str) -> bool:
-        """Whether the key's scopes include `scope`."""
-        return self.scopes is None or scope in self.scopes
+    def may(self, right: str) -> bool:
+        """Whether the key has a right."""
+        return self.rights is None or right in self.rights
 
 
 def tighter(*levels: str | None) -> str | None:

@@ -12,8 +12,9 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from posthouse.accounts import accounts as account_rules
-from posthouse.accounts import identities
+from posthouse.accounts import identities, rights
 from posthouse.accounts.keys import bearer_later
+from posthouse.accounts.rights import Right
 from posthouse.kit import log
 from posthouse.kit.clock import MINUTE, Clock
 from posthouse.kit.errors import Forbidden, NotFound, PosthouseError
@@ -36,31 +37,21 @@ _BATCH = 20
 _TRIES = 30
 
 
-async def plan_for(tx: Tx, principal: Principal, account: Account, due_at: int, *, scope: str) -> DraftPlan:
+async def plan_for(tx: Tx, principal: Principal, account: Account, due_at: int) -> DraftPlan:
     """A plan of this caller's, for a draft of the account.
-
-    Args:
-        scope: the permission to send drafts, in the surface's words.
 
     Raises:
         Forbidden: the caller may not send drafts (reason `missing_permission`), or may only read (`read_only`):
             what would be refused when it is due is refused at once.
     """
-    _need(principal, scope)
+    rights.need(
+        principal, Right.DRAFT_SEND, "what a draft that is planned says may be changed by who may send it, and no other"
+    )
     if await account_rules.effective_level(tx, account, principal.level) == "read_only":
         raise Forbidden("this account may read and not send", field="send_at", reason="read_only")
     return DraftPlan(
-        "", account.id, principal.key_id, principal.surface, principal.level, 0, leased=False, due_at=due_at,
-        scope=scope,
+        "", account.id, principal.key_id, principal.surface, principal.level, 0, leased=False, due_at=due_at
     )  # fmt: skip
-
-
-def _need(principal: Principal, scope: str) -> None:
-    if scope and not principal.may(scope):
-        raise Forbidden(
-            f"what a draft that is planned says may be changed by who may send it: this key lacks {scope}",
-            reason="missing_permission",
-        )
 
 
 class DraftSender:
@@ -173,8 +164,4 @@ async def _principal(tx: Tx, plan: DraftPlan, at: int) -> Principal:
     account = await accounts.get(tx, plan.account_id)
     if account is None:
         raise NotFound("there is no such inbox", field="inbox_id")
-    principal = await bearer_later(
-        tx, account.organization_id, plan.key_id, surface=plan.surface, level=plan.level, at=at
-    )
-    _need(principal, plan.scope)
-    return principal
+    return await bearer_later(tx, account.organization_id, plan.key_id, surface=plan.surface, level=plan.level, at=at)

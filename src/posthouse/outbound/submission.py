@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from posthouse.accounts import accounts as account_rules
-from posthouse.accounts import identities
+from posthouse.accounts import identities, rights
+from posthouse.accounts.rights import Right
 from posthouse.events import outbox
 from posthouse.kit.aside import aside
 from posthouse.kit.clock import DAY, Clock
@@ -228,9 +229,10 @@ class Submitter:
         Raises:
             NotFound: no such account in the caller's scope.
             Invalid: no recipient (reason `no_recipients`), too many, a bad address or header.
-            Forbidden: the level is `read_only` (`read_only`), a From that is not the account's
-                (`sender_not_allowed`), every recipient is suppressed (`suppressed`), a list keeps one out
-                (`list_blocked`), or the organisation has not proved its human's address (`unverified`).
+            Forbidden: the caller lacks the right to send (`missing_permission`), the level is `read_only`
+                (`read_only`), a From that is not the account's (`sender_not_allowed`), every recipient is suppressed
+                (`suppressed`), a list keeps one out (`list_blocked`), or the organisation has not proved its human's
+                address (`unverified`).
             TooLarge: the message is over the limit, or its header (reason `header`).
             TooMany: over the day's number of submissions, or to more people elsewhere than a newcomer may write to.
             OverQuota: it would be held, and too much waits for the owner already (`too_many_held`).
@@ -238,6 +240,8 @@ class Submitter:
                 or sent meanwhile (`changed_meanwhile`).
             Unavailable: it could not be stored; nothing was sent.
         """
+        is_draft = isinstance(mail, Composition) and mail.draft is not None
+        rights.need(principal, Right.DRAFT_SEND if is_draft else Right.MESSAGE_SEND, "this key may not send")
         at = self._clock()
         if once is not None:
             earlier = await self._db.read(lambda tx: _remembered(tx, principal, once, at))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from time import monotonic
 
+from posthouse.accounts import rights
 from posthouse.accounts.keys import KeyRing
 from posthouse.accounts.leases import Lease, Leases
+from posthouse.accounts.rights import Right
 from posthouse.inbound import recipients, spool
 from posthouse.inbound.spool import HandedIn, Incoming
 from posthouse.kit.clock import Clock
@@ -186,7 +188,7 @@ class SubmissionDoor:
                 account_id=account.id,
                 key_id=principal.key_id,
                 surface="submission",
-                scopes=principal.scopes,
+                rights=principal.rights,
                 level=principal.level,
             )
         )
@@ -197,8 +199,7 @@ class SubmissionDoor:
             principal = await _principal(session)
         except Unauthenticated:
             return _KEY_GONE
-        if not principal.may("message_send"):
-            raise Forbidden("this key may not send", reason="missing_permission")
+        rights.need(principal, Right.MESSAGE_SEND, "this key may not send")
         return SENDER_OK
 
     async def check_recipient(self, session: Session, address: str, params: RecipientParameters) -> Reply:

@@ -16,7 +16,6 @@ class DraftPlan:
         id: the draft's.
         key_id: the key of whoever planned it or has written it since; None for the owner.
         level: the strictest level of all who wrote it.
-        scope: the permission, in the surface's words, that the key must still have when it is sent.
     """
 
     id: str
@@ -27,19 +26,17 @@ class DraftPlan:
     attempts: int
     leased: bool
     due_at: int
-    scope: str = ""
 
 
 async def put(tx: Tx, plan: DraftPlan) -> None:
     """Plan a draft's sending, in place of an earlier plan."""
     await tx.run(
-        """INSERT INTO draft_plan (id, account_id, key_id, surface, level, due_at, scope)
-           VALUES (:id, :account_id, :key_id, :surface, :level, :due_at, :scope)
+        """INSERT INTO draft_plan (id, account_id, key_id, surface, level, due_at)
+           VALUES (:id, :account_id, :key_id, :surface, :level, :due_at)
            ON CONFLICT (id) DO UPDATE SET key_id = excluded.key_id, surface = excluded.surface,
-             level = excluded.level, attempts = 0, leased = FALSE, due_at = excluded.due_at,
-             scope = excluded.scope""",
+             level = excluded.level, attempts = 0, leased = FALSE, due_at = excluded.due_at""",
         id=plan.id, account_id=plan.account_id, key_id=plan.key_id, surface=plan.surface, level=plan.level,
-        due_at=plan.due_at, scope=plan.scope,
+        due_at=plan.due_at,
     )  # fmt: skip
     tx.wake("draft_plans")
 

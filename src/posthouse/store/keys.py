@@ -15,7 +15,7 @@ KEYS = "keys"
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A credential of an organisation, a pod or an account. `scopes` None means all there is in scope."""
+    """A credential of an organisation, a pod or an account. `rights` None means all there are within its reach."""
 
     id: str
     organization_id: str
@@ -25,7 +25,7 @@ class ApiKey:
     name: str
     prefix: str
     digest: str
-    scopes: list[str] | None
+    rights: list[str] | None
     level: str | None
     is_owner: bool
     expires_at: int | None
@@ -34,19 +34,19 @@ class ApiKey:
 
 
 def _key(row: Row) -> ApiKey:
-    return load(ApiKey, row, json=("scopes",), flags=("is_owner",))
+    return load(ApiKey, row, json=("rights",), flags=("is_owner",))
 
 
 async def add(tx: Tx, key: ApiKey) -> None:
     """Insert a key."""
     await tx.run(
-        """INSERT INTO api_key (id, organization_id, pod_id, account_id, surface, name, prefix, digest, scopes,
+        """INSERT INTO api_key (id, organization_id, pod_id, account_id, surface, name, prefix, digest, rights,
                                 level, is_owner, expires_at, created_at)
-           VALUES (:id, :organization_id, :pod_id, :account_id, :surface, :name, :prefix, :digest, :scopes,
+           VALUES (:id, :organization_id, :pod_id, :account_id, :surface, :name, :prefix, :digest, :rights,
                    :level, :is_owner, :expires_at, :created_at)""",
         id=key.id, organization_id=key.organization_id, pod_id=key.pod_id, account_id=key.account_id,
         surface=key.surface, name=key.name, prefix=key.prefix, digest=key.digest,
-        scopes=None if key.scopes is None else dump(key.scopes), level=key.level, is_owner=key.is_owner,
+        rights=None if key.rights is None else dump(key.rights), level=key.level, is_owner=key.is_owner,
         expires_at=key.expires_at, created_at=key.created_at,
     )  # fmt: skip
 
@@ -121,11 +121,11 @@ async def exists(tx: Tx, key_id: str) -> bool:
     return await tx.one("SELECT 1 AS one FROM api_key WHERE id = :id", id=key_id) is not None
 
 
-async def update(tx: Tx, key_id: str, *, name: str, scopes: list[str] | None) -> None:
+async def update(tx: Tx, key_id: str, *, name: str, rights: list[str] | None) -> None:
     """Replace a key's name and permissions."""
     await tx.run(
-        "UPDATE api_key SET name = :name, scopes = :scopes WHERE id = :id",
-        id=key_id, name=name, scopes=None if scopes is None else dump(scopes),
+        "UPDATE api_key SET name = :name, rights = :rights WHERE id = :id",
+        id=key_id, name=name, rights=None if rights is None else dump(rights),
     )  # fmt: skip
     tx.wake(KEYS)
 

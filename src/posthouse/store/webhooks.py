@@ -20,7 +20,7 @@ class WebhookEndpoint:
         event_types: what it hears, in the surface's words.
         account_ids, pod_ids: when not empty, only events of these.
         headers: sent along with each delivery.
-        hidden_labels: labels whose messages the key that made it may not see.
+        hidden: kinds of mail (`mail.visibility`) that the key that made it may not see.
     """
 
     id: str
@@ -36,7 +36,7 @@ class WebhookEndpoint:
     pod_ids: list[str]
     headers: dict[str, str]
     client_id: str | None
-    hidden_labels: list[str]
+    hidden: list[str]
     created_at: int
     updated_at: int
 
@@ -85,7 +85,7 @@ class Outcome:
     at: int
 
 
-_JSON = ("event_types", "account_ids", "pod_ids", "headers", "hidden_labels")
+_JSON = ("event_types", "account_ids", "pod_ids", "headers", "hidden")
 
 
 def _endpoint(row: Row) -> WebhookEndpoint:
@@ -99,7 +99,7 @@ def _values(endpoint: WebhookEndpoint) -> dict[str, Any]:
         "secret": endpoint.secret, "is_enabled": endpoint.is_enabled,
         "event_types": dump(endpoint.event_types), "account_ids": dump(endpoint.account_ids),
         "pod_ids": dump(endpoint.pod_ids), "headers": dump(endpoint.headers), "client_id": endpoint.client_id,
-        "hidden_labels": dump(endpoint.hidden_labels), "created_at": endpoint.created_at,
+        "hidden": dump(endpoint.hidden), "created_at": endpoint.created_at,
         "updated_at": endpoint.updated_at,
     }  # fmt: skip
 
@@ -108,10 +108,10 @@ async def add(tx: Tx, endpoint: WebhookEndpoint) -> None:
     """Insert an endpoint."""
     await tx.run(
         """INSERT INTO webhook_endpoint (id, organization_id, pod_id, account_id, surface, url, secret,
-             is_enabled, event_types, account_ids, pod_ids, headers, client_id, hidden_labels, created_at,
+             is_enabled, event_types, account_ids, pod_ids, headers, client_id, hidden, created_at,
              updated_at)
            VALUES (:id, :organization_id, :pod_id, :account_id, :surface, :url, :secret, :is_enabled,
-             :event_types, :account_ids, :pod_ids, :headers, :client_id, :hidden_labels, :created_at,
+             :event_types, :account_ids, :pod_ids, :headers, :client_id, :hidden, :created_at,
              :updated_at)""",
         **_values(endpoint),
     )

@@ -15,7 +15,7 @@ import pytest
 from api.agentmail.conftest import Whole
 from flows.server import unique
 from posthouse.api.agentmail.app import HANDLERS
-from posthouse.api.agentmail.auth import PERMISSIONS
+from posthouse.api.agentmail.permissions import PERMISSIONS
 from posthouse.kit.clock import iso
 
 # The permission to read → the words that only who has it may see.
@@ -174,7 +174,7 @@ async def test_what_a_key_may_not_read_comes_back_from_no_operation(plants: Plan
     assert [secret for secrets in SECRETS.values() for secret in secrets if secret.encode() not in found] == []
     leaks = []
     for permission, secrets in SECRETS.items():
-        rights = dict.fromkeys(PERMISSIONS - {permission}, True)
+        rights = dict.fromkeys(PERMISSIONS.keys() - {permission}, True)
         worked = 0
         async with plants.whole.api_with(await plants.whole.key(permissions=rights)) as api:
             for name, method, path, body in plants.operations():
@@ -190,14 +190,14 @@ async def test_what_a_key_may_not_read_comes_back_from_no_operation(plants: Plan
         lambda tx: tx.all("""SELECT subject FROM message JOIN submission ON submission.message_id = message.id
                              JOIN delivery ON delivery.submission_id = submission.id
                              WHERE delivery.recipient = 'spy@evil.example' AND submission.key_id IN
-                               (SELECT id FROM api_key WHERE scopes NOT LIKE '%message_read%')""")
+                               (SELECT id FROM api_key WHERE rights NOT LIKE '%message.read%')""")
     )
     assert sent == []
 
 
 async def test_a_stream_names_nobody_whom_its_key_may_not_see(plants: Plants) -> None:
     whole, inbox = plants.whole, plants.ids["inbox"]
-    rights = dict.fromkeys(PERMISSIONS - {f"label_{kind}_read" for kind in ("spam", "blocked", "trash")}, True)
+    rights = dict.fromkeys(PERMISSIONS.keys() - {f"label_{kind}_read" for kind in ("spam", "blocked", "trash")}, True)
     key = await whole.key(permissions=rights)
     header = (await whole.api.get(f"/v0/inboxes/{inbox}/messages/{plants.ids['message']}"))["headers"]["Message-ID"]
     url = f"http://127.0.0.1:{whole.inside.house.ports['http']}/v0"

@@ -11,6 +11,7 @@ import pytest
 
 from posthouse.accounts import keys as key_rules
 from posthouse.accounts.leases import Leases
+from posthouse.accounts.rights import Right
 from posthouse.kit.errors import Unauthenticated
 from posthouse.kit.principal import Principal
 from posthouse.store import keys, organizations
@@ -74,12 +75,12 @@ async def test_a_revoked_key_ends_its_leases_and_no_others(place: Place) -> None
 async def test_narrower_rights_and_a_tighter_level_hold_at_once(place: Place) -> None:
     key = await place.key()
     lease = place.leases.take(key_rules.principal_of(key))
-    assert (await lease.check()).may("message_send")
-    await place.db.write(lambda tx: keys.update(tx, key.id, name="n", scopes=["message_read"]))
+    assert (await lease.check()).may(Right.MESSAGE_SEND)
+    await place.db.write(lambda tx: keys.update(tx, key.id, name="n", rights=[Right.MESSAGE_READ]))
     async with asyncio.timeout(_WITHIN_S):
-        while (await lease.check()).may("message_send"):
+        while (await lease.check()).may(Right.MESSAGE_SEND):
             await asyncio.sleep(0)
-    assert (await lease.check()).may("message_read")
+    assert (await lease.check()).may(Right.MESSAGE_READ)
     assert not lease.is_over
 
 

@@ -1,4 +1,4 @@
-"""A bearer key into a `Principal`, and the permissions and rates that go with it."""
+"""A bearer key into a `Principal`, and the rate that goes with it."""
 
 from __future__ import annotations
 
@@ -7,27 +7,12 @@ from typing import Any
 from litestar import Request
 
 from posthouse.api.kit import Services, bearer
-from posthouse.kit.errors import Forbidden, TooMany, Unauthenticated
+from posthouse.kit.errors import TooMany, Unauthenticated
 from posthouse.kit.principal import Principal
 
 SURFACE = "agentmail"
 # What the service's documents promise.
 REQUESTS_A_MINUTE = 1_000
-
-PERMISSIONS = frozenset(
-    [f"inbox_{verb}" for verb in ("read", "create", "update", "delete")]
-    + [f"message_{verb}" for verb in ("read", "send", "update", "delete")]
-    + [f"label_{name}_read" for name in ("spam", "blocked", "unauthenticated", "trash")]
-    + [f"draft_{verb}" for verb in ("read", "create", "update", "delete", "send")]
-    + [f"webhook_{verb}" for verb in ("read", "create", "update", "delete")]
-    + [f"domain_{verb}" for verb in ("read", "create", "update", "delete")]
-    + [f"list_entry_{verb}" for verb in ("read", "create", "delete")]
-    + ["metrics_read"]
-    + [f"api_key_{verb}" for verb in ("read", "create", "update", "delete")]
-    + [f"pod_{verb}" for verb in ("read", "create", "delete")]
-)
-# Labels that a key sees only with the right of that name.
-GUARDED_LABELS = ("spam", "blocked", "unauthenticated", "trash")
 
 
 async def principal_of(request: Request[Any, Any, Any], services: Services) -> Principal:
@@ -53,14 +38,3 @@ async def principal_of(request: Request[Any, Any, Any], services: Services) -> P
         wait = max(1, allowance.reset_at_s - services.clock() // 1000)
         raise TooMany("too many requests with this key", retry_after_s=wait)
     return principal
-
-
-def need(principal: Principal, permission: str) -> None:
-    """Raises `Forbidden` when the key lacks a permission."""
-    if not principal.may(permission):
-        raise Forbidden(f"this key lacks the permission {permission}", reason="missing_permission")
-
-
-def hidden_labels(principal: Principal) -> frozenset[str]:
-    """The labels whose messages do not exist for this key."""
-    return frozenset(label for label in GUARDED_LABELS if not principal.may(f"label_{label}_read"))

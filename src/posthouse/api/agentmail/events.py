@@ -12,11 +12,10 @@ from posthouse.api.agentmail.shapes import domains as domain_shapes
 from posthouse.api.agentmail.shapes import messages as message_shapes
 from posthouse.api.agentmail.shapes import threads as thread_shapes
 from posthouse.api.agentmail.shapes.common import EVENT_PREFIX, MESSAGE_PREFIX, THREAD_PREFIX, time
-from posthouse.api.agentmail.shapes.labels import is_visible, labels_of
 from posthouse.events import outbox
 from posthouse.events.webhooks import MAX_BODY_BYTES, Dialect
 from posthouse.kit.errors import NotFound
-from posthouse.mail import reading
+from posthouse.mail import reading, visibility
 from posthouse.outbound import suppressions
 from posthouse.store import accounts, domains, messages
 from posthouse.store.database import Tx
@@ -48,7 +47,7 @@ async def body_of(tx: Tx, event: Event, hidden: Collection[str]) -> dict[str, An
     """An event as AgentMail's webhooks and its WebSocket tell it; None when its message is gone.
 
     Args:
-        hidden: the labels whose messages do not exist for who is told.
+        hidden: the kinds of mail that do not exist for who is told.
     """
     told: dict[str, Any] = {"type": "event", "event_type": event.type, "event_id": EVENT_PREFIX + event.id}
     if event.type == outbox.DOMAIN_VERIFIED:
@@ -77,7 +76,7 @@ async def body_of(tx: Tx, event: Event, hidden: Collection[str]) -> dict[str, An
         return None
     if hidden:
         about = await messages.get(tx, account.id, event.message_id)
-        if about is not None and not is_visible(labels_of(about), hidden):
+        if about is not None and not visibility.kinds_of(about).isdisjoint(hidden):
             return None
     facts: dict[str, Any] = {
         "inbox_id": account.main_address,
@@ -159,7 +158,7 @@ def _cut(value: Any, most: int) -> Any:
 
 
 async def _render(tx: Tx, endpoint: WebhookEndpoint, event: Event) -> bytes | None:
-    told = await body_of(tx, event, endpoint.hidden_labels)
+    told = await body_of(tx, event, endpoint.hidden)
     return None if told is None else encoded(told)
 
 
@@ -173,4 +172,4 @@ def _headers(endpoint: WebhookEndpoint, delivery: WebhookDelivery, at: int, body
     }
 
 
-DIALECT = Dialect(render=_render, headers=_headers, audience=lambda endpoint: tuple(endpoint.hidden_labels))
+DIALECT = Dialect(render=_render, headers=_headers, audience=lambda endpoint: tuple(endpoint.hidden))

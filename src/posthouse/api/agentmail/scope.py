@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,18 +10,19 @@ from litestar import Request
 from litestar.types.internal_types import PathParameterDefinition
 
 from posthouse.accounts import accounts as account_rules
-from posthouse.accounts import pods
+from posthouse.accounts import reach as reaching
 from posthouse.accounts.directory import Located
+from posthouse.accounts.reach import Reach
+from posthouse.accounts.rights import hidden_from
 from posthouse.api.agentmail.shapes.common import DRAFT_PREFIX, MESSAGE_PREFIX, THREAD_PREFIX, core_id
-from posthouse.api.agentmail.shapes.labels import is_visible, labels_of
 from posthouse.api.kit import Services
 from posthouse.kit.errors import NotFound
 from posthouse.kit.principal import Principal
 from posthouse.mail import drafts as draft_rules
 from posthouse.mail import reading
 from posthouse.mail.drafts import Written
-from posthouse.mail.filing import DRAFT
 from posthouse.mail.reading import FullThread
+from posthouse.mail.visibility import shows
 from posthouse.store import accounts, drafts, messages, threads
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
@@ -61,55 +62,9 @@ def operation(name: str) -> Callable[[Any, Any, list[str | PathParameterDefiniti
     return made
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """What a call speaks of: the narrower of the key's scope and the path's."""
-
-    organization_id: str
-    pod_id: str | None
-    account: Account | None
-
-    @property
-    def account_id(self) -> str | None:
-        """The one account, if it is one."""
-        return self.account.id if self.account else None
-
-    @property
-    def scope_id(self) -> str:
-        """The narrowest of the three ids."""
-        return self.account_id or self.pod_id or self.organization_id
-
-    def has(self, account: Account | None) -> bool:
-        """Whether an account is within."""
-        return (
-            account is not None
-            and account.organization_id == self.organization_id
-            and self.pod_id in (None, account.pod_id)
-            and self.account_id in (None, account.id)
-        )
-
-
 async def reach(tx: Tx, principal: Principal, where: Where) -> Reach:
     """The reach of a call. Raises `NotFound` for what the key may not see."""
-    if where.inbox_id is not None:
-        account = await inbox(tx, principal, where.inbox_id)
-        if where.pod_id is not None and (await pods.find_in_scope(tx, principal, where.pod_id)).id != account.pod_id:
-            raise NotFound("there is no such inbox", field="inbox_id")
-        return Reach(principal.organization_id, account.pod_id, account)
-    if where.pod_id is not None:
-        pod = await pods.find_in_scope(tx, principal, where.pod_id)
-        return Reach(principal.organization_id, pod.id, None)
-    own = await accounts.get(tx, principal.account_id) if principal.account_id is not None else None
-    if principal.account_id is not None and own is None:
-        raise NotFound("there is no such inbox", field="inbox_id")
-    return Reach(principal.organization_id, own.pod_id if own else principal.pod_id, own)
-
-
-async def account_ids(tx: Tx, within: Reach) -> list[str]:
-    """The accounts within a reach."""
-    if within.account is not None:
-        return [within.account.id]
-    return list(await accounts.modseqs(tx, within.organization_id, pod_id=within.pod_id))
+    return await reaching.of(tx, principal, pod_id=where.pod_id, inbox_id=where.inbox_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,33 +101,28 @@ async def message_id(tx: Tx, account_id: str, given: str) -> str:
     return core_id(given, MESSAGE_PREFIX, "message")
 
 
-async def message(tx: Tx, principal: Principal, inbox_id: str, given: str, hidden: Collection[str]) -> Found:
+async def message(tx: Tx, principal: Principal, inbox_id: str, given: str) -> Found:
     """A message the key may see. Raises `NotFound`."""
-    return await message_of(tx, await inbox(tx, principal, inbox_id), given, hidden)
+    return await message_of(tx, principal, await inbox(tx, principal, inbox_id), given)
 
 
-async def message_of(tx: Tx, account: Account, given: str, hidden: Collection[str]) -> Found:
+async def message_of(tx: Tx, principal: Principal, account: Account, given: str) -> Found:
     """A message of an inbox that the key may see. Raises `NotFound`."""
-    return Found(account, *await message_with_body(tx, account.id, given, hidden))
+    return Found(account, *await message_with_body(tx, principal, account.id, given))
 
 
 async def message_with_body(
-    tx: Tx, account_id: str, given: str, hidden: Collection[str]
+    tx: Tx, principal: Principal, account_id: str, given: str
 ) -> tuple[StoredMessage, MessageBody]:
     """The same of an account known by its id."""
     message, body = await reading.get(tx, account_id, await message_id(tx, account_id, given))
-    if not shows(message, hidden):
+    if not shows(message, hidden_from(principal)):
         raise NotFound("there is no such message", field="message_id")
     return message, body
 
 
-def shows(message: StoredMessage, hidden: Collection[str]) -> bool:
-    """Whether a key sees a message: drafts are seen elsewhere, hidden labels nowhere."""
-    return DRAFT not in message.keywords and is_visible(labels_of(message), hidden)
-
-
 async def thread(
-    tx: Tx, principal: Principal, where: Where, given: str, hidden: Collection[str]
+    tx: Tx, principal: Principal, where: Where, given: str
 ) -> tuple[Account, FullThread, list[StoredMessage]]:
     """A thread with its inbox and those of its messages the key sees. Raises `NotFound`."""
     within = await reach(tx, principal, where)
@@ -184,6 +134,7 @@ async def thread(
     if account is None or not within.has(account):
         raise NotFound("there is no such thread", field="thread_id")
     found = await reading.get_thread(tx, account.id, thread_id)
+    hidden = hidden_from(principal)
     visible = [message for message in found.messages if shows(message, hidden)]
     if not visible:
         raise NotFound("there is no such thread", field="thread_id")

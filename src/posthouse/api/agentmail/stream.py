@@ -15,8 +15,10 @@ import msgspec
 
 from posthouse.accounts import pods
 from posthouse.accounts.leases import Lease
+from posthouse.accounts.rights import hidden_from
 from posthouse.api.agentmail import auth, errors, events, scope
-from posthouse.api.agentmail.auth import REQUESTS_A_MINUTE, hidden_labels, need
+from posthouse.api.agentmail.auth import REQUESTS_A_MINUTE
+from posthouse.api.agentmail.permissions import hidden_labels, may, need
 from posthouse.api.agentmail.shapes.webhooks import EVENT_TYPES, LABEL_OF_TYPE, check_event_types
 from posthouse.api.kit import Services, bearer
 from posthouse.events import outbox
@@ -234,15 +236,15 @@ async def _tell(
             principal = await session.lease.check()
         except Unauthenticated:
             return
-        if not principal.may("message_read"):
+        if not may(principal, "message_read"):
             continue
         if principal.pod_id not in (None, event.pod_id) or principal.account_id not in (None, event.account_id):
             continue
-        if event.type == outbox.DOMAIN_VERIFIED and not principal.may("domain_read"):
+        if event.type == outbox.DOMAIN_VERIFIED and not may(principal, "domain_read"):
             continue
         try:
             # Made once for all who see the same.
-            hidden = hidden_labels(principal)
+            hidden = hidden_from(principal)
             audience = ",".join(sorted(hidden))
             made: str | None = await told.once(f"agentmail {audience}", _making(session.services, hidden))
         except Unavailable as error:

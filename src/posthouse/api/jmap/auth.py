@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from posthouse.accounts import rights
+from posthouse.accounts.keys import principal_of
 from posthouse.accounts.leases import Lease
 from posthouse.accounts.tokens import Tokens
 from posthouse.api.jmap.calls import Caller
@@ -21,18 +23,6 @@ from posthouse.wire.address import normalize
 
 SURFACE = "atomicmail"
 SCOPE = "mail.read mail.send"
-# JMAP knows no rights by the piece: a key that other surfaces hold back from some of the mail, or from sending
-# or changing, does not get round that here.
-_ALL_RIGHTS: Mapping[str, frozenset[str]] = {
-    "agentmail": frozenset(
-        {"inbox_read", "message_read", "message_send", "message_update", "message_delete", "draft_read",
-         "draft_create", "draft_update", "draft_delete", "draft_send", "label_spam_read", "label_blocked_read",
-         "label_unauthenticated_read", "label_trash_read"}
-    ),
-    "commune": frozenset(
-        {"messages:read", "messages:write", "threads:read", "threads:write", "attachments:read", "attachments:write"}
-    ),
-}  # fmt: skip
 
 
 def origin(services: Services, scope: Mapping[str, Any]) -> str:
@@ -106,15 +96,7 @@ async def account_of(services: Services, claims: Mapping[str, Any]) -> tuple[Acc
         or (key.expires_at is not None and key.expires_at <= services.clock())
     ):
         raise Unauthenticated("the inbox or the key behind this token is gone", reason="unknown_key")
-    return account, Principal(
-        organization_id=account.organization_id,
-        pod_id=account.pod_id,
-        account_id=account.id,
-        key_id=key.id,
-        surface=SURFACE,
-        scopes=None if key.scopes is None else frozenset(key.scopes),
-        level=key.level,
-    )
+    return account, replace(principal_of(key), pod_id=account.pod_id, surface=SURFACE)
 
 
 async def _by_key(services: Services, secret: str) -> tuple[Account, Principal]:
@@ -130,7 +112,9 @@ async def _by_key(services: Services, secret: str) -> tuple[Account, Principal]:
 
 
 def _check_rights(principal: Principal) -> None:
-    if principal.scopes is not None and _ALL_RIGHTS.get(principal.surface, frozenset({"*"})) - principal.scopes:
+    # JMAP knows no rights by the piece: a key that other surfaces hold back from some of the mail, or from sending
+    # or changing, does not get round that here.
+    if not rights.may(principal, rights.WHOLE_ACCOUNT):
         raise Forbidden("this key may do only part of what JMAP can", reason="missing_permission")
 
 

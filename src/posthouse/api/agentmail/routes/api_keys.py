@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from litestar import delete, get, patch, post
 
-from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import keys as key_rules
 from posthouse.api.agentmail import scope, sight
-from posthouse.api.agentmail.auth import PERMISSIONS, SURFACE, need
+from posthouse.api.agentmail.auth import SURFACE
+from posthouse.api.agentmail.permissions import need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_of
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import api_keys as shapes
 from posthouse.api.agentmail.shapes.common import KEY_PREFIX, core_id, instant_of
 from posthouse.api.kit import Services, page_token, read_page_token
-from posthouse.kit.errors import Forbidden, Invalid, NotFound
+from posthouse.kit.errors import Invalid, NotFound
 from posthouse.kit.principal import Principal
 from posthouse.store import keys
 from posthouse.store.database import Tx
@@ -30,14 +30,14 @@ async def create_api_key(
     need(principal, "api_key_create")
     given = data or shapes.CreateApiKey()
     name = shapes.check_name(given.name)
-    scopes = shapes.granted(given.permissions, PERMISSIONS)
+    rights = shapes.granted(given.permissions)
     expires_at = instant_of(given.expires_at, "expires_at")
 
     async def unit(tx: Tx) -> shapes.CreatedApiKey:
         within = await scope.reach(tx, principal, where)
         key, secret = await key_rules.create(
             tx, organization_id=within.organization_id, surface=SURFACE, name=name, pod_id=within.pod_id,
-            account_id=within.account_id, scopes=scopes, expires_at=expires_at, creator=principal,
+            account_id=within.account_id, rights=rights, expires_at=expires_at, creator=principal,
             at=services.clock(),
         )  # fmt: skip
         inbox_id = within.account.main_address if within.account else None
@@ -97,20 +97,13 @@ async def update_api_key(
     need(principal, "api_key_update")
     if data.name is None and data.permissions is None:
         raise Invalid("give name or permissions")
-    name, scopes = shapes.check_name(data.name), shapes.granted(data.permissions, PERMISSIONS)
+    name = None if data.name is None else shapes.check_name(data.name)
+    rights = shapes.granted(data.permissions)
 
     async def unit(tx: Tx) -> shapes.ApiKey:
         key = await _find(tx, principal, where, api_key_id)
-        key_rules.check_may_change(principal, key)
-        if principal.scopes is not None and set(scopes or ()) - principal.scopes:
-            raise Forbidden("a key cannot give rights it lacks", reason="permission_escalation")
-        await keys.update(
-            tx, key.id, name=name if data.name is not None else key.name,
-            scopes=key.scopes if scopes is None else scopes,
-        )  # fmt: skip
-        at = services.clock()
-        await account_rules.note_organization(tx, key.organization_id, "ApiKey", key.id, "updated", at)
-        return sight.key(principal, await _shown(tx, await _find(tx, principal, where, api_key_id)))
+        changed = await key_rules.change(tx, principal, key, name=name, rights=rights, at=services.clock())
+        return sight.key(principal, await _shown(tx, changed))
 
     return await services.db.write(unit)
 
@@ -121,9 +114,7 @@ async def delete_api_key(services: Services, principal: Principal, where: Where,
     need(principal, "api_key_delete")
 
     async def unit(tx: Tx) -> None:
-        key = await _find(tx, principal, where, api_key_id)
-        key_rules.check_may_change(principal, key)
-        await key_rules.revoke(tx, key.organization_id, key.id, services.clock())
+        await key_rules.revoke_by(tx, principal, await _find(tx, principal, where, api_key_id), services.clock())
 
     await services.db.write(unit)
 
@@ -131,13 +122,7 @@ async def delete_api_key(services: Services, principal: Principal, where: Where,
 async def _find(tx: Tx, principal: Principal, where: Where, api_key_id: str) -> ApiKey:
     within = await scope.reach(tx, principal, where)
     key = await keys.get(tx, within.organization_id, core_id(api_key_id, KEY_PREFIX, "api_key"))
-    if (
-        key is None
-        or key.is_owner
-        or key.surface != SURFACE
-        or within.pod_id not in (None, key.pod_id)
-        or within.account_id not in (None, key.account_id)
-    ):
+    if key is None or key.is_owner or key.surface != SURFACE or not within.has_bound(key.pod_id, key.account_id):
         raise NotFound("there is no such key", field="api_key_id")
     return key
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 from litestar.params import Parameter, QueryParameter
 
-from posthouse.api.agentmail.auth import hidden_labels
+from posthouse.api.agentmail.permissions import hidden_labels
 from posthouse.api.agentmail.shapes.common import instant
 from posthouse.api.agentmail.shapes.labels import filter_of
 from posthouse.api.kit import Position, list_of

@@ -9,9 +9,10 @@ import msgspec
 from litestar import Request, delete, get, patch, post
 
 from posthouse.accounts import identities
+from posthouse.accounts import reach as reaching
 from posthouse.api.agentmail import scope, sight
-from posthouse.api.agentmail.auth import hidden_labels, need
 from posthouse.api.agentmail.fetching import attachments_of
+from posthouse.api.agentmail.permissions import need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, Texts, limit_of, window
 from posthouse.api.agentmail.routes.messages import attachment_link
 from posthouse.api.agentmail.routes.sending import IdempotencyKey, once_of
@@ -96,7 +97,7 @@ async def list_drafts(
     position = read_page_token(page_token_, filters)
 
     async def unit(tx: Tx) -> tuple[list[shapes.DraftItem], Position | None]:
-        ids = await scope.account_ids(tx, await scope.reach(tx, principal, where))
+        ids = await reaching.account_ids(tx, await scope.reach(tx, principal, where))
         found = await drafts.page(
             tx, ids, keywords=[label for label in wanted if label not in ("draft", "scheduled")],
             is_scheduled="scheduled" in wanted, updated_after=times["after"], updated_before=times["before"],
@@ -216,7 +217,7 @@ def _future(services: Services, principal: Principal, send_at: int | None) -> in
 
 
 async def _plan(tx: Tx, principal: Principal, account: Account, send_at: int | None) -> DraftPlan | None:
-    return None if send_at is None else await scheduled.plan_for(tx, principal, account, send_at, scope="draft_send")
+    return None if send_at is None else await scheduled.plan_for(tx, principal, account, send_at)
 
 
 async def _known(tx: Tx, principal: Principal, client_id: str | None) -> tuple[Account, Written] | None:
@@ -257,7 +258,7 @@ async def _outgoing(
     if named is None:
         return "new", None, outgoing
     need(principal, "message_read")
-    found = await services.db.read(lambda tx: scope.message_of(tx, account, named, hidden_labels(principal)))
+    found = await services.db.read(lambda tx: scope.message_of(tx, principal, account, named))
     parent = await answers.parent(services.db, account.id, found.message.id)
     if data.forward_of is not None:
         passed = await answers.forward(parent, services.blobs, text=data.text, html=data.html)

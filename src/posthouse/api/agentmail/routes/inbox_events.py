@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from litestar import get
 
+from posthouse.accounts.rights import hidden_from
 from posthouse.api.agentmail import scope
-from posthouse.api.agentmail.auth import hidden_labels, need
+from posthouse.api.agentmail.permissions import hidden_labels, need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, limit_of
 from posthouse.api.agentmail.shapes import inbox_events as shapes
 from posthouse.api.agentmail.shapes.labels import label_of_mark
 from posthouse.api.kit import Position, Services, page_token, read_page_token
 from posthouse.kit.principal import Principal
+from posthouse.mail import visibility
 from posthouse.store import markings, messages
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
@@ -31,7 +33,6 @@ async def list_events(
     """Labels that came and went, newest first; the log reaches back 30 days."""
     need(principal, "message_read")
     size = limit_of(limit)
-    hidden = hidden_labels(principal)
     filters = {"of": "inbox events", "inbox": inbox_id, "ascending": ascending}
     start = read_page_token(page_token_, filters)
 
@@ -41,7 +42,7 @@ async def list_events(
         position = start
         for _ in range(_MAX_BATCHES):
             batch = await markings.page(tx, account.id, after=position, ascending=ascending, limit=size + 1)
-            kept += await _shown(tx, account, batch, hidden)
+            kept += await _shown(tx, account, batch, principal)
             if len(kept) > size or len(batch) <= size:
                 break
             position = (batch[-1].at, batch[-1].id)
@@ -52,11 +53,12 @@ async def list_events(
     return shapes.InboxEventList(len(events), size, events, page_token(more, filters))
 
 
-async def _shown(tx: Tx, account: Account, batch: list[Marking], hidden: frozenset[str]) -> list[Marking]:
+async def _shown(tx: Tx, account: Account, batch: list[Marking], principal: Principal) -> list[Marking]:
     """Those of the markings that are labels, on messages the key sees."""
     ids = sorted({marking.message_id for marking in batch})
     stored = await messages.get_many(tx, account.id, ids) if ids else {}
-    visible = {message.id for message in stored.values() if scope.shows(message, hidden)}
+    kinds, hidden = hidden_from(principal), hidden_labels(principal)
+    visible = {message.id for message in stored.values() if visibility.shows(message, kinds)}
     kept = []
     for marking in batch:
         named = label_of_mark(marking.mark, is_added=marking.is_added)

@@ -9,7 +9,7 @@ from litestar import Request, delete, get, patch, post
 
 from posthouse.accounts import accounts as account_rules
 from posthouse.api.agentmail import scope, sight
-from posthouse.api.agentmail.auth import need
+from posthouse.api.agentmail.permissions import need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, Query, cut, limit_of, query_of
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import inboxes as shapes

@@ -7,10 +7,11 @@ from litestar import delete, get, post
 from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import allowance
 from posthouse.accounts.lists import check_entry, check_may_change, width_of
+from posthouse.accounts.reach import Reach
 from posthouse.api.agentmail import scope, sight
-from posthouse.api.agentmail.auth import need
+from posthouse.api.agentmail.permissions import need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_of
-from posthouse.api.agentmail.scope import Reach, Where
+from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import lists as shapes
 from posthouse.api.kit import Services, page_token, read_page_token
 from posthouse.kit.errors import Invalid, NotFound

@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Request, Response, delete, get, patch
 
 from posthouse.api.agentmail import scope, sight
-from posthouse.api.agentmail.auth import hidden_labels, need
+from posthouse.api.agentmail.permissions import need
 from posthouse.api.agentmail.routes.common import FromTexts, Limit, PageToken, Texts, limit_of, listing_of
 from posthouse.api.agentmail.shapes import messages as shapes
 from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX, time
@@ -75,7 +75,7 @@ async def get_message(services: Services, principal: Principal, inbox_id: str, m
     account = await scope.located(services, principal, inbox_id)
 
     async def unit(tx: Tx) -> shapes.Message:
-        message, body = await scope.message_with_body(tx, account.id, message_id, hidden_labels(principal))
+        message, body = await scope.message_with_body(tx, principal, account.id, message_id)
         named = shapes.named_ids([message])
         known = await messages.ids_by_header(tx, account.id, named) if named else {}
         return shapes.message_of(message, body, account.main_address, known)
@@ -93,8 +93,7 @@ async def update_message(
     change = patch_of(added, shapes.labels_given(data.remove_labels))
 
     async def unit(tx: Tx) -> shapes.Message | shapes.Updated:
-        hidden = hidden_labels(principal)
-        found = await scope.message(tx, principal, inbox_id, message_id, hidden)
+        found = await scope.message(tx, principal, inbox_id, message_id)
         async with changing(tx, found.account.id, services.clock()) as journal:
             await marking.apply(tx, journal, found.message, change)
         message, body = await reading.get(tx, found.account.id, found.message.id)
@@ -110,7 +109,7 @@ async def delete_message(services: Services, principal: Principal, inbox_id: str
     need(principal, "message_delete")
 
     async def unit(tx: Tx) -> None:
-        found = await scope.message(tx, principal, inbox_id, message_id, hidden_labels(principal))
+        found = await scope.message(tx, principal, inbox_id, message_id)
         async with changing(tx, found.account.id, services.clock()) as journal:
             await filing.destroy(tx, journal, found.message, organization_id=found.account.organization_id)
 
@@ -123,9 +122,7 @@ async def get_raw(
 ) -> shapes.RawLink | Response[bytes]:
     """A link to the message as it came. Clients before version 2 get the bytes themselves."""
     need(principal, "message_read")
-    found = await services.db.read(
-        lambda tx: scope.message(tx, principal, inbox_id, message_id, hidden_labels(principal))
-    )
+    found = await services.db.read(lambda tx: scope.message(tx, principal, inbox_id, message_id))
     message = found.message
     if _wants_bytes(request):
         raw = await services.blobs.read(message.blob_hash)
@@ -153,9 +150,7 @@ async def get_attachment(
 ) -> shapes.AttachmentLink:
     """What an attachment is, and a link to its bytes that needs no key for an hour."""
     need(principal, "message_read")
-    found = await services.db.read(
-        lambda tx: scope.message(tx, principal, inbox_id, message_id, hidden_labels(principal))
-    )
+    found = await services.db.read(lambda tx: scope.message(tx, principal, inbox_id, message_id))
     return attachment_link(request, services, principal, found.message, attachment_id)
 
 

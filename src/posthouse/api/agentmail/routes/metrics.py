@@ -8,7 +8,7 @@ from litestar import get
 from litestar.params import Parameter
 
 from posthouse.api.agentmail import scope
-from posthouse.api.agentmail.auth import hidden_labels, need
+from posthouse.api.agentmail.permissions import hidden_labels, need
 from posthouse.api.agentmail.routes.common import Texts
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import metrics as shapes

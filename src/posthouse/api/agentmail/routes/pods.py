@@ -6,7 +6,7 @@ from litestar import delete, get, post
 
 from posthouse.accounts import pods
 from posthouse.api.agentmail import sight
-from posthouse.api.agentmail.auth import need
+from posthouse.api.agentmail.permissions import need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_of
 from posthouse.api.agentmail.shapes import pods as shapes
 from posthouse.api.agentmail.shapes.api_keys import check_name

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import msgspec
 from litestar import get, post
 
+from posthouse.accounts.rights import hidden_from
 from posthouse.api.agentmail import scope, sight
-from posthouse.api.agentmail.auth import hidden_labels, need
+from posthouse.api.agentmail.permissions import need
 from posthouse.api.agentmail.routes.common import (
-    INCLUDES,
     Limit,
     PageToken,
     Query,
@@ -23,11 +23,11 @@ from posthouse.api.agentmail.routes.common import (
 from posthouse.api.agentmail.scope import Found
 from posthouse.api.agentmail.shapes import messages as shapes
 from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX
-from posthouse.api.agentmail.shapes.labels import is_visible, labels_of, patch_of
+from posthouse.api.agentmail.shapes.labels import labels_of, patch_of
 from posthouse.api.kit import Services, page_token, read_page_token
 from posthouse.kit.errors import Invalid, NotFound
 from posthouse.kit.principal import Principal
-from posthouse.mail import marking, reading, searching
+from posthouse.mail import marking, reading, searching, visibility
 from posthouse.mail.journal import changing
 from posthouse.store import messages
 from posthouse.store.accounts import Account
@@ -51,7 +51,7 @@ async def search_messages(
     """Messages that have all the words, best first, with the words between `**`."""
     need(principal, "message_read")
     size, query = limit_of(limit), query_of(q)
-    hidden = hidden_labels(principal)
+    hidden = hidden_from(principal)
     filters = {"of": "message search", "inbox": inbox_id, "q": q, "after": after, "before": before}
     position = search_position(read_page_token(page_token_, filters))
     times = window(after, before)
@@ -59,7 +59,7 @@ async def search_messages(
     await searching.index(services.db, [account.id])
 
     def visible(message: StoredMessage) -> bool:
-        return scope.shows(message, hidden) and is_visible(labels_of(message), INCLUDES)
+        return visibility.shows(message, hidden) and not visibility.kinds_of(message)
 
     async def unit(tx: Tx) -> tuple[list[searching.Hit], list[shapes.MessageItem], searching.Position | None]:
         found, more = await searching.find_messages(
@@ -133,7 +133,7 @@ async def _existing(tx: Tx, account: Account, ids: Sequence[str], principal: Pri
     found: dict[str, Found] = {}
     for given in ids:
         try:
-            each = await scope.message_of(tx, account, given, hidden_labels(principal))
+            each = await scope.message_of(tx, principal, account, given)
         except NotFound:
             continue
         found.setdefault(each.message.id, each)  # named by its own id and by its Message-ID

@@ -10,8 +10,8 @@ from litestar import post
 from litestar.params import HeaderParameter
 
 from posthouse.api.agentmail import scope
-from posthouse.api.agentmail.auth import hidden_labels, need
 from posthouse.api.agentmail.fetching import attachments_of
+from posthouse.api.agentmail.permissions import need
 from posthouse.api.agentmail.shapes import messages as shapes
 from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX, THREAD_PREFIX, Addresses, read_addresses
 from posthouse.api.agentmail.shapes.labels import free_labels
@@ -121,9 +121,7 @@ async def forward(
     """Pass a message on with its body and attachments."""
     need(principal, "message_send")
     need(principal, "message_read")
-    found = await services.db.read(
-        lambda tx: scope.message(tx, principal, inbox_id, message_id, hidden_labels(principal))
-    )
+    found = await services.db.read(lambda tx: scope.message(tx, principal, inbox_id, message_id))
     account = found.account
     parent = await answers.parent(services.db, account.id, found.message.id)
     fields = await answers.forward(parent, services.blobs, text=data.text, html=data.html)
@@ -168,9 +166,7 @@ async def _answer(
     need(principal, "message_send")
     if to or cc or bcc:
         need(principal, "message_read")  # an answer tells others the subject and who was written to
-    found = await services.db.read(
-        lambda tx: scope.message(tx, principal, inbox_id, message_id, hidden_labels(principal))
-    )
+    found = await services.db.read(lambda tx: scope.message(tx, principal, inbox_id, message_id))
     account = found.account
     parent = await answers.parent(services.db, account.id, found.message.id)
     fields = answers.reply(parent, everyone=everyone)

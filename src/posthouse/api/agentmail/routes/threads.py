@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 from litestar import Request, delete, get, patch
 
+from posthouse.accounts import reach as reaching
+from posthouse.accounts.rights import hidden_from
 from posthouse.api.agentmail import scope, sight
-from posthouse.api.agentmail.auth import hidden_labels, need
+from posthouse.api.agentmail.permissions import need
 from posthouse.api.agentmail.routes.common import (
-    INCLUDES,
     Limit,
     PageToken,
     Query,
@@ -27,12 +28,12 @@ from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import messages as message_shapes
 from posthouse.api.agentmail.shapes import threads as shapes
 from posthouse.api.agentmail.shapes.common import THREAD_PREFIX
-from posthouse.api.agentmail.shapes.labels import is_visible, labels_of, patch_of
+from posthouse.api.agentmail.shapes.labels import labels_of, patch_of
 from posthouse.api.kit import Position, Services, page_token, read_page_token
 from posthouse.kit.errors import Invalid, NotFound
 from posthouse.kit.ids import latest_id
 from posthouse.kit.principal import Principal
-from posthouse.mail import filing, marking, reading, searching
+from posthouse.mail import filing, marking, reading, searching, visibility
 from posthouse.mail.journal import changing
 from posthouse.mail.mailboxes import TRASH
 from posthouse.store import messages
@@ -64,7 +65,7 @@ async def list_threads(
 ) -> shapes.ThreadList:
     """Threads, the one that moved last first; all given labels must be on one of its messages."""
     need(principal, "message_read")
-    size, hidden = limit_of(limit), hidden_labels(principal)
+    size, hidden = limit_of(limit), hidden_from(principal)
     listing = listing_of(
         principal, labels=labels, after=after, before=before, ascending=ascending,
         shown=(include_spam, include_blocked, include_unauthenticated, include_trash),
@@ -77,7 +78,7 @@ async def list_threads(
         within = await scope.reach(tx, principal, where)
         if filter_ is None:
             return [], None
-        ids = await scope.account_ids(tx, within)
+        ids = await reaching.account_ids(tx, within)
         found, more = await reading.thread_walk(
             tx, ids, filter_, as_of=as_of, after=position, ascending=ascending, limit=size
         )
@@ -117,7 +118,7 @@ async def search_threads(
     """Threads with a message that has all the words, best first, with the words between `**`."""
     need(principal, "message_read")
     size, query = limit_of(limit), query_of(q)
-    hidden = hidden_labels(principal)
+    hidden = hidden_from(principal)
     filters = {"of": "thread search", "in": [where.pod_id, where.inbox_id], "q": q, "after": after, "before": before}
     position = search_position(read_page_token(page_token_, filters))
     times = window(after, before)
@@ -125,7 +126,7 @@ async def search_threads(
     await searching.index(services.db, ids)
 
     def visible(message: StoredMessage) -> bool:
-        return scope.shows(message, hidden) and is_visible(labels_of(message), INCLUDES)
+        return visibility.shows(message, hidden) and not visibility.kinds_of(message)
 
     async def unit(tx: Tx) -> tuple[list[searching.Hit], list[shapes.ThreadItem], Position | None]:
         found, more = await searching.find_threads(
@@ -147,7 +148,7 @@ async def search_threads(
 
 
 async def _account_ids(tx: Tx, principal: Principal, where: Where) -> list[str]:
-    return await scope.account_ids(tx, await scope.reach(tx, principal, where))
+    return await reaching.account_ids(tx, await scope.reach(tx, principal, where))
 
 
 @get(scope.paths("/threads/{thread_id:str}"), operation_id=scope.operation("threads_get"))
@@ -156,7 +157,7 @@ async def get_thread(services: Services, principal: Principal, where: Where, thr
     need(principal, "message_read")
 
     async def unit(tx: Tx) -> shapes.Thread:
-        account, thread, visible = await scope.thread(tx, principal, where, thread_id, hidden_labels(principal))
+        account, thread, visible = await scope.thread(tx, principal, where, thread_id)
         bodies = await messages.get_bodies(tx, account.id, [message.id for message in visible])
         named = message_shapes.named_ids(visible)
         known = await messages.ids_by_header(tx, account.id, named) if named else {}
@@ -173,10 +174,10 @@ async def update_thread(
     need(principal, "message_update")
     added = message_shapes.labels_given(data.add_labels)
     change = patch_of(added, message_shapes.labels_given(data.remove_labels))
-    hidden = hidden_labels(principal)
+    hidden = hidden_from(principal)
 
     async def unit(tx: Tx) -> shapes.UpdatedThread:
-        account, thread, visible = await scope.thread(tx, principal, where, thread_id, hidden)
+        account, thread, visible = await scope.thread(tx, principal, where, thread_id)
         if len(visible) >= _MAX_UPDATED:
             raise Invalid(f"a thread of {_MAX_UPDATED} messages or more is not changed at once",
                           reason="too_many_messages")  # fmt: skip
@@ -198,7 +199,7 @@ async def delete_thread(
     need(principal, "message_delete")
 
     async def unit(tx: Tx) -> None:
-        account, _, visible = await scope.thread(tx, principal, where, thread_id, hidden_labels(principal))
+        account, _, visible = await scope.thread(tx, principal, where, thread_id)
         async with changing(tx, account.id, services.clock()) as journal:
             for message in visible:
                 if permanent:
@@ -225,7 +226,7 @@ async def get_attachment(
     need(principal, "message_read")
 
     async def unit(tx: Tx) -> StoredMessage:
-        _, _, visible = await scope.thread(tx, principal, where, thread_id, hidden_labels(principal))
+        _, _, visible = await scope.thread(tx, principal, where, thread_id)
         for message in reversed(visible):
             if any(message_shapes.attachment_id(message, part) == attachment_id for part in message.attachments):
                 return message

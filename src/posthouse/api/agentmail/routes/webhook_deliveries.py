@@ -6,8 +6,8 @@ import msgspec
 from litestar import get, post
 
 from posthouse.api.agentmail import scope, sight
-from posthouse.api.agentmail.auth import need
 from posthouse.api.agentmail.events import sample
+from posthouse.api.agentmail.permissions import need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_of
 from posthouse.api.agentmail.routes.webhooks import ONE, find, to_change
 from posthouse.api.agentmail.scope import Where

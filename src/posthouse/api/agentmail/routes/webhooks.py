@@ -8,10 +8,13 @@ from litestar import delete, get, patch, post, put
 
 from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import allowance, pods
+from posthouse.accounts.reach import Reach
+from posthouse.accounts.rights import hidden_from
 from posthouse.api.agentmail import scope, sight
-from posthouse.api.agentmail.auth import SURFACE, hidden_labels, need
+from posthouse.api.agentmail.auth import SURFACE
+from posthouse.api.agentmail.permissions import hidden_labels, may, need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_of
-from posthouse.api.agentmail.scope import Reach, Where
+from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import webhooks as shapes
 from posthouse.api.agentmail.shapes.common import WEBHOOK_PREFIX, core_id
 from posthouse.api.agentmail.shapes.inboxes import check_client_id
@@ -48,7 +51,7 @@ async def create_webhook(
         within = await scope.reach(tx, principal, where)
         known = await webhooks.by_client_id(tx, principal.organization_id, data.client_id) if data.client_id else None
         if known is not None:
-            if known.surface != SURFACE or not _is_within(known, within):
+            if known.surface != SURFACE or not within.has_bound(known.pod_id, known.account_id):
                 raise Conflict("this client_id is in use", field="client_id", reason="client_id_taken")
             same = data.url if data.url == known.url else None
             return sight.webhook(principal, await shown(tx, known), url=same)
@@ -67,7 +70,7 @@ async def create_webhook(
             pod_ids=await _pods(tx, principal, pod_ids),
             headers=headers,
             client_id=data.client_id,
-            hidden_labels=sorted(hidden_labels(principal)),
+            hidden=sorted(hidden_from(principal)),
             created_at=at,
             updated_at=at,
         )
@@ -256,20 +259,16 @@ def _allowed_types(principal: Principal, types: list[str]) -> list[str]:
             raise Forbidden(f"this key may not hear of {label} mail", reason="missing_permission")
     if outbox.DOMAIN_VERIFIED in types:
         need(principal, "domain_read")
-    if not types and not principal.may("domain_read"):  # all standard ones, as far as this key may read
+    if not types and not may(principal, "domain_read"):  # all standard ones, as far as this key may read
         return [name for name in shapes.EVENT_TYPES if name not in outbox.ONLY_IF_NAMED | {outbox.DOMAIN_VERIFIED}]
     return types
-
-
-def _is_within(endpoint: WebhookEndpoint, within: Reach) -> bool:
-    return within.pod_id in (None, endpoint.pod_id) and within.account_id in (None, endpoint.account_id)
 
 
 async def find(tx: Tx, principal: Principal, where: Where, webhook_id: str) -> WebhookEndpoint:
     """A webhook within what the path names. Raises `NotFound`."""
     within = await scope.reach(tx, principal, where)
     endpoint = await webhooks.get(tx, within.organization_id, core_id(webhook_id, WEBHOOK_PREFIX, "webhook"))
-    if endpoint is None or endpoint.surface != SURFACE or not _is_within(endpoint, within):
+    if endpoint is None or endpoint.surface != SURFACE or not within.has_bound(endpoint.pod_id, endpoint.account_id):
         raise NotFound("there is no such webhook", field="webhook_id")
     return endpoint
 
@@ -282,7 +281,7 @@ async def to_change(tx: Tx, principal: Principal, where: Where, webhook_id: str)
         Forbidden: it hears of mail that this key may not see (reason `permission_escalation`).
     """
     endpoint = await find(tx, principal, where, webhook_id)
-    if hidden_labels(principal) - set(endpoint.hidden_labels) or not principal.may("message_read"):
+    if hidden_from(principal) - set(endpoint.hidden) or not may(principal, "message_read"):
         raise Forbidden("this webhook hears of mail that this key may not see", reason="permission_escalation")
     return endpoint
 

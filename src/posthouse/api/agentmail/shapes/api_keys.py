@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from posthouse.accounts.rights import Right
+from posthouse.api.agentmail.permissions import PERMISSIONS, permissions_of, rights_of
 from posthouse.api.agentmail.shapes.common import KEY_PREFIX, time
 from posthouse.kit.errors import Invalid
 from posthouse.store.keys import ApiKey as StoredKey
@@ -76,7 +78,7 @@ def key_of(key: StoredKey, inbox_id: str | None) -> ApiKey:
         inbox_id=inbox_id,
         used_at=time(key.used_at) if key.used_at else None,
         expires_at=time(key.expires_at) if key.expires_at else None,
-        permissions=None if key.scopes is None else dict.fromkeys(key.scopes, True),
+        permissions=None if key.rights is None else dict.fromkeys(permissions_of(key.rights), True),
     )
 
 
@@ -104,8 +106,8 @@ def check_name(name: str | None) -> str:
     return (name or "").strip()
 
 
-def granted(permissions: dict[str, bool | None] | None, known: frozenset[str]) -> list[str] | None:
-    """The permissions a body grants; None for all.
+def granted(permissions: dict[str, bool | None] | None) -> list[Right] | None:
+    """The rights a body grants; None for all.
 
     Raises:
         Invalid: one is unknown. Those of parts this server lacks are passed over when they are false.
@@ -113,6 +115,6 @@ def granted(permissions: dict[str, bool | None] | None, known: frozenset[str]) -
     if permissions is None:
         return None
     for name, given in permissions.items():
-        if given and name not in known:
+        if given and name not in PERMISSIONS:
             raise Invalid(f"{name!r} is no permission here", field=f"permissions.{name}")
-    return sorted(name for name, given in permissions.items() if given)
+    return rights_of([name for name, given in permissions.items() if given])

@@ -194,11 +194,6 @@ def filter_of(
     )
 
 
-def is_visible(labels: Collection[str], hidden: Collection[str]) -> bool:
-    """Whether a key that may not see `hidden` labels sees a message with these."""
-    return not set(labels) & set(hidden)
-
-
 # Marks of a message that are labels under another name.
 _OF_MARK = {**_FROM_KEYWORD, f"role:{JUNK}": "spam", f"role:{TRASH}": "trash"}
 
