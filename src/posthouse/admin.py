@@ -50,7 +50,6 @@ Command = Callable[..., Awaitable[dict[str, Any]]]
 # What this version has; other names are known and refused with a sentence.
 SURFACES = ("agentmail", "atomicmail")
 KNOWN_SURFACES = ("agentmail", "mailgi", "agenticmail", "commune", "atomicmail")
-BUILT_LEVELS = ("read_only", "gated", "monitored", "autonomous")
 # Held mails on a page, characters of a body where not all was asked for, and of all bodies on a page.
 MAX_PENDING, SHOWN_CHARS = 100, 4_000
 _MAX_PAGE_CHARS = 4_000_000
@@ -98,18 +97,15 @@ async def _owner(house: House) -> Principal:
 
 
 def check_level(level: str | None) -> str | None:
-    """A level this version has.
+    """A level.
 
     Raises:
         Invalid: no level of ours.
-        NotBuilt: one that a later version has.
     """
     if level is None:
         return None
     if level not in LEVELS:
         raise Invalid(f"the levels are {', '.join(LEVELS)}", field="level")
-    if level not in BUILT_LEVELS:
-        raise NotBuilt(f"the level {level} needs the outbound guard, which this version does not have", field="level")
     return level
 
 

@@ -58,12 +58,13 @@ from posthouse.outbound.courier import Courier
 from posthouse.outbound.delivery import DeliveryWorker
 from posthouse.outbound.registration import Registrar
 from posthouse.outbound.reports import Reporter
+from posthouse.outbound.request import Limits
 from posthouse.outbound.route import Router
 from posthouse.outbound.scheduled import WAKE as PLANS_WAKE
 from posthouse.outbound.scheduled import DraftSender
 from posthouse.outbound.signing import Signer
 from posthouse.outbound.submission import WAKE as DELIVERIES_WAKE
-from posthouse.outbound.submission import Limits, Submitter
+from posthouse.outbound.submission import Submitter
 from posthouse.smtp.client import MxCourier, SmarthostCourier
 from posthouse.smtp.doors import InboundDoor, SubmissionDoor
 from posthouse.smtp.server import Limits as SmtpLimits

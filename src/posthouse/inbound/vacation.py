@@ -16,7 +16,8 @@ from posthouse.mail import filing
 from posthouse.mail.mailboxes import JUNK
 from posthouse.outbound import answers, automatic
 from posthouse.outbound.bounces import untagged
-from posthouse.outbound.submission import Composition, Submitter
+from posthouse.outbound.request import Composition
+from posthouse.outbound.submission import Submitter
 from posthouse.store import accounts, jobs, messages, vacations
 from posthouse.store.accounts import Account
 from posthouse.store.database import Database, Tx

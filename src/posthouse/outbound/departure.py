@@ -16,7 +16,8 @@ from posthouse.kit.errors import Forbidden, OverQuota, Unauthenticated
 from posthouse.mail import filing
 from posthouse.mail.journal import SUBMISSION, Journal, changing
 from posthouse.mail.mailboxes import DRAFTS, SENT
-from posthouse.outbound import holding, policy
+from posthouse.outbound import guard, holding, policy
+from posthouse.outbound.guard import Findings
 from posthouse.store import accounts, mailboxes, messages, submissions
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
@@ -42,9 +43,9 @@ async def ask(tx: Tx, submission_id: str, at: int) -> bool:
             return submission is not None and submission.state == "queued"  # somebody else has asked
         deliveries = await submissions.deliveries(tx, submission.id)
         try:
-            held = await _is_to_be_held(tx, account, submission, deliveries, at)
-            if held:
-                await holding.hold(tx, submission, deliveries, [holding.GATED], at)
+            why_held = await _why_held(tx, account, submission, deliveries, at)
+            if why_held is not None:
+                await holding.hold(tx, submission, deliveries, why_held, at)
         except OverQuota:
             await submissions.put_off(tx, submission.id, at + _ASK_AGAIN_MS, at)
             return False
@@ -52,16 +53,16 @@ async def ask(tx: Tx, submission_id: str, at: int) -> bool:
             _log.warning("planned mail does not leave", submission_id=submission.id, reason=error.reason or error.code)
             await refuse(tx, journal, account, submission, deliveries, error.message)
             return False
-        if held:
+        if why_held is not None:
             await _keep(tx, journal, account, submission, deliveries)
             return False
         await leave(tx, journal, account, submission, deliveries)
         return True
 
 
-async def _is_to_be_held(
+async def _why_held(
     tx: Tx, account: Account, submission: StoredSubmission, deliveries: Sequence[Delivery], at: int
-) -> bool:
+) -> Findings | None:
     principal = await key_rules.bearer_later(
         tx, account.organization_id, submission.key_id, surface=submission.surface, level=submission.level, at=at
     )
@@ -70,7 +71,7 @@ async def _is_to_be_held(
         raise Forbidden("this account may read and not send", reason="read_only")
     recipients = [delivery.recipient for delivery in deliveries if delivery.state == "queued"]
     await policy.check(tx, account, principal, recipients, at, ladder=())  # these were counted when it came in
-    return level == "gated"
+    return guard.why_held(level, submission.findings)
 
 
 async def _keep(

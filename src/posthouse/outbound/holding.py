@@ -25,8 +25,6 @@ MAX_OF_KEY = 500
 # Answers that strangers cause by writing take no more than this of the account's room.
 MAX_AUTOMATIC = 25
 
-GATED = {"rule": "level_gated", "text": "this account's mail waits for its owner"}
-
 
 async def hold(
     tx: Tx,

@@ -13,10 +13,10 @@ from posthouse.accounts import domains, lists
 from posthouse.kit.config import Ladder
 from posthouse.kit.errors import Forbidden, TooMany
 from posthouse.kit.principal import Principal
-from posthouse.store import newcomers, organizations, signups
+from posthouse.store import accounts, newcomers, organizations, signups
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
-from posthouse.wire.address import normalize, split
+from posthouse.wire.address import normalize, split, untagged
 
 # The house's own mail goes out as it is.
 HOUSE_LEVEL = "autonomous"
@@ -27,6 +27,16 @@ async def level_of(tx: Tx, account: Account, principal: Principal) -> str:
     if principal.is_house:
         return HOUSE_LEVEL
     return await account_rules.effective_level(tx, account, principal.level)
+
+
+async def stays_inside(tx: Tx, account: Account, recipients: Sequence[str]) -> bool:
+    """Whether all of these are accounts of the sender's own organisation."""
+    for email in recipients:
+        name = normalize(email)
+        found = await accounts.by_address(tx, name) or await accounts.by_address(tx, untagged(name))
+        if found is None or found.organization_id != account.organization_id:
+            return False
+    return True
 
 
 async def check(

@@ -11,7 +11,8 @@ from posthouse.kit import log
 from posthouse.kit.clock import Clock, iso
 from posthouse.kit.errors import PosthouseError
 from posthouse.kit.principal import Principal
-from posthouse.outbound.submission import Composition, Submitter
+from posthouse.outbound.request import Composition
+from posthouse.outbound.submission import Submitter
 from posthouse.store import accounts
 from posthouse.store.database import Database
 from posthouse.wire.address import Address

@@ -21,7 +21,8 @@ from posthouse.kit.errors import Forbidden, NotFound, PosthouseError
 from posthouse.kit.principal import Principal, tighter
 from posthouse.mail import drafts as draft_rules
 from posthouse.mail.drafts import FAILED, SENDING, Written
-from posthouse.outbound.submission import Composition, Idempotency, Submitted, Submitter
+from posthouse.outbound.request import Composition, Idempotency, Submitted
+from posthouse.outbound.submission import Submitter
 from posthouse.store import accounts, draft_plans, drafts
 from posthouse.store.accounts import Account
 from posthouse.store.blobfiles import Blobs

@@ -96,6 +96,10 @@ def _pieces(letter: Letter) -> Iterator[Passage | Unread]:
 
 def _bare(letter: Letter) -> Iterator[Passage | Unread]:
     yield Passage("subject", letter.subject)
+    if letter.header:
+        yield Passage("header", letter.header)
+    if letter.beside:
+        yield Passage("beside the parts", letter.beside)
     if letter.text:
         yield Passage("text", letter.text)
     if letter.html:

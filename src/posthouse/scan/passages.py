@@ -53,6 +53,8 @@ class Letter:
     Attributes:
         text, html: the bodies; "" where there is none.
         recipients: envelope addresses, all of them.
+        header: fields beside subject and addresses, and the names of people, a line each.
+        beside: what stands between the parts, where no reader looks.
     """
 
     subject: str
@@ -60,6 +62,8 @@ class Letter:
     html: str
     files: Sequence[File] = ()
     recipients: Sequence[str] = ()
+    header: str = ""
+    beside: str = ""
 
 
 _DASHES = dict.fromkeys([0x2010, 0x2011, 0x2012, 0x2013, 0x2014, 0x2015, 0x2212, 0xFE58, 0xFE63, 0xFF0D], "-")

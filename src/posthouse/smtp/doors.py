@@ -15,7 +15,8 @@ from posthouse.kit.errors import Forbidden, NotFound, TooMany, Unauthenticated
 from posthouse.kit.ids import secret_digest
 from posthouse.kit.pace import Pace
 from posthouse.kit.principal import Principal
-from posthouse.outbound.submission import Idempotency, RawMail, RecipientOptions, Submitter
+from posthouse.outbound.request import Idempotency, RawMail, RecipientOptions
+from posthouse.outbound.submission import Submitter
 from posthouse.smtp.session import Peer, Session
 from posthouse.store import accounts
 from posthouse.store.blobfiles import Blobs

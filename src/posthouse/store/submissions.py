@@ -21,6 +21,7 @@ class StoredSubmission:
             when its time has come.
         expires_at: when deferred deliveries are given up.
         level: the level of the key it was handed in with; None is no opinion.
+        findings: what the guard found when it was handed in; None: nobody has looked.
     """
 
     id: str
@@ -39,6 +40,7 @@ class StoredSubmission:
     created_at: int
     expires_at: int
     level: str | None = None
+    findings: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +77,24 @@ async def add(tx: Tx, submission: StoredSubmission) -> None:
     await tx.run(
         """INSERT INTO submission (id, organization_id, account_id, message_id, thread_id, blob_hash,
              header_message_id, mail_from, envelope_id, dsn_return, state, key_id, surface, created_at, expires_at,
-             level)
+             level, findings)
            VALUES (:id, :organization_id, :account_id, :message_id, :thread_id, :blob_hash,
              :header_message_id, :mail_from, :envelope_id, :dsn_return, :state, :key_id, :surface, :created_at,
-             :expires_at, :level)""",
+             :expires_at, :level, :findings)""",
         id=submission.id, organization_id=submission.organization_id, account_id=submission.account_id,
         message_id=submission.message_id, thread_id=submission.thread_id, blob_hash=submission.blob_hash,
         header_message_id=submission.header_message_id, mail_from=submission.mail_from,
         envelope_id=submission.envelope_id, dsn_return=submission.dsn_return, state=submission.state,
         key_id=submission.key_id, surface=submission.surface, created_at=submission.created_at,
         expires_at=submission.expires_at, level=submission.level,
+        findings=None if submission.findings is None else dump(submission.findings),
     )  # fmt: skip
 
 
 async def get(tx: Tx, submission_id: str) -> StoredSubmission | None:
     """The submission, or None. Unscoped: the queue works for all accounts; no door calls this."""
     row = await tx.one("SELECT * FROM submission WHERE id = :id", id=submission_id)
-    return load(StoredSubmission, row) if row else None
+    return load(StoredSubmission, row, json=("findings",)) if row else None
 
 
 async def by_message(tx: Tx, account_id: str, message_id: str) -> StoredSubmission | None:
@@ -101,7 +104,7 @@ async def by_message(tx: Tx, account_id: str, message_id: str) -> StoredSubmissi
            ORDER BY created_at DESC, id DESC LIMIT 1""",
         account_id=account_id, message_id=message_id,
     )  # fmt: skip
-    return load(StoredSubmission, row) if row else None
+    return load(StoredSubmission, row, json=("findings",)) if row else None
 
 
 async def by_header_message_id(tx: Tx, account_id: str, header_message_id: str) -> StoredSubmission | None:
@@ -111,7 +114,7 @@ async def by_header_message_id(tx: Tx, account_id: str, header_message_id: str) 
            ORDER BY created_at DESC, id DESC LIMIT 1""",
         account_id=account_id, header_message_id=header_message_id,
     )  # fmt: skip
-    return load(StoredSubmission, row) if row else None
+    return load(StoredSubmission, row, json=("findings",)) if row else None
 
 
 async def set_state(tx: Tx, submission_id: str, state: str, *, expires_at: int | None = None) -> None:
@@ -319,7 +322,7 @@ async def details(tx: Tx, account_id: str, submission_ids: Sequence[str] | None)
         reports.setdefault(row["submission_id"], []).append((row["kind"], row["blob_hash"]))
     return [
         Detail(
-            load(StoredSubmission, row),
+            load(StoredSubmission, row, json=("findings",)),
             requests.get(row["id"]),
             tuple(carried.get(row["id"], ())),
             tuple(reports.get(row["id"], ())),

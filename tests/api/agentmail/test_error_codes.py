@@ -16,7 +16,7 @@ from flows.server import Api, unique
 from posthouse.api.agentmail import errors
 from posthouse.kit.errors import OverQuota, Unavailable
 from posthouse.kit.ids import new_id
-from posthouse.outbound.submission import Composition
+from posthouse.outbound.request import Composition
 
 DOCUMENTED = {row.code for row in (*errors.ERRORS.values(), *errors.REASONS.values())} | {"internal_error"}
 NAMES = {

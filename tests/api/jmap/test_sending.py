@@ -16,7 +16,7 @@ from posthouse.inbound.spool import HandedIn, Incoming
 from posthouse.inbound.vacation import MAX_A_DOMAIN, MAX_AN_HOUR
 from posthouse.kit.errors import Unavailable
 from posthouse.kit.principal import Principal
-from posthouse.outbound.submission import RecipientOptions, StoredMail, Submitted
+from posthouse.outbound.request import RecipientOptions, StoredMail, Submitted
 from posthouse.store import accounts, submissions
 from posthouse.store.database import Tx
 

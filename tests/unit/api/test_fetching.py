@@ -15,7 +15,7 @@ from posthouse.api.agentmail.shapes.messages import SendAttachment
 from posthouse.kit.errors import Forbidden, Invalid, TooLarge, Unavailable
 from posthouse.net.dialer import GuardedDialer
 from posthouse.net.turns import Turns
-from posthouse.outbound.submission import Limits
+from posthouse.outbound.request import Limits
 from posthouse.wire.resolver import NameNotFound
 from store.builders import account
 

@@ -18,7 +18,7 @@ from posthouse.kit.errors import Forbidden, Invalid, NotFound, OverQuota, Postho
 from posthouse.mail import filing
 from posthouse.mail.journal import SUBMISSION
 from posthouse.mail.mailboxes import DRAFTS, SENT
-from posthouse.outbound.submission import RecipientOptions, StoredMail, Submitted
+from posthouse.outbound.request import RecipientOptions, StoredMail, Submitted
 from posthouse.store import changes, drafts, holds, mailboxes, messages, submissions
 from posthouse.store.database import Tx
 from posthouse.store.identities import Identity

@@ -20,7 +20,7 @@ from posthouse.kit.errors import Invalid
 from posthouse.kit.ids import secret_digest
 from posthouse.kit.principal import Principal
 from posthouse.outbound import answers
-from posthouse.outbound.submission import Composition, Idempotency
+from posthouse.outbound.request import Composition, Idempotency
 from posthouse.store.accounts import Account
 from posthouse.wire.address import Address
 from posthouse.wire.compose import Outgoing
