@@ -18,7 +18,7 @@ from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import keys as key_rules
 from posthouse.accounts import undelete
 from posthouse.accounts.installation import Initialized, initialize
-from posthouse.api.agentmail.permissions import PERMISSIONS, rights_of
+from posthouse.api.surfaces import BY_NAME
 from posthouse.app import House
 from posthouse.kit import private
 from posthouse.kit.clock import iso, to_datetime
@@ -47,9 +47,8 @@ from posthouse.wire.dkim_sign import dns_name, dns_record, load_key
 
 Command = Callable[..., Awaitable[dict[str, Any]]]
 
-# What this version has; other names are known and refused with a sentence.
-SURFACES = ("agentmail", "atomicmail")
-KNOWN_SURFACES = ("agentmail", "mailgi", "agenticmail", "commune", "atomicmail")
+# Names of surfaces that this version lacks are known, and refused with a sentence.
+KNOWN_SURFACES = tuple(sorted({*BY_NAME, "mailgi", "agenticmail", "commune"}))
 # Held mails on a page, characters of a body where not all was asked for, and of all bodies on a page.
 MAX_PENDING, SHOWN_CHARS = 100, 4_000
 _MAX_PAGE_CHARS = 4_000_000
@@ -153,9 +152,10 @@ async def key_create(
     """Make a key for a surface, for one inbox or for a whole organisation: the one named, else the default one."""
     if surface not in KNOWN_SURFACES:
         raise Invalid(f"the surfaces are {', '.join(KNOWN_SURFACES)}", field="surface")
-    if surface not in SURFACES:
+    spoken = BY_NAME.get(surface)
+    if spoken is None:
         raise NotBuilt(f"this version does not speak {surface} yet", field="surface")
-    unknown = sorted(set(scopes or ()) - (PERMISSIONS.keys() if surface == "agentmail" else frozenset()))
+    unknown = sorted(set(scopes or ()) - spoken.permissions.keys())
     if unknown:
         raise Invalid(f"{unknown[0]!r} is no permission of {surface}", field="scopes")
     checked = check_level(level)
@@ -166,7 +166,7 @@ async def key_create(
         if inbox:
             if account is None or account.organization_id != owner.id:
                 raise Invalid(f"there is no inbox {inbox}; make it with `posthouse inbox create`", field="inbox")
-        elif surface == "atomicmail":  # it knows no key of a whole organisation
+        elif spoken.is_of_one_account:
             domain = house.settings.domain
             created = await account_rules.create(tx, owner.id, at=house.clock(), default_domain=domain, by_owner=True)
             account = created.account
@@ -177,7 +177,7 @@ async def key_create(
             name=name or "made on the command line",
             pod_id=account.pod_id if account else None,
             account_id=account.id if account else None,
-            rights=None if scopes is None else rights_of(scopes),
+            rights=None if scopes is None else spoken.rights_of(scopes),
             level=checked,
             at=house.clock(),
         )

@@ -22,14 +22,13 @@ from posthouse.accounts.keys import KeyRing
 from posthouse.accounts.leases import Leases
 from posthouse.accounts.tokens import Tokens
 from posthouse.api import connection
-from posthouse.api.agentmail import events as agentmail_events
 from posthouse.api.dispatcher import Dispatcher, frame_octets
 from posthouse.api.http import HttpServer
-from posthouse.api.jmap.app import JmapApp
 from posthouse.api.jmap.pushing import PushWorker
-from posthouse.api.kit import Services
 from posthouse.api.limits import OpenStreams, RateLimiter
 from posthouse.api.links import Links
+from posthouse.api.services import Services
+from posthouse.api.surfaces import SURFACES
 from posthouse.events.streams import Streams
 from posthouse.events.webhooks import Dialect, WebhookWorker
 from posthouse.inbound.authenticate import Authenticator
@@ -164,14 +163,13 @@ class House:
         )
         self.pace = Pace()
         self.ingester = Ingester(db, self.blobs, clock, Authenticator(resolver, clock, self.hostname), pace=self.pace)
-        self.dialects: dict[str, Dialect] = {"agentmail": agentmail_events.DIALECT}
+        self.dialects: dict[str, Dialect] = {each.name: each.events for each in SURFACES if each.events is not None}
         self.webhooks = WebhookWorker(db, self.dialer, self.dialects, clock)
         self.vacations = VacationResponder(db, self.submitter, clock)
         self.pushes = PushWorker(db, self.dialer, clock)
         self.work = self._table_of_work()
-        self.jmap: JmapApp | None = None
-        self.challenges: Challenges | None = None
         self.services: Services | None = None
+        self._dispatcher: Dispatcher | None = None
         self.ports: dict[str, int] = {}
         self._smtp: list[SmtpServer] = []
         self._http: list[HttpServer] = []
@@ -310,14 +308,25 @@ class House:
 
     async def asgi(self) -> Dispatcher:
         """The HTTP doors as one ASGI application."""
-        if self.services is None:
-            at = self.clock()
+        if self._dispatcher is None:
+            at, settings = self.clock(), self.settings
             secret = await self.db.write(lambda tx: secrets.get_or_add(tx, "links", new_secret("", 32), at))
+            tokens = await Tokens.open(self.db, f"https://{settings.domain}", at)
+            challenges = Challenges(
+                self.db,
+                tokens,
+                self.clock,
+                salt=settings.pow_salt,
+                difficulty=settings.pow_difficulty,
+                rises=self._limited,
+            )
             self.services = Services(
-                settings=self.settings,
+                settings=settings,
                 db=self.db,
                 blobs=self.blobs,
                 keys=self.keys,
+                tokens=tokens,
+                challenges=challenges,
                 leases=self.leases,
                 directory=self.directory,
                 submitter=self.submitter,
@@ -331,22 +340,8 @@ class House:
                 registrar=self.registrar,
                 hostname=self.hostname,
             )
-        if self.jmap is None:
-            self.jmap = await self._jmap(self.services)
-        return Dispatcher(self.services, self.jmap)
-
-    async def _jmap(self, services: Services) -> JmapApp:
-        settings = self.settings
-        tokens = await Tokens.open(self.db, f"https://{settings.domain}", self.clock())
-        self.challenges = Challenges(
-            self.db,
-            tokens,
-            self.clock,
-            salt=settings.pow_salt,
-            difficulty=settings.pow_difficulty,
-            rises=settings.rate_limits == "on",
-        )
-        return JmapApp(services, tokens, self.challenges)
+            self._dispatcher = Dispatcher(self.services, SURFACES)
+        return self._dispatcher
 
     async def start_http(self) -> None:
         """Listen for HTTP and, when a port is set, for HTTPS."""
@@ -362,7 +357,7 @@ class House:
             Register(self._shares().http, settings.http_connections_per_address if self._limited else None),
             Room(settings.incoming_bytes),
             connection.Limits(),
-            frame_octets,
+            frame_octets(SURFACES),
             is_among(settings.trusted_proxies),
         )
         for name, port, tls_context in listeners:
@@ -464,8 +459,8 @@ class House:
             await self.leases.aclose()
             await self.streams.aclose()
             await self.dialer.aclose()
-            if self.challenges is not None:
-                self.challenges.close()
+            if self.services is not None:
+                self.services.challenges.close()
             if self.courier is not None:
                 await self.courier.aclose()
             if isinstance(self.resolver, DnsResolver):

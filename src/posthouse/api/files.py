@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from posthouse.api.kit import Services
+from posthouse.api.services import Services
 from posthouse.kit.errors import Gone, NotFound
 from posthouse.store import keys, messages
 from posthouse.store.database import Tx

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from posthouse.api.kit import Services
+from posthouse.api.services import Services
 from posthouse.kit.config import Settings
 from posthouse.kit.errors import Forbidden, TooMany
 
 # Set by `api.http`: whether a trusted proxy named the caller, who is `scope["client"]` then.
 BELIEVED = "posthouse.is_client_believed"
-# Where callers come without a key, by the steps of the path. Web pages are answered nothing there.
-PATHS = frozenset({("v0", "agent", "sign-up"), ("api", "v1", "challenge"), ("api", "v1", "session")})
 # Names proxies give the caller, beside all that begin with `x-forwarded` (RFC 7239, RFC 9110 §7.6.3, common use).
 _FORWARDING = frozenset(
     {

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from litestar import Litestar
 
 from posthouse import __version__
-from posthouse.api.agentmail import openapi as agentmail_openapi
-from posthouse.api.kit import Services
+from posthouse.api.services import Services
+from posthouse.api.surface import App, Surface
 from posthouse.kit.clock import iso
 from posthouse.kit.errors import PosthouseError
 from posthouse.store import spool, submissions
@@ -28,16 +27,14 @@ _STYLE = (
 )
 
 
-# What a surface adds to the framework's description of it.
-_COMPLETED: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"agentmail": agentmail_openapi.completed}
-
-
 class Root:
     """Answers the shared paths."""
 
-    def __init__(self, services: Services, apps: Mapping[str, Any]) -> None:
+    def __init__(self, services: Services, surfaces: Sequence[Surface], apps: Mapping[str, App]) -> None:
+        """`apps` are the surfaces' applications by name."""
         self._services = services
-        self._apps: Mapping[str, Litestar] = apps
+        self._surfaces = surfaces
+        self._apps = apps
 
     async def answer(self, scope: Mapping[str, Any]) -> Answer:
         """Status, headers and body for a path outside every surface."""
@@ -101,10 +98,8 @@ class Root:
             "security": [{"key": []}],
         }
         for name, app in self._apps.items():
-            if surface in (None, name):
-                document = app.openapi_schema.to_schema()
-                if name in _COMPLETED:
-                    document = _COMPLETED[name](document)
+            document = app.openapi() if surface in (None, name) else None
+            if document is not None:
                 for path, operations in document.get("paths", {}).items():
                     merged["paths"][path] = {
                         method: operation | {"tags": [name]} for method, operation in operations.items()
@@ -129,13 +124,10 @@ class Root:
         return _page("API", body)
 
     def _error_docs(self) -> Answer:
-        from posthouse.api.agentmail.errors import ERRORS, REASONS
-
-        known = {row.code: row for row in (*ERRORS.values(), *REASONS.values())}
         rows = "".join(
-            f"<tr id='{html.escape(code)}'><td><code>{html.escape(code)}</code></td><td>{row.status}</td>"
+            f"<tr id='{html.escape(row.code)}'><td><code>{html.escape(row.code)}</code></td><td>{row.status}</td>"
             f"<td>{html.escape(row.name)}</td></tr>"
-            for code, row in sorted(known.items())
+            for row in sorted({row.code: row for each in self._surfaces for row in each.error_codes}.values())
         )
         return _page("Errors", f"<table><tr><th>Code<th>Status<th>Name</tr>{rows}</table>")
 

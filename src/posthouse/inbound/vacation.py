@@ -128,18 +128,12 @@ class VacationResponder:
         outgoing = Outgoing(
             from_=Address(account.main_address, account.display_name or ""),
             to=(Address(to),),
-            cc=(),
-            bcc=(),
-            reply_to=(),
             subject=clean(subject),
             text=vacation.text_body if vacation.text_body or vacation.html_body else "I am away at the moment.",
             html=vacation.html_body,
-            attachments=(),
             in_reply_to=in_reply_to,
             references=references,
             headers=(("Auto-Submitted", "auto-replied"), ("Precedence", "bulk")),
-            message_id=None,
-            sent_at=self._clock(),
         )
         await self._submitter.submit(
             principal, account.id, Composition(outgoing, thread_id=message.thread_id, is_automatic=True)

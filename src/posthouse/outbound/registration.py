@@ -103,17 +103,15 @@ class Registrar:
             return False
         until = iso(code.expires_at)[:16].replace("T", " ")
         text = _AGAIN if code.takes_over else _FIRST
-        composition = Composition(
-            outgoing=Outgoing(
-                # Their address alone: the name beside it would be a stranger's words in a mail of ours.
-                from_=Address(self._operator), to=(Address(human.email),), cc=(), bcc=(), reply_to=(),
-                subject=f"Your code for {agent}",
-                text=text.format(agent=agent, code=value, until=until),
-                html=None, attachments=(), in_reply_to=None, references=(),
-                headers=(("Auto-Submitted", "auto-generated"),),  # RFC 3834 §5
-                message_id=None, sent_at=self._clock(),
-            )
-        )  # fmt: skip
+        outgoing = Outgoing(
+            Address(self._operator),
+            # Their address alone: the name beside it would be a stranger's words in a mail of ours.
+            to=(Address(human.email),),
+            subject=f"Your code for {agent}",
+            text=text.format(agent=agent, code=value, until=until),
+            headers=(("Auto-Submitted", "auto-generated"),),  # RFC 3834 §5
+        )
+        composition = Composition(outgoing)
         try:
             await self._submitter.submit(Principal.house(operator.organization_id), operator.id, composition)
         except PosthouseError as error:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from posthouse.kit.config import LADDER, Ladder
+from posthouse.kit.errors import Invalid
+from posthouse.kit.ids import secret_digest
 from posthouse.store.database import Tx
 from posthouse.wire.address import Address
 from posthouse.wire.compose import Outgoing
+
+_KEY = re.compile(r"[A-Za-z0-9\-._~]{1,256}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,23 @@ class Idempotency:
     key: str
     scope: str
     digest: str
+
+    @classmethod
+    def of(cls, surface: str, key: str | None, operation: str, account_id: str, request: bytes) -> Idempotency | None:
+        """What the header `Idempotency-Key` of a request says; None without it.
+
+        Args:
+            operation: what is done, and to which object.
+            request: its body, in one form for one meaning.
+
+        Raises:
+            Invalid: it is no key.
+        """
+        if key is None:
+            return None
+        if not _KEY.fullmatch(key):
+            raise Invalid("1 to 256 letters, digits or - . _ ~", field="Idempotency-Key")
+        return cls(f"{surface}:{key}", f"{operation}:{account_id}", secret_digest(request.decode()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,19 +92,19 @@ class Outgoing:
     """
 
     from_: Address
-    to: tuple[Address, ...]
-    cc: tuple[Address, ...]
-    bcc: tuple[Address, ...]
-    reply_to: tuple[Address, ...]
-    subject: str
-    text: str | None
-    html: str | None
-    attachments: tuple[Attachment, ...]
-    in_reply_to: str | None
-    references: tuple[str, ...]
-    headers: tuple[tuple[str, str], ...]
-    message_id: str | None
-    sent_at: int
+    to: tuple[Address, ...] = ()
+    cc: tuple[Address, ...] = ()
+    bcc: tuple[Address, ...] = ()
+    reply_to: tuple[Address, ...] = ()
+    subject: str = ""
+    text: str | None = None
+    html: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    in_reply_to: str | None = None
+    references: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    message_id: str | None = None
+    sent_at: int = 0
     sender: Address | None = None
 
 

@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from posthouse import __version__
-from posthouse.api.agentmail import auth, errors, fields, scope
+from posthouse.api.agentmail import auth, errors, fields, openapi, scope, stream
 from posthouse.api.agentmail.routes import (
     api_keys,
     domains,
@@ -29,7 +29,8 @@ from posthouse.api.agentmail.routes import (
     webhook_deliveries,
     webhooks,
 )
-from posthouse.api.kit import Services
+from posthouse.api.services import Services
+from posthouse.api.surface import Receive, Scope, Send
 from posthouse.kit.errors import PosthouseError
 from posthouse.kit.principal import Principal
 
@@ -111,8 +112,26 @@ HANDLERS = (
 )
 
 
-def create(services: Services, *, max_body_bytes: int) -> Litestar:
-    """The app for `/v0`."""
+class AgentMailApp:
+    """Answers `/v0`: requests, and the WebSocket."""
+
+    def __init__(self, services: Services, max_body_bytes: int) -> None:
+        self._services = services
+        self._routes = _routes(services, max_body_bytes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection."""
+        if scope["type"] == "websocket":
+            await stream.serve(self._services, scope, receive, send)
+            return
+        await self._routes(scope, receive, send)  # type: ignore[arg-type]
+
+    def openapi(self) -> dict[str, Any]:
+        """The description of the routes."""
+        return openapi.completed(self._routes.openapi_schema.to_schema())
+
+
+def _routes(services: Services, max_body_bytes: int) -> Litestar:
 
     def provide_services() -> Services:
         return services

@@ -6,7 +6,8 @@ from typing import Any
 
 from litestar import Request
 
-from posthouse.api.kit import Services, bearer
+from posthouse.api.request import bearer
+from posthouse.api.services import Services
 from posthouse.kit.errors import TooMany, Unauthenticated
 from posthouse.kit.principal import Principal
 

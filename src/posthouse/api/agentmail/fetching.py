@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from posthouse.api.agentmail.shapes import messages as shapes
-from posthouse.api.kit import Services
+from posthouse.api.services import Services
 from posthouse.kit.errors import Forbidden, Invalid, PosthouseError, TooLarge
 from posthouse.net.dialer import TooLong
 from posthouse.store.accounts import Account

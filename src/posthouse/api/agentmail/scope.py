@@ -15,7 +15,7 @@ from posthouse.accounts.directory import Located
 from posthouse.accounts.reach import Reach
 from posthouse.accounts.rights import hidden_from
 from posthouse.api.agentmail.shapes.common import DRAFT_PREFIX, MESSAGE_PREFIX, THREAD_PREFIX, core_id
-from posthouse.api.kit import Services
+from posthouse.api.services import Services
 from posthouse.kit.errors import NotFound
 from posthouse.kit.principal import Principal
 from posthouse.mail import drafts as draft_rules

@@ -20,7 +20,8 @@ from posthouse.api.agentmail import auth, errors, events, scope
 from posthouse.api.agentmail.auth import REQUESTS_A_MINUTE
 from posthouse.api.agentmail.permissions import hidden_labels, may, need
 from posthouse.api.agentmail.shapes.webhooks import EVENT_TYPES, LABEL_OF_TYPE, check_event_types
-from posthouse.api.kit import Services, bearer
+from posthouse.api.request import bearer
+from posthouse.api.services import Services
 from posthouse.events import outbox
 from posthouse.events.streams import Told
 from posthouse.kit import log

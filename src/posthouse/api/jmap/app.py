@@ -10,8 +10,6 @@ from urllib.parse import parse_qsl, quote, unquote
 
 import msgspec
 
-from posthouse.accounts.challenges import Challenges
-from posthouse.accounts.tokens import Tokens
 from posthouse.api.jmap import (
     auth,
     blob,
@@ -31,8 +29,8 @@ from posthouse.api.jmap.calls import Caller, Json
 from posthouse.api.jmap.errors import RequestError
 from posthouse.api.jmap.registry import CAPABILITIES, METHODS
 from posthouse.api.jmap.request import Reply
-from posthouse.api.kit import Services
 from posthouse.api.limits import Allowance
+from posthouse.api.services import Services
 from posthouse.kit import log
 from posthouse.kit.errors import Malformed, NotFound, PosthouseError, TooLarge, TooMany, Unauthenticated
 
@@ -57,10 +55,9 @@ _SAFE = (
 class JmapApp:
     """Answers `/.well-known/jmap`, `/jmap/**`, `/api/v1/*` and the key set."""
 
-    def __init__(self, services: Services, tokens: Tokens, challenges: Challenges) -> None:
+    def __init__(self, services: Services, max_body_bytes: int) -> None:
+        """Its own limits (`calls`) are the narrower ones; `max_body_bytes` bounds all bodies before it."""
         self._services = services
-        self._tokens = tokens
-        self._challenges = challenges
         self._streams = streams.Streams()
         self._aside = Aside()
         self._busy: dict[tuple[str, str], int] = {}
@@ -90,6 +87,10 @@ class JmapApp:
                                                   "docs_url": "/docs/errors"}})  # fmt: skip
             await _answer(send, 500, body, _JSON)
 
+    def openapi(self) -> dict[str, Any] | None:
+        """JMAP's session object describes it (RFC 8620 §2)."""
+        return None
+
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"].rstrip("/") or "/"
         steps = path.split("/")[1:]
@@ -98,7 +99,7 @@ class JmapApp:
             return
         if path == "/.well-known/jwks.json":
             _only(method, "GET")
-            await _answer(send, 200, msgspec.json.encode(self._tokens.jwks()), _JSON)
+            await _answer(send, 200, msgspec.json.encode(self._services.tokens.jwks()), _JSON)
             return
         if path == "/.well-known/jmap":
             _only(method, "GET")
@@ -132,7 +133,7 @@ class JmapApp:
     # -- who asks
 
     async def _caller(self, scope: Scope) -> Caller:
-        caller = await auth.caller_of(self._services, self._tokens, scope)
+        caller = await auth.caller_of(self._services, scope)
         allowance = self._take(caller)
         if allowance.exceeded:
             wait = max(1, allowance.reset_at_s - self._services.clock() // 1000)
@@ -172,15 +173,15 @@ class JmapApp:
             case ["challenge"]:
                 _only(method, "POST")
                 await _body(scope, receive, 65_536)
-                reply = await signup.challenge(services, self._challenges, scope)
+                reply = await signup.challenge(services, scope)
             case ["session"]:
                 _only(method, "POST")
                 body = await _body(scope, receive, 65_536)
-                reply = await signup.session(services, self._challenges, self._tokens, scope, body)
+                reply = await signup.session(services, scope, body)
             case ["capability"]:
                 _only(method, "POST")
                 await _body(scope, receive, 65_536)
-                reply = await signup.capability(services, self._tokens, scope)
+                reply = await signup.capability(services, scope)
             case _:
                 raise NotFound("there is nothing at this path")
         extra = [(b"authorization", f"Bearer {reply.token}".encode()), (b"cache-control", b"no-store")]

@@ -11,9 +11,9 @@ from typing import Any
 from posthouse.accounts import rights
 from posthouse.accounts.keys import principal_of
 from posthouse.accounts.leases import Lease
-from posthouse.accounts.tokens import Tokens
 from posthouse.api.jmap.calls import Caller
-from posthouse.api.kit import Services, base_url, bearer
+from posthouse.api.request import base_url, bearer
+from posthouse.api.services import Services
 from posthouse.kit.errors import Forbidden, Unauthenticated
 from posthouse.kit.principal import Principal
 from posthouse.store import accounts, keys
@@ -46,7 +46,7 @@ def basic(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str] | None:
     return None
 
 
-async def caller_of(services: Services, tokens: Tokens, scope: Mapping[str, Any]) -> Caller:
+async def caller_of(services: Services, scope: Mapping[str, Any]) -> Caller:
     """Who asks.
 
     Raises:
@@ -65,14 +65,14 @@ async def caller_of(services: Services, tokens: Tokens, scope: Mapping[str, Any]
     if credential is None:
         raise Unauthenticated("the request carries no credential", reason="missing_authorization")
     if credential.count(".") == 2:
-        account, principal = await _by_token(services, tokens, credential)
+        account, principal = await _by_token(services, credential)
     else:
         account, principal = await _by_key(services, credential)
     return Caller(principal, {account.id: account.main_address}, base)
 
 
-async def _by_token(services: Services, tokens: Tokens, token: str) -> tuple[Account, Principal]:
-    claims = tokens.read(token, "capability", services.clock())
+async def _by_token(services: Services, token: str) -> tuple[Account, Principal]:
+    claims = services.tokens.read(token, "capability", services.clock())
     return await account_of(services, claims)
 
 

@@ -13,7 +13,7 @@ from posthouse.api.jmap.budget import ANSWERS
 from posthouse.api.jmap.calls import Answer, Call, Json, invalid
 from posthouse.api.jmap.errors import MethodError, SetError
 from posthouse.api.jmap.methods import check_count
-from posthouse.api.kit import Services
+from posthouse.api.services import Services
 from posthouse.kit.clock import DAY
 from posthouse.kit.errors import NotFound, OverQuota, PosthouseError, TooLarge
 from posthouse.store import accounts, mailboxes, messages, uploads

@@ -10,7 +10,7 @@ from typing import Any
 from posthouse.api.jmap import budget
 from posthouse.api.jmap.aside import Aside
 from posthouse.api.jmap.errors import MethodError, SetError
-from posthouse.api.kit import Services
+from posthouse.api.services import Services
 from posthouse.kit.budget import Budget
 from posthouse.kit.principal import Principal
 

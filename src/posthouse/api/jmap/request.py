@@ -13,7 +13,7 @@ from posthouse.api.jmap.aside import Aside
 from posthouse.api.jmap.budget import ANSWERS
 from posthouse.api.jmap.calls import Answer, Call, Caller, Json
 from posthouse.api.jmap.errors import MethodError, RequestError, method_error
-from posthouse.api.kit import Services
+from posthouse.api.services import Services
 from posthouse.kit import log
 from posthouse.kit.errors import PosthouseError, TooLarge
 

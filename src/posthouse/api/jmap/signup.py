@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from posthouse.accounts import registration
-from posthouse.accounts.challenges import Challenges, Proof
-from posthouse.accounts.tokens import Tokens
+from posthouse.accounts.challenges import Proof
 from posthouse.api import newcomers
 from posthouse.api.jmap import auth
-from posthouse.api.kit import Services, bearer
+from posthouse.api.request import bearer
+from posthouse.api.services import Services
 from posthouse.kit.errors import Invalid, Malformed, Unauthenticated
 from posthouse.store import accounts
 from posthouse.store.accounts import Account
@@ -39,11 +39,11 @@ def _limit(services: Services, what: str, scope: Mapping[str, Any], a_minute: in
     newcomers.count(services, who, a_minute, 60, "too many requests from your address")
 
 
-async def challenge(services: Services, challenges: Challenges, scope: Mapping[str, Any]) -> Reply:
+async def challenge(services: Services, scope: Mapping[str, Any]) -> Reply:
     """`POST /api/v1/challenge`. Raises `Forbidden` when a web page of another site asks."""
     _limit(services, "challenge", scope, _CHALLENGES_A_MINUTE)
     newcomers.check_no_page(newcomers.caller_of(scope), newcomers.OurNames.of(services.settings))
-    token = challenges.issue(newcomers.network_of(scope))
+    token = services.challenges.issue(newcomers.network_of(scope))
     steps = [
         "Find a nonce so that scrypt(jti + ':' + nonce) begins with `difficulty` zero bits.",
         "POST /api/v1/session with powHex, nonce and a username (to sign up) or your apiKey (to log in).",
@@ -51,9 +51,7 @@ async def challenge(services: Services, challenges: Challenges, scope: Mapping[s
     return Reply({"_next": steps}, token)
 
 
-async def session(
-    services: Services, challenges: Challenges, tokens: Tokens, scope: Mapping[str, Any], body: bytes
-) -> Reply:
+async def session(services: Services, scope: Mapping[str, Any], body: bytes) -> Reply:
     """`POST /api/v1/session`: sign up with a username, or log in with a key.
 
     Raises:
@@ -73,10 +71,10 @@ async def session(
         # What can be refused without it does not cost the caller its work.
         username = registration.check_username(username)
         newcomers.admit(services, scope)
-    await challenges.solve(token, proof)
+    await services.challenges.solve(token, proof)
     at = services.clock()
     if username is None:
-        return await _log_in(services, tokens, given["apiKey"], at)
+        return await _log_in(services, given["apiKey"], at)
     name = username
     domain = services.settings.domain
     made = await services.db.write(
@@ -90,7 +88,7 @@ async def session(
         "accountId": account.id,
         "_next": ["Keep apiKey: it is shown this once.", "POST /api/v1/capability with this session token."],
     }
-    return Reply(reply, _session_token(tokens, account, made.key.id, at))
+    return Reply(reply, _session_token(services, account, made.key.id, at))
 
 
 def _read(body: bytes) -> dict[str, Any]:
@@ -114,7 +112,7 @@ def _read(body: bytes) -> dict[str, Any]:
     return given
 
 
-async def _log_in(services: Services, tokens: Tokens, secret: str, at: int) -> Reply:
+async def _log_in(services: Services, secret: str, at: int) -> Reply:
     principal = await services.keys.check(secret, at)
     if principal.surface != auth.SURFACE or principal.account_id is None or principal.key_id is None:
         raise Unauthenticated("the API key is unknown or has expired", reason="unknown_key")
@@ -123,22 +121,22 @@ async def _log_in(services: Services, tokens: Tokens, secret: str, at: int) -> R
     if account is None:
         raise Unauthenticated("the API key is unknown or has expired", reason="unknown_key")
     reply = {"inbox": account.main_address, "_next": ["POST /api/v1/capability with this session token."]}
-    return Reply(reply, _session_token(tokens, account, principal.key_id, at))
+    return Reply(reply, _session_token(services, account, principal.key_id, at))
 
 
-def _session_token(tokens: Tokens, account: Account, key_id: str, at: int) -> str:
-    return tokens.issue("session", {"sub": account.id, "key": key_id}, at)
+def _session_token(services: Services, account: Account, key_id: str, at: int) -> str:
+    return services.tokens.issue("session", {"sub": account.id, "key": key_id}, at)
 
 
-async def capability(services: Services, tokens: Tokens, scope: Mapping[str, Any]) -> Reply:
+async def capability(services: Services, scope: Mapping[str, Any]) -> Reply:
     """`POST /api/v1/capability`: a session token buys the one that opens JMAP."""
     _limit(services, "capability", scope, _CAPABILITIES_A_MINUTE)
     token = bearer(scope["headers"])
     if token is None:
         raise Unauthenticated("the request carries no session token", reason="missing_authorization")
-    claims = tokens.read(token, "session", services.clock())
+    claims = services.tokens.read(token, "session", services.clock())
     account, principal = await auth.account_of(services, claims)
-    made = tokens.issue(
+    made = services.tokens.issue(
         "capability",
         {"sub": account.id, "key": principal.key_id, "inboxId": account.main_address, "scope": auth.SCOPE},
         services.clock(),

@@ -10,7 +10,7 @@ import msgspec
 
 from posthouse.api.jmap import states
 from posthouse.api.jmap.calls import Caller
-from posthouse.api.kit import Services
+from posthouse.api.services import Services
 from posthouse.kit.errors import Invalid, TooMany
 from posthouse.store.database import Tx
 

@@ -13,7 +13,7 @@ from posthouse.api.jmap import auth, calls, streams
 from posthouse.api.jmap.calls import Caller, Json
 from posthouse.api.jmap.errors import RequestError
 from posthouse.api.jmap.request import Reply
-from posthouse.api.kit import Services
+from posthouse.api.services import Services
 from posthouse.kit.errors import Unauthenticated
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

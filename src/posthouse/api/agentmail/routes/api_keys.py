@@ -12,7 +12,8 @@ from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_o
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import api_keys as shapes
 from posthouse.api.agentmail.shapes.common import KEY_PREFIX, core_id, instant_of
-from posthouse.api.kit import Services, page_token, read_page_token
+from posthouse.api.paging import page_token, read_page_token
+from posthouse.api.services import Services
 from posthouse.kit.errors import Invalid, NotFound
 from posthouse.kit.principal import Principal
 from posthouse.store import keys

@@ -11,7 +11,8 @@ from litestar.params import Parameter, QueryParameter
 from posthouse.api.agentmail.permissions import hidden_labels
 from posthouse.api.agentmail.shapes.common import instant
 from posthouse.api.agentmail.shapes.labels import filter_of
-from posthouse.api.kit import Position, list_of
+from posthouse.api.paging import Position
+from posthouse.api.request import list_of
 from posthouse.kit.errors import Invalid
 from posthouse.kit.principal import Principal
 from posthouse.store.listing import MessageFilter

@@ -12,7 +12,8 @@ from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_o
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import domains as shapes
 from posthouse.api.agentmail.shapes.inboxes import check_client_id
-from posthouse.api.kit import Position, Services, page_token, read_page_token
+from posthouse.api.paging import Position, page_token, read_page_token
+from posthouse.api.services import Services
 from posthouse.kit.errors import Conflict, Forbidden, Invalid
 from posthouse.kit.principal import Principal
 from posthouse.store import domains

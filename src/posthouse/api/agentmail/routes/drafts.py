@@ -29,17 +29,19 @@ from posthouse.api.agentmail.shapes.common import (
 )
 from posthouse.api.agentmail.shapes.inboxes import check_client_id
 from posthouse.api.agentmail.shapes.labels import free_labels
-from posthouse.api.kit import Position, Services, list_of, page_token, read_page_token
+from posthouse.api.paging import Position, page_token, read_page_token
+from posthouse.api.request import list_of
+from posthouse.api.services import Services
 from posthouse.kit.errors import Invalid, NotFound
 from posthouse.kit.principal import Principal
 from posthouse.mail import drafts as draft_rules
 from posthouse.mail.drafts import SCHEDULED, Written
-from posthouse.outbound import answers, scheduled
+from posthouse.outbound import scheduled, writing
+from posthouse.outbound.writing import Words, Writing
 from posthouse.store import drafts, messages
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
 from posthouse.store.draft_plans import DraftPlan
-from posthouse.store.messages import Message
 from posthouse.wire.compose import Outgoing
 
 _TEXTS = ("subject", "text", "html")
@@ -61,15 +63,15 @@ async def create_draft(
     known = await services.db.read(lambda tx: _known(tx, principal, data.client_id))
     if known is not None:
         return sight.draft(principal, await services.db.read(lambda tx: _shown(tx, *known)))
-    kind, parent, outgoing = await _outgoing(services, principal, account, data)
-    text = await draft_rules.prepare(services.blobs, outgoing)
+    said = await _written(services, principal, account, data)
+    text = await draft_rules.prepare(services.blobs, replace(said.outgoing, sent_at=services.clock()))
 
     async def unit(tx: Tx) -> shapes.Draft:
         again = await _known(tx, principal, data.client_id)
         if again is not None:
             return await _shown(tx, *again)
         draft = await draft_rules.create(
-            tx, account, text, kind=kind, parent=parent, labels=labels, client_id=data.client_id,
+            tx, account, text, kind=said.kind, parent=said.parent, labels=labels, client_id=data.client_id,
             plan=await _plan(tx, principal, account, send_at), level=principal.level, at=services.clock(),
         )  # fmt: skip
         return await _shown(tx, account, await draft_rules.written(tx, draft))
@@ -238,39 +240,30 @@ async def _shown(tx: Tx, account: Account, written: Written) -> shapes.Draft:
     return shapes.draft_of(written, account.main_address, known)
 
 
-async def _outgoing(
-    services: Services, principal: Principal, account: Account, data: shapes.CreateDraft
-) -> tuple[str, Message | None, Outgoing]:
-    """What kind of draft it is, what it answers or forwards, and what it says."""
+async def _written(services: Services, principal: Principal, account: Account, data: shapes.CreateDraft) -> Writing:
+    """What a new draft says, and what it answers or forwards."""
     if data.in_reply_to is not None and data.forward_of is not None:
         raise Invalid("give either in_reply_to or forward_of", field="forward_of")
-    people = {name: read_addresses(getattr(data, name), name) for name in _PEOPLE}
-    if data.reply_all and (data.in_reply_to is None or people["to"] or people["cc"] or people["bcc"]):
+    words = Words(
+        to=read_addresses(data.to, "to"),
+        cc=read_addresses(data.cc, "cc"),
+        bcc=read_addresses(data.bcc, "bcc"),
+        reply_to=read_addresses(data.reply_to, "reply_to"),
+        subject=data.subject or "",
+        text=data.text,
+        html=data.html,
+    )
+    if data.reply_all and (data.in_reply_to is None or words.to or words.cc or words.bcc):
         raise Invalid("reply_all goes with in_reply_to and without recipients", field="reply_all")
-    files = await attachments_of(services, account, data.attachments)
-    outgoing = Outgoing(
-        from_=identities.own_address(account), to=people["to"], cc=people["cc"], bcc=people["bcc"],
-        reply_to=people["reply_to"], subject=data.subject or "", text=data.text,
-        html=data.html, attachments=files, in_reply_to=None, references=(), headers=(), message_id=None,
-        sent_at=services.clock(),
-    )  # fmt: skip
+    words = replace(words, attachments=await attachments_of(services, account, data.attachments))
     named = data.in_reply_to if data.in_reply_to is not None else data.forward_of
     if named is None:
-        return "new", None, outgoing
+        return writing.new(account, words)
     need(principal, "message_read")
     found = await services.db.read(lambda tx: scope.message_of(tx, principal, account, named))
-    parent = await answers.parent(services.db, account.id, found.message.id)
     if data.forward_of is not None:
-        passed = await answers.forward(parent, services.blobs, text=data.text, html=data.html)
-        return "forward", parent.message, replace(
-            outgoing, subject=data.subject or passed.subject, text=passed.text, html=passed.html,
-            attachments=(*passed.attachments, *files),
-        )  # fmt: skip
-    fields = answers.reply(parent, everyone=bool(data.reply_all))
-    return "reply_all" if data.reply_all else "reply", parent.message, replace(
-        outgoing, to=outgoing.to or fields.to, cc=outgoing.cc or fields.cc,
-        subject=data.subject or fields.subject, in_reply_to=fields.in_reply_to, references=fields.references,
-    )  # fmt: skip
+        return await writing.forward(services.db, services.blobs, account, found.message.id, words)
+    return await writing.reply(services.db, account, found.message.id, words, everyone=bool(data.reply_all))
 
 
 async def _edited(services: Services, account: Account, before: Written, data: shapes.UpdateDraft) -> Outgoing | None:

@@ -10,7 +10,8 @@ from posthouse.api.agentmail.permissions import hidden_labels, need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, limit_of
 from posthouse.api.agentmail.shapes import inbox_events as shapes
 from posthouse.api.agentmail.shapes.labels import label_of_mark
-from posthouse.api.kit import Position, Services, page_token, read_page_token
+from posthouse.api.paging import Position, page_token, read_page_token
+from posthouse.api.services import Services
 from posthouse.kit.principal import Principal
 from posthouse.mail import visibility
 from posthouse.store import markings, messages

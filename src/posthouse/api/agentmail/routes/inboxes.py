@@ -13,7 +13,8 @@ from posthouse.api.agentmail.permissions import need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, Query, cut, limit_of, query_of
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import inboxes as shapes
-from posthouse.api.kit import Services, page_token, read_page_token
+from posthouse.api.paging import page_token, read_page_token
+from posthouse.api.services import Services
 from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound
 from posthouse.kit.principal import Principal
 from posthouse.store import accounts

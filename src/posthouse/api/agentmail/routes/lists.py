@@ -13,7 +13,8 @@ from posthouse.api.agentmail.permissions import need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_of
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import lists as shapes
-from posthouse.api.kit import Services, page_token, read_page_token
+from posthouse.api.paging import page_token, read_page_token
+from posthouse.api.services import Services
 from posthouse.kit.errors import Invalid, NotFound
 from posthouse.kit.ids import new_id
 from posthouse.kit.principal import Principal

@@ -12,8 +12,10 @@ from posthouse.api.agentmail.routes.common import FromTexts, Limit, PageToken, T
 from posthouse.api.agentmail.shapes import messages as shapes
 from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX, time
 from posthouse.api.agentmail.shapes.labels import patch_of
-from posthouse.api.kit import Services, base_url, page_token, read_page_token
 from posthouse.api.links import LIFETIME_MS, LinkTarget
+from posthouse.api.paging import page_token, read_page_token
+from posthouse.api.request import base_url
+from posthouse.api.services import Services
 from posthouse.kit.errors import NotFound
 from posthouse.kit.principal import Principal
 from posthouse.mail import filing, marking, reading

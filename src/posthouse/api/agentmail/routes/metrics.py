@@ -14,7 +14,8 @@ from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import metrics as shapes
 from posthouse.api.agentmail.shapes.common import instant, time
 from posthouse.api.agentmail.shapes.webhooks import LABEL_OF_TYPE
-from posthouse.api.kit import Services, list_of
+from posthouse.api.request import list_of
+from posthouse.api.services import Services
 from posthouse.kit.clock import DAY
 from posthouse.kit.errors import Forbidden, Invalid
 from posthouse.kit.principal import Principal

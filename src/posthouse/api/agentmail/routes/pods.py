@@ -11,7 +11,8 @@ from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_o
 from posthouse.api.agentmail.shapes import pods as shapes
 from posthouse.api.agentmail.shapes.api_keys import check_name
 from posthouse.api.agentmail.shapes.inboxes import check_client_id
-from posthouse.api.kit import Services, page_token, read_page_token
+from posthouse.api.paging import page_token, read_page_token
+from posthouse.api.services import Services
 from posthouse.kit.errors import Forbidden
 from posthouse.kit.principal import Principal
 from posthouse.store import organizations

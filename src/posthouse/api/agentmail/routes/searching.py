@@ -24,7 +24,8 @@ from posthouse.api.agentmail.scope import Found
 from posthouse.api.agentmail.shapes import messages as shapes
 from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX
 from posthouse.api.agentmail.shapes.labels import labels_of, patch_of
-from posthouse.api.kit import Services, page_token, read_page_token
+from posthouse.api.paging import page_token, read_page_token
+from posthouse.api.services import Services
 from posthouse.kit.errors import Invalid, NotFound
 from posthouse.kit.principal import Principal
 from posthouse.mail import marking, reading, searching, visibility

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from typing import Annotated
 
 import msgspec
@@ -10,22 +10,18 @@ from litestar import post
 from litestar.params import HeaderParameter
 
 from posthouse.api.agentmail import scope
+from posthouse.api.agentmail.auth import SURFACE
 from posthouse.api.agentmail.fetching import attachments_of
 from posthouse.api.agentmail.permissions import need
 from posthouse.api.agentmail.shapes import messages as shapes
 from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX, THREAD_PREFIX, Addresses, read_addresses
 from posthouse.api.agentmail.shapes.labels import free_labels
-from posthouse.api.kit import Services
-from posthouse.kit.errors import Invalid
-from posthouse.kit.ids import secret_digest
+from posthouse.api.services import Services
 from posthouse.kit.principal import Principal
-from posthouse.outbound import answers
-from posthouse.outbound.request import Composition, Idempotency
+from posthouse.outbound import writing
+from posthouse.outbound.request import Idempotency
+from posthouse.outbound.writing import Words, Writing
 from posthouse.store.accounts import Account
-from posthouse.wire.address import Address
-from posthouse.wire.compose import Outgoing
-
-_IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9\-._~]{1,256}")
 
 IdempotencyKey = Annotated[
     str | None, HeaderParameter(name="Idempotency-Key", description="The same key and body send once within 24 hours.")
@@ -47,26 +43,8 @@ async def send_message(
     """Send a message from an inbox. Held mail is answered the same way and carries the label `held`."""
     need(principal, "message_send")
     account = await services.db.read(lambda tx: scope.inbox(tx, principal, inbox_id))
-    composition = Composition(
-        outgoing=Outgoing(
-            from_=Address(account.main_address),
-            to=read_addresses(data.to, "to"),
-            cc=read_addresses(data.cc, "cc"),
-            bcc=read_addresses(data.bcc, "bcc"),
-            reply_to=read_addresses(data.reply_to, "reply_to"),
-            subject=data.subject or "",
-            text=data.text,
-            html=data.html,
-            attachments=await attachments_of(services, account, data.attachments),
-            in_reply_to=None,
-            references=(),
-            headers=tuple((data.headers or {}).items()),
-            message_id=None,
-            sent_at=services.clock(),
-        ),
-        labels=free_labels(data.labels),
-    )
-    return await _submit(services, principal, account, composition, "send", data, idempotency_key)
+    written = writing.new(account, await _words(services, account, data))
+    return await _submit(services, principal, account, written, "send", data, idempotency_key)
 
 
 @post("/v0/inboxes/{inbox_id:str}/messages/{message_id:str}/reply", status_code=200, operation_id="messages_reply")
@@ -123,31 +101,10 @@ async def forward(
     need(principal, "message_read")
     found = await services.db.read(lambda tx: scope.message(tx, principal, inbox_id, message_id))
     account = found.account
-    parent = await answers.parent(services.db, account.id, found.message.id)
-    fields = await answers.forward(parent, services.blobs, text=data.text, html=data.html)
-    composition = Composition(
-        outgoing=Outgoing(
-            from_=Address(account.main_address),
-            to=read_addresses(data.to, "to"),
-            cc=read_addresses(data.cc, "cc"),
-            bcc=read_addresses(data.bcc, "bcc"),
-            reply_to=read_addresses(data.reply_to, "reply_to"),
-            subject=data.subject or fields.subject,
-            text=fields.text,
-            html=fields.html,
-            attachments=(*fields.attachments, *await attachments_of(services, account, data.attachments)),
-            in_reply_to=None,
-            references=(),
-            headers=tuple((data.headers or {}).items()),
-            message_id=None,
-            sent_at=services.clock(),
-        ),
-        labels=free_labels(data.labels),
-        forwarded_message_id=parent.message.id,
-    )
-    return await _submit(
-        services, principal, account, composition, f"forward:{parent.message.id}", data, idempotency_key
-    )
+    words = await _words(services, account, data)
+    passed_on = await writing.forward(services.db, services.blobs, account, found.message.id, words)
+    operation = f"forward:{found.message.id}"
+    return await _submit(services, principal, account, passed_on, operation, data, idempotency_key)
 
 
 async def _answer(
@@ -168,56 +125,48 @@ async def _answer(
         need(principal, "message_read")  # an answer tells others the subject and who was written to
     found = await services.db.read(lambda tx: scope.message(tx, principal, inbox_id, message_id))
     account = found.account
-    parent = await answers.parent(services.db, account.id, found.message.id)
-    fields = answers.reply(parent, everyone=everyone)
-    composition = Composition(
-        outgoing=Outgoing(
-            from_=Address(account.main_address),
-            to=read_addresses(to, "to") or fields.to,
-            cc=read_addresses(cc, "cc") or fields.cc,
-            bcc=read_addresses(bcc, "bcc"),
-            reply_to=read_addresses(data.reply_to, "reply_to"),
-            subject=fields.subject,
-            text=data.text,
-            html=data.html,
-            attachments=await attachments_of(services, account, data.attachments),
-            in_reply_to=fields.in_reply_to,
-            references=fields.references,
-            headers=tuple((data.headers or {}).items()),
-            message_id=None,
-            sent_at=services.clock(),
-        ),
-        labels=free_labels(data.labels),
-        thread_id=parent.message.thread_id,
-        answered_message_id=parent.message.id,
+    words = replace(
+        await _words(services, account, data),
+        to=read_addresses(to, "to"), cc=read_addresses(cc, "cc"), bcc=read_addresses(bcc, "bcc"),
+    )  # fmt: skip
+    answer = await writing.reply(services.db, account, found.message.id, words, everyone=everyone)
+    operation = f"reply:{everyone}:{found.message.id}"
+    return await _submit(services, principal, account, answer, operation, data, idempotency_key)
+
+
+async def _words(
+    services: Services, account: Account, data: shapes.SendMessage | shapes.ReplyMessage | shapes.ReplyAllMessage
+) -> Words:
+    """What a body says. The recipients of an answer are its route's."""
+    people = data if isinstance(data, shapes.SendMessage) else shapes.SendMessage()
+    return Words(
+        to=read_addresses(people.to, "to"),
+        cc=read_addresses(people.cc, "cc"),
+        bcc=read_addresses(people.bcc, "bcc"),
+        reply_to=read_addresses(data.reply_to, "reply_to"),
+        subject=people.subject or "",
+        text=data.text,
+        html=data.html,
+        attachments=await attachments_of(services, account, data.attachments),
+        headers=tuple((data.headers or {}).items()),
     )
-    scope_name = f"reply:{everyone}:{parent.message.id}"
-    return await _submit(services, principal, account, composition, scope_name, data, idempotency_key)
 
 
 async def _submit(
     services: Services,
     principal: Principal,
     account: Account,
-    composition: Composition,
+    written: Writing,
     operation: str,
-    data: msgspec.Struct,
+    data: shapes.SendMessage | shapes.ReplyMessage | shapes.ReplyAllMessage,
     idempotency_key: str | None,
 ) -> shapes.Sent:
+    composition = written.composition(free_labels(data.labels))
     once = once_of(account, operation, data, idempotency_key)
     outcome = await services.submitter.submit(principal, account.id, composition, once=once)
     return shapes.Sent(message_id=MESSAGE_PREFIX + outcome.message_id, thread_id=THREAD_PREFIX + outcome.thread_id)
 
 
 def once_of(account: Account, operation: str, data: msgspec.Struct, idempotency_key: str | None) -> Idempotency | None:
-    """The header's key with what makes a request the same; None without a key.
-
-    Raises:
-        Invalid: it is no key.
-    """
-    if idempotency_key is None:
-        return None
-    if not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
-        raise Invalid("1 to 256 letters, digits or - . _ ~", field="Idempotency-Key")
-    request_digest = secret_digest(msgspec.json.encode(data).decode())
-    return Idempotency(f"agentmail:{idempotency_key}", f"{operation}:{account.id}", request_digest)
+    """The header's key with what makes a request the same; None without a key. Raises `Invalid` for what is none."""
+    return Idempotency.of(SURFACE, idempotency_key, operation, account.id, msgspec.json.encode(data))

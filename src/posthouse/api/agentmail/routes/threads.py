@@ -29,7 +29,8 @@ from posthouse.api.agentmail.shapes import messages as message_shapes
 from posthouse.api.agentmail.shapes import threads as shapes
 from posthouse.api.agentmail.shapes.common import THREAD_PREFIX
 from posthouse.api.agentmail.shapes.labels import labels_of, patch_of
-from posthouse.api.kit import Position, Services, page_token, read_page_token
+from posthouse.api.paging import Position, page_token, read_page_token
+from posthouse.api.services import Services
 from posthouse.kit.errors import Invalid, NotFound
 from posthouse.kit.ids import latest_id
 from posthouse.kit.principal import Principal

@@ -13,7 +13,8 @@ from posthouse.api.agentmail.routes.webhooks import ONE, find, to_change
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import webhooks as shapes
 from posthouse.api.agentmail.shapes.common import DELIVERY_PREFIX, core_id
-from posthouse.api.kit import Position, Services, page_token, read_page_token
+from posthouse.api.paging import Position, page_token, read_page_token
+from posthouse.api.services import Services
 from posthouse.kit.errors import NotFound
 from posthouse.kit.ids import new_id
 from posthouse.kit.principal import Principal

@@ -18,7 +18,8 @@ from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import webhooks as shapes
 from posthouse.api.agentmail.shapes.common import WEBHOOK_PREFIX, core_id
 from posthouse.api.agentmail.shapes.inboxes import check_client_id
-from posthouse.api.kit import Position, Services, page_token, read_page_token
+from posthouse.api.paging import Position, page_token, read_page_token
+from posthouse.api.services import Services
 from posthouse.events import outbox
 from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound
 from posthouse.kit.ids import new_id

@@ -1,0 +1,105 @@
+"""Writing a message: a new one, an answer to one that lies in the account, or one that passes it on.
+
+What a caller leaves out of an answer comes from the message answered: whom it goes to, the subject, the thread. What
+it gives goes before that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from posthouse.accounts import identities
+from posthouse.outbound import answers
+from posthouse.outbound.request import Composition
+from posthouse.store.accounts import Account
+from posthouse.store.blobfiles import Blobs
+from posthouse.store.database import Database
+from posthouse.store.messages import Message
+from posthouse.wire.address import Address
+from posthouse.wire.compose import Attachment, Outgoing
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a caller says of a message; empty and None are not said.
+
+    Attributes:
+        headers: (name, value) of further fields.
+    """
+
+    to: tuple[Address, ...] = ()
+    cc: tuple[Address, ...] = ()
+    bcc: tuple[Address, ...] = ()
+    reply_to: tuple[Address, ...] = ()
+    subject: str = ""
+    text: str | None = None
+    html: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """A message written, and the one that it answers or passes on."""
+
+    kind: Literal["new", "reply", "reply_all", "forward"]
+    outgoing: Outgoing
+    parent: Message | None = None
+
+    def composition(self, labels: Sequence[str] = ()) -> Composition:
+        """What `Submitter.submit` takes. An answer stays in the thread of what it answers."""
+        parent, is_forward = self.parent, self.kind == "forward"
+        return Composition(
+            outgoing=self.outgoing,
+            labels=labels,
+            thread_id=parent.thread_id if parent and not is_forward else None,
+            answered_message_id=parent.id if parent and not is_forward else None,
+            forwarded_message_id=parent.id if parent and is_forward else None,
+        )
+
+
+def new(account: Account, words: Words) -> Writing:
+    """A message that answers nothing."""
+    return Writing("new", _outgoing(account, words))
+
+
+async def reply(db: Database, account: Account, message_id: str, words: Words, *, everyone: bool) -> Writing:
+    """An answer, to the sender or to everyone on the message.
+
+    Raises:
+        NotFound: the account has no such message, or it is a draft.
+    """
+    parent = await answers.parent(db, account.id, message_id)
+    fields = answers.reply(parent, everyone=everyone)
+    outgoing = _outgoing(
+        account,
+        words,
+        to=words.to or fields.to,
+        cc=words.cc or fields.cc,
+        subject=words.subject or fields.subject,
+        in_reply_to=fields.in_reply_to,
+        references=fields.references,
+    )
+    return Writing("reply_all" if everyone else "reply", outgoing, parent.message)
+
+
+async def forward(db: Database, blobs: Blobs, account: Account, message_id: str, words: Words) -> Writing:
+    """A message passed on, the caller's words before it. Raises `NotFound` as `reply` does."""
+    parent = await answers.parent(db, account.id, message_id)
+    fields = await answers.forward(parent, blobs, text=words.text, html=words.html)
+    outgoing = _outgoing(
+        account,
+        words,
+        subject=words.subject or fields.subject,
+        text=fields.text,
+        html=fields.html,
+        attachments=(*fields.attachments, *words.attachments),
+    )
+    return Writing("forward", outgoing, parent.message)
+
+
+def _outgoing(account: Account, words: Words, **others: object) -> Outgoing:
+    said = {name: getattr(words, name) for name in Words.__dataclass_fields__}
+    return Outgoing(identities.own_address(account), **{**said, **others})
