@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from posthouse.accounts import pauses
 from posthouse.events import outbox
 from posthouse.kit import log
 from posthouse.kit.clock import HOUR, MINUTE, SECOND, Clock
@@ -153,6 +154,9 @@ class DeliveryWorker:
 
     async def _carry_one(self, group: _Group) -> None:
         try:
+            if not await self._db.read(lambda tx: pauses.is_running(tx, group.submission.account_id)):
+                await self._wait(group)
+                return
             outcome, raw = await asyncio.wait_for(self._attempt(group), _ATTEMPT_S)
             await self._db.write(lambda tx: self._settle(tx, group, outcome, raw))
         except asyncio.CancelledError:
@@ -161,6 +165,11 @@ class DeliveryWorker:
             expected = isinstance(error, PosthouseError | TimeoutError)
             _log.error("delivery failed", submission_id=group.submission.id, domain=group.domain, exc_info=not expected)
             await self._put_back(group, "4.3.0 the attempt could not be completed here")
+
+    async def _wait(self, group: _Group) -> None:
+        """Its sender was paused since this was claimed: no attempt has been made."""
+        ids, at = [delivery.id for delivery in group.deliveries], self._clock()
+        await self._db.write(lambda tx: submissions.unclaim(tx, ids, at))
 
     async def _put_back(self, group: _Group, diagnostic: str) -> None:
         at = self._clock()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from posthouse.accounts import accounts as account_rules
-from posthouse.accounts import domains, lists
+from posthouse.accounts import domains, lists, pauses
 from posthouse.kit.config import Ladder
 from posthouse.kit.errors import Forbidden, TooMany
 from posthouse.kit.principal import Principal
@@ -27,6 +27,13 @@ async def level_of(tx: Tx, account: Account, principal: Principal) -> str:
     if principal.is_house:
         return HOUSE_LEVEL
     return await account_rules.effective_level(tx, account, principal.level)
+
+
+async def check_running(tx: Tx, account: Account, principal: Principal) -> None:
+    """Raises `Forbidden` (reason `paused`) while the account, its organisation or everything is paused."""
+    pause = None if principal.is_house else await pauses.of_account(tx, account)
+    if pause is not None:
+        raise pauses.refusal(pause)
 
 
 async def stays_inside(tx: Tx, account: Account, recipients: Sequence[str]) -> bool:

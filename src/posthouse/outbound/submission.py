@@ -99,10 +99,10 @@ class Submitter:
         Raises:
             NotFound: no such account in the caller's scope.
             Invalid: no recipient (reason `no_recipients`), too many, a bad address or header.
-            Forbidden: the caller lacks the right to send (`missing_permission`), the level is `read_only`
-                (`read_only`), a From that is not the account's (`sender_not_allowed`), every recipient is suppressed
-                (`suppressed`), a list keeps one out (`list_blocked`), or the organisation has not proved its human's
-                address (`unverified`).
+            Forbidden: the caller lacks the right to send (`missing_permission`), the account is paused (`paused`), its
+                level is `read_only` (`read_only`), a From that is not the account's (`sender_not_allowed`), every
+                recipient is suppressed (`suppressed`), a list keeps one out (`list_blocked`), or the organisation
+                has not proved its human's address (`unverified`).
             TooLarge: the message is over the limit, or its header (reason `header`).
             TooMany: over the day's number of submissions, or to more people elsewhere than a newcomer may write to.
             OverQuota: it would be held, and too much waits for the owner already (`too_many_held`).
@@ -142,6 +142,7 @@ class Submitter:
         sender, field = sender_of(mail)
         if sender:
             await identities.check_sender(tx, account, sender, field)
+        await policy.check_running(tx, account, principal)
         sent_lately = await self._check_rate(tx, account, at)
         level = await policy.level_of(tx, account, principal)
         if level == "read_only":
@@ -269,6 +270,7 @@ class Submitter:
         """Whether it goes, waits or is refused. Under the account's lock: what was tightened meanwhile holds."""
         account = await accounts.get(tx, asked.account.id)
         assert account is not None  # the journal holds its row
+        await policy.check_running(tx, account, principal)
         level = await policy.level_of(tx, account, principal)
         if level == "read_only":
             raise Forbidden("this account may read and not send", reason="read_only")

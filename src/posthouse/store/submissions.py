@@ -155,11 +155,19 @@ async def add_deliveries(tx: Tx, deliveries: Sequence[Delivery]) -> None:
     )  # fmt: skip
 
 
+# A delivery that no pause holds up. The table of pauses is nearly always empty.
+_RUNNING = """(NOT EXISTS (SELECT 1 FROM pause)
+  OR (NOT EXISTS (SELECT 1 FROM pause WHERE scope_id IN ('*', delivery.account_id))
+      AND NOT EXISTS (SELECT 1 FROM account JOIN pause ON pause.scope_id = account.organization_id
+                      WHERE account.id = delivery.account_id)))"""
+
+
 async def claim(tx: Tx, now: int, lease_until: int, limit: int) -> list[Delivery]:
-    """Take up to `limit` deliveries that are due; nobody else gets them before `lease_until`."""
+    """Take up to `limit` deliveries that are due and not paused; nobody else gets them before `lease_until`."""
     rows = await tx.all(
         f"""WITH due AS MATERIALIZED (
-              SELECT id FROM delivery WHERE due_at <= :now ORDER BY due_at, id LIMIT :limit {tx.lock})
+              SELECT id FROM delivery WHERE due_at <= :now AND {_RUNNING}
+              ORDER BY due_at, id LIMIT :limit {tx.lock})
             UPDATE delivery SET due_at = :lease_until, leased = TRUE, attempts = attempts + 1
             WHERE id IN (SELECT id FROM due) RETURNING *""",
         now=now, lease_until=lease_until, limit=limit,
@@ -172,6 +180,15 @@ async def extend(tx: Tx, delivery_ids: Sequence[str], lease_until: int) -> None:
     await tx.run(
         "UPDATE delivery SET due_at = :lease_until WHERE leased AND id IN (:ids...)",
         ids=list(delivery_ids), lease_until=lease_until,
+    )  # fmt: skip
+
+
+async def unclaim(tx: Tx, delivery_ids: Sequence[str], at: int) -> None:
+    """Give deliveries back that were claimed and not tried."""
+    await tx.run(
+        """UPDATE delivery SET due_at = :at, leased = FALSE, attempts = attempts - 1
+           WHERE leased AND id IN (:ids...)""",
+        ids=list(delivery_ids), at=at,
     )  # fmt: skip
 
 
@@ -248,8 +265,8 @@ async def request_of(tx: Tx, submission_id: str) -> Request | None:
 
 
 async def next_due(tx: Tx) -> int | None:
-    """When the next delivery is due."""
-    row = await tx.one("SELECT min(due_at) AS due_at FROM delivery WHERE due_at IS NOT NULL")
+    """When the next delivery is due that is not paused."""
+    row = await tx.one(f"SELECT min(due_at) AS due_at FROM delivery WHERE due_at IS NOT NULL AND {_RUNNING}")
     return row["due_at"] if row else None
 
 

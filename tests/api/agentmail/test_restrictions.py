@@ -65,8 +65,7 @@ def _takes(annotation: str, name: str) -> bool:
 async def test_what_restricts_and_is_not_built_is_refused(whole: Whole) -> None:
     inbox = await whole.inbox()
     for method, path, body, field in (
-        ("POST", "/v0/inboxes", {"status": "paused"}, "status"),
-        ("PATCH", "/v0/inboxes/{inbox}", {"status": "paused"}, "status"),
+        ("POST", "/v0/inboxes", {"status": "asleep"}, "status"),
         ("PATCH", "/v0/inboxes/{inbox}", {"display_name": "A", "status": "asleep"}, "status"),
         ("POST", "/v0/domains", {"domain": "corp.example", "inbound_enabled": False}, "inbound_enabled"),
         ("POST", "/v0/api-keys", {"expires_at": "2001-01-01T00:00:00Z"}, "expires_at"),

@@ -63,6 +63,7 @@ REASONS: dict[str, Row] = {
     "no_recipients": Row(422, "unprocessable", "UnprocessableError"),
     "suppressed": Row(403, "message_rejected", "MessageRejectedError"),
     "read_only": Row(403, "message_rejected", "MessageRejectedError"),
+    "paused": Row(403, "inbox_paused", "MessageRejectedError"),
     "sender_not_allowed": Row(403, "message_rejected", "MessageRejectedError"),
     "attachment_url": Row(403, "message_rejected", "MessageRejectedError"),
     "list_blocked": Row(403, "message_rejected", "MessageRejectedError"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from litestar import Request, delete, get, patch, post
 
 from posthouse.accounts import accounts as account_rules
+from posthouse.accounts import pauses
 from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.permissions import need
 from posthouse.api.agentmail.routes.common import Limit, PageToken, Query, cut, limit_of, query_of
@@ -20,6 +22,9 @@ from posthouse.kit.principal import Principal
 from posthouse.store import accounts
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
+
+# Inboxes, and the ids of those of them that are paused.
+_Page = tuple[Sequence[Account], frozenset[str]]
 
 
 @post(scope.paths("/inboxes", inbox=False), status_code=200, operation_id=scope.operation("inboxes_create"))
@@ -38,9 +43,9 @@ async def create_inbox(
     shapes.check_client_id(given.client_id)
     display_name = shapes.check_display_name(given.display_name)
     metadata = shapes.check_metadata(given.metadata)
-    shapes.check_status(given.status)
+    status = shapes.check_status(given.status)
 
-    async def unit(tx: Tx) -> account_rules.Created:
+    async def unit(tx: Tx) -> tuple[account_rules.Created, frozenset[str]]:
         within = await scope.reach(tx, principal, where)
         created = await account_rules.create(
             tx,
@@ -56,10 +61,12 @@ async def create_inbox(
         )
         if not within.has(created.account):
             raise Conflict("this client_id is in use", field="client_id", reason="client_id_taken")
-        return created
+        if created.is_new:
+            await _set_status(tx, principal, created.account, status, services.clock())
+        return created, await pauses.paused_ids(tx, [created.account])
 
-    created = await services.db.write(unit)
-    return sight.inbox(principal, shapes.inbox_of(created.account), is_new=created.is_new)
+    created, paused = await services.db.write(unit)
+    return sight.inbox(principal, shapes.inbox_of(created.account, paused), is_new=created.is_new)
 
 
 @get(scope.paths("/inboxes", inbox=False), operation_id=scope.operation("inboxes_list"))
@@ -77,9 +84,9 @@ async def list_inboxes(
     filters = {"of": "inboxes", "in": where.pod_id, "ascending": ascending}
     after = read_page_token(page_token_, filters)
 
-    async def unit(tx: Tx) -> list[Account]:
+    async def unit(tx: Tx) -> _Page:
         within = await scope.reach(tx, principal, where)
-        return await accounts.page(
+        found = await accounts.page(
             tx,
             within.organization_id,
             pod_id=within.pod_id,
@@ -88,14 +95,9 @@ async def list_inboxes(
             ascending=ascending,
             limit=size + 1,
         )
+        return found, await pauses.paused_ids(tx, found)
 
-    shown, more = cut(await services.db.read(unit), size)
-    return shapes.InboxList(
-        count=len(shown),
-        limit=size,
-        inboxes=[shapes.inbox_of(account) for account in shown],
-        next_page_token=page_token(more, filters),
-    )
+    return _listed(await services.db.read(unit), size, filters)
 
 
 @get(scope.paths("/inboxes/search", inbox=False), operation_id=scope.operation("inboxes_search"))
@@ -113,18 +115,23 @@ async def search_inboxes(
     filters = {"of": "inbox search", "in": where.pod_id, "q": q}
     after = read_page_token(page_token_, filters)
 
-    async def unit(tx: Tx) -> list[Account]:
+    async def unit(tx: Tx) -> _Page:
         within = await scope.reach(tx, principal, where)
-        return await accounts.find(
+        found = await accounts.find(
             tx, within.organization_id, text, pod_id=within.pod_id, account_id=within.account_id, after=after,
             limit=size + 1,
         )  # fmt: skip
+        return found, await pauses.paused_ids(tx, found)
 
-    shown, more = cut(await services.db.read(unit), size)
+    return _listed(await services.db.read(unit), size, filters)
+
+
+def _listed(page: _Page, size: int, filters: Mapping[str, Any]) -> shapes.InboxList:
+    (shown, more), paused = cut(page[0], size), page[1]
     return shapes.InboxList(
         count=len(shown),
         limit=size,
-        inboxes=[shapes.inbox_of(account) for account in shown],
+        inboxes=[shapes.inbox_of(account, paused) for account in shown],
         next_page_token=page_token(more, filters),
     )
 
@@ -134,7 +141,7 @@ async def search_inboxes(
 async def get_inbox(services: Services, principal: Principal, where: Where) -> shapes.Inbox:
     """One inbox."""
     need(principal, "inbox_read")
-    return shapes.inbox_of(await services.db.read(lambda tx: _inbox(tx, principal, where)))
+    return shapes.inbox_of(*await services.db.read(lambda tx: _shown(tx, principal, where)))
 
 
 @patch(["/v0/inboxes/{inbox_id:str}", "/v0/pods/{pod_id:str}/inboxes/{inbox_id:str}"],
@@ -142,13 +149,13 @@ async def get_inbox(services: Services, principal: Principal, where: Where) -> s
 async def update_inbox(
     services: Services, principal: Principal, where: Where, data: shapes.UpdateInbox
 ) -> shapes.Inbox:
-    """Change an inbox's name or notes."""
+    """Change an inbox's name or notes, stop what it sends (`paused`), or let it go on (`active`)."""
     need(principal, "inbox_update")
-    shapes.check_status(data.status)
+    status = shapes.check_status(data.status)
     if data.display_name is msgspec.UNSET and data.metadata is msgspec.UNSET and data.status is None:
         raise Invalid("give display_name, metadata or status")
 
-    async def unit(tx: Tx) -> Account:
+    async def unit(tx: Tx) -> tuple[Account, frozenset[str]]:
         account = await _inbox(tx, principal, where)
         name = account.display_name if data.display_name is msgspec.UNSET else data.display_name
         notes = (
@@ -159,9 +166,10 @@ async def update_inbox(
         at = services.clock()
         await accounts.update(tx, account.id, display_name=shapes.check_display_name(name), metadata=notes, at=at)
         await account_rules.note_organization(tx, account.organization_id, "Account", account.id, "updated", at)
-        return await _inbox(tx, principal, where)
+        await _set_status(tx, principal, account, status, at)
+        return await _shown(tx, principal, where)
 
-    return sight.inbox(principal, shapes.inbox_of(await services.db.write(unit)))
+    return sight.inbox(principal, shapes.inbox_of(*await services.db.write(unit)))
 
 
 @delete(["/v0/inboxes/{inbox_id:str}", "/v0/pods/{pod_id:str}/inboxes/{inbox_id:str}"],
@@ -184,3 +192,15 @@ async def _inbox(tx: Tx, principal: Principal, where: Where) -> Account:
     if account is None:
         raise NotFound("there is no such inbox", field="inbox_id")
     return account
+
+
+async def _shown(tx: Tx, principal: Principal, where: Where) -> tuple[Account, frozenset[str]]:
+    account = await _inbox(tx, principal, where)
+    return account, await pauses.paused_ids(tx, [account])
+
+
+async def _set_status(tx: Tx, principal: Principal, account: Account, status: str | None, at: int) -> None:
+    if status == "paused":
+        await pauses.pause_account(tx, principal, account, at)
+    elif status == "active":
+        await pauses.resume_account(tx, principal, account, at)

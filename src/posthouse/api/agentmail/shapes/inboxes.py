@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Literal
 
 import msgspec
 
@@ -25,6 +26,7 @@ class Inbox(msgspec.Struct, omit_defaults=True):
     display_name: str | None = None
     client_id: str | None = None
     metadata: dict[str, Any] | None = None
+    status: Literal["paused"] | None = None
 
 
 class InboxList(msgspec.Struct, omit_defaults=True):
@@ -55,8 +57,8 @@ class UpdateInbox(msgspec.Struct):
     status: str | None = None
 
 
-def inbox_of(account: Account) -> Inbox:
-    """An account as AgentMail shows it."""
+def inbox_of(account: Account, paused: Collection[str] = ()) -> Inbox:
+    """An account as AgentMail shows it; `paused` are the ids of those that are."""
     return Inbox(
         pod_id=account.pod_id,
         inbox_id=account.main_address,
@@ -66,6 +68,7 @@ def inbox_of(account: Account) -> Inbox:
         display_name=account.display_name,
         client_id=account.client_id,
         metadata=account.metadata,
+        status="paused" if account.id in paused else None,
     )
 
 
@@ -80,14 +83,15 @@ def check_client_id(value: str | None, field: str = "client_id") -> str | None:
     return value
 
 
-def check_status(value: str | None) -> None:
-    """Every inbox is active; one cannot be paused yet, and whoever asks for it is to know.
+def check_status(value: str | None) -> str | None:
+    """A status; None is not given.
 
     Raises:
-        Invalid: anything but `active`.
+        Invalid: neither `active` nor `paused`.
     """
-    if value is not None and value != "active":
-        raise Invalid("this server pauses no inboxes; the one status is active", field="status")
+    if value not in (None, "active", "paused"):
+        raise Invalid("paused or active", field="status")
+    return value
 
 
 def check_display_name(value: str | None) -> str | None:
