@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 import uuid
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from emptied import EMPTY, named, run
 from posthouse.store.database import Database
 from posthouse.store.postgres import PostgresDatabase
 from posthouse.store.sqlite import SqliteDatabase
@@ -52,6 +54,28 @@ async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
     yield postgres_server.replace("/postgres?", f"/{name}?", 1)
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()
+
+
+@pytest.fixture(scope="session")
+def shared_postgres_name(postgres_server: str) -> Iterator[str]:
+    """The name of the session's database."""
+    name = "shared" + uuid.uuid4().hex
+
+    async def make() -> None:
+        await run(postgres_server, f"CREATE DATABASE {name}")
+        await (await PostgresDatabase.open(named(postgres_server, name))).close()
+
+    asyncio.run(make())
+    yield name
+    asyncio.run(run(postgres_server, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+async def emptied_postgres_url(postgres_server: str, shared_postgres_name: str) -> str:
+    """A migrated database without any row, which the next test has too."""
+    url = named(postgres_server, shared_postgres_name)
+    await run(url, EMPTY)
+    return url
 
 
 @pytest.fixture(params=ENGINES)

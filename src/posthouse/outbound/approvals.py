@@ -125,18 +125,18 @@ async def shown(db: Database, blobs: Blobs, hold: Hold) -> Shown:
         Forbidden: the stored bytes are not those that were held (reason `tampered`).
     """
 
-    async def look(tx: Tx) -> tuple[StoredSubmission, list[Delivery], str, tuple[str, ...], int | None]:
+    async def look(tx: Tx) -> tuple[StoredSubmission, list[Delivery], str, tuple[str, ...]]:
         submission = await submissions.get(tx, hold.submission_id)
         account = await accounts.get(tx, hold.account_id)
         message = await messages.get(tx, hold.account_id, submission.message_id) if submission else None
         if submission is None or account is None or message is None:
             raise NotFound("the held message is gone")
-        asked = await submissions.request_of(tx, submission.id)
         blind = tuple(_line(format_address(Address(each.email, each.name))) for each in message.bcc_list)
         deliveries = await submissions.deliveries(tx, submission.id)
-        return submission, deliveries, account.main_address, blind, asked.send_at if asked else None
+        return submission, deliveries, account.main_address, blind
 
-    submission, deliveries, inbox, blind, send_at = await db.read(look)
+    submission, deliveries, inbox, blind = await db.read(look)
+    send_at = _planned_for(submission)
     raw = await _held_bytes(blobs, hold, submission, deliveries)
     made = await asyncio.to_thread(_read, raw)
     return Shown(
@@ -149,9 +149,14 @@ async def shown(db: Database, blobs: Blobs, hold: Hold) -> Shown:
         digest=submission.blob_hash,
         size_bytes=len(raw),
         surface=submission.surface,
-        send_at=send_at if send_at is not None and send_at > hold.created_at else None,
+        send_at=send_at if send_at > hold.created_at else None,
         **made,
     )
+
+
+def _planned_for(submission: StoredSubmission) -> int:
+    """From when on it was to be carried; it was to be tried for so long."""
+    return submission.expires_at - EXPIRES_MS
 
 
 async def _held_bytes(blobs: Blobs, hold: Hold, submission: StoredSubmission, deliveries: Sequence[Delivery]) -> bytes:
@@ -254,8 +259,7 @@ async def _decide(tx: Tx, principal: Principal, hold_id: str, state: str, reason
         if state == "rejected":
             await refuse(tx, journal, account, submission, deliveries, reason or "rejected by the owner")
         else:
-            asked = await submissions.request_of(tx, submission.id)
-            due_at = at if asked is None else max(at, asked.send_at)  # planned for later, it still is
+            due_at = max(at, _planned_for(submission))  # planned for later, it still is
             await submissions.release(tx, submission.id, "queued", due_at, at)
             await leave(tx, journal, account, submission, deliveries)
             await submissions.set_state(tx, submission.id, "queued", expires_at=due_at + EXPIRES_MS)

@@ -258,12 +258,6 @@ async def put_off(tx: Tx, submission_id: str, due_at: int, at: int) -> int:
     )  # fmt: skip
 
 
-async def request_of(tx: Tx, submission_id: str) -> Request | None:
-    """What a submission was asked for, where its door wrote that down."""
-    row = await tx.one("SELECT * FROM submission_request WHERE submission_id = :id", id=submission_id)
-    return load(Request, row, json=("envelope",), flags=("is_destroyed",)) if row else None
-
-
 async def next_due(tx: Tx) -> int | None:
     """When the next delivery is due that is not paused."""
     row = await tx.one(f"SELECT min(due_at) AS due_at FROM delivery WHERE due_at IS NOT NULL AND {_RUNNING}")

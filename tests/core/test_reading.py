@@ -1,0 +1,279 @@
+"""Reading: pages, windows, threads, filters and words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from core.home import Home, refused
+from posthouse.kit.errors import NotFound
+from posthouse.kit.ids import latest_id
+from posthouse.mail import indexing, marking, reading, searching
+from posthouse.mail.filing import FLAGGED, SEEN
+from posthouse.mail.journal import changing
+from posthouse.mail.marking import Patch
+from posthouse.store import mailboxes, matching, walking
+from posthouse.store.database import Tx
+from posthouse.store.listing import MessageFilter
+from posthouse.store.matching import Comparator, Condition, Filter, Operator
+from posthouse.store.messages import Message
+from store.builders import deliver, mail
+
+NEWEST = (Comparator("receivedAt", is_ascending=False),)
+
+
+async def fill(home: Home, *subjects: str, **given: Any) -> list[Message]:
+    """Mails filed one second after another, oldest first."""
+    made = []
+    for subject in subjects:
+        home.clock.forward(seconds=1)
+        at = home.clock()
+        raw = mail(subject, message_id=f"{subject}@x.example".replace(" ", "."), **given)
+        made.append(await home.db.write(lambda tx, raw=raw, at=at: deliver(tx, home.ann.id, raw, at=at)))
+    return made
+
+
+async def page(home: Home, limit: int = 100, after: Any = None, **filter_: Any) -> tuple[list[str], Any]:
+    """A page of ids, newest first unless said otherwise, and where to go on."""
+    ascending = filter_.pop("ascending", False)
+    found, more = await home.db.read(
+        lambda tx: reading.page(
+            tx, home.ann.id, MessageFilter(**filter_), after=after, ascending=ascending, limit=limit
+        )
+    )
+    return [message.id for message in found], more
+
+
+async def window(
+    home: Home, node: Filter | None = None, *, position: int = 0, limit: int = 100, sort: Sequence[Comparator] = NEWEST,
+    collapse: bool = False,
+) -> tuple[list[str], int]:  # fmt: skip
+    """The ids at a position, and how many there are in all."""
+
+    async def unit(tx: Tx) -> tuple[list[str], int]:
+        found = await walking.first(tx, home.ann.id, node, sort, position + limit, collapse=collapse)
+        total = await matching.count(tx, home.ann.id, node, collapse=collapse)
+        return [match.id for match in found[position:]], total
+
+    return await home.db.read(unit)
+
+
+async def mark(home: Home, message: Message, **patch: Any) -> None:
+    """Change a message on a caller's behalf."""
+
+    async def unit(tx: Tx) -> None:
+        async with changing(tx, home.ann.id, home.clock()) as journal:
+            found, _ = await reading.get(tx, home.ann.id, message.id)
+            await marking.apply(tx, journal, found, Patch(**patch))
+
+    await home.db.write(unit)
+
+
+def ids(messages: Sequence[Message]) -> list[str]:
+    return [message.id for message in messages]
+
+
+@pytest.mark.parametrize("ascending", [False, True])
+async def test_pages_follow_each_other_without_gap_or_repetition(home: Home, ascending: bool) -> None:
+    made = ids(await fill(home, *"abcde"))
+    seen, after = [], None
+    for size in (2, 2, 1):
+        found, after = await page(home, 2, after, ascending=ascending)
+        assert len(found) == size
+        seen += found
+    assert after is None
+    assert seen == (made if ascending else made[::-1])
+
+
+async def test_mail_that_arrives_in_the_middle_of_a_walk_disturbs_no_page(home: Home) -> None:
+    made = ids(await fill(home, *"abcd"))
+    first, after = await page(home, 2)
+    await fill(home, "e")
+    second, more = await page(home, 2, after)
+    assert (first + second, more) == (made[::-1], None)
+
+
+async def test_mails_of_one_instant_are_told_apart_by_their_ids(home: Home) -> None:
+    at = home.clock()
+    made = [(await home.db.write(lambda tx, n=n: deliver(tx, home.ann.id, mail(f"m{n}"), at=at))).id for n in range(5)]
+    seen, after = [], None
+    while True:
+        found, after = await page(home, 2, after)
+        seen += found
+        if after is None:
+            break
+    assert seen == sorted(made, reverse=True)
+
+
+async def test_a_page_is_of_one_account(home: Home) -> None:
+    carl = await home.account("carl")
+    (mine,) = await fill(home, "mine")
+    await home.db.write(lambda tx: deliver(tx, carl.id, mail("carls"), at=home.clock()))
+    assert await page(home) == ([mine.id], None)
+    with refused(NotFound, field="message_id"):
+        await home.db.read(lambda tx: reading.get(tx, carl.id, mine.id))
+    with refused(NotFound, field="thread_id"):
+        await home.db.read(lambda tx: reading.get_thread(tx, carl.id, mine.thread_id))
+
+
+async def test_a_window_has_a_position_and_the_total(home: Home) -> None:
+    made = ids(await fill(home, *"abcde"))[::-1]
+    assert await window(home, position=0, limit=2) == (made[:2], 5)
+    assert await window(home, position=3, limit=2) == (made[3:], 5)
+    assert await window(home, position=9) == ([], 5)
+
+
+async def test_a_window_of_threads_has_the_first_message_of_each(home: Home) -> None:
+    first, other = await fill(home, "one", "two")
+    (answer,) = await fill(home, "Re: one", references=["one@x.example"])
+    assert answer.thread_id == first.thread_id
+    assert await window(home, collapse=True) == ([answer.id, other.id], 2)
+
+
+async def test_a_thread_is_read_oldest_first(home: Home) -> None:
+    first, _ = await fill(home, "one", "two")
+    (answer,) = await fill(home, "Re: one", references=["one@x.example"])
+    found = await home.db.read(lambda tx: reading.get_thread(tx, home.ann.id, first.thread_id))
+    assert ids(found.messages) == [first.id, answer.id]
+
+
+async def test_a_walk_through_threads_comes_to_one_that_mail_reaches_meanwhile(home: Home) -> None:
+    made = [message.thread_id for message in await fill(home, *"abcd")]
+    begun = latest_id()
+
+    async def step(after: Any) -> tuple[list[str], Any]:
+        found, more = await home.db.read(
+            lambda tx: reading.thread_walk(
+                tx, [home.ann.id], MessageFilter(), as_of=begun, after=after, ascending=False, limit=2
+            )
+        )
+        return [each.thread.id for each in found], more
+
+    first, after = await step(None)
+    await fill(home, "Re: a", references=["a@x.example"])
+    await fill(home, "new")
+    second, more = await step(after)
+    assert (first + second, more) == (made[::-1], None)
+
+
+# One question in the words of each of the two ways in which messages are looked for.
+async def _questions(home: Home, made: Sequence[Message]) -> list[tuple[str, MessageFilter, Filter]]:
+    async def unit(tx: Tx) -> dict[str | None, str]:
+        return {mailbox.role: mailbox.id for mailbox in await mailboxes.all_of(tx, home.ann.id)}
+
+    roles = await home.db.read(unit)
+    middle = made[2].received_at
+    return [
+        ("all", MessageFilter(), Condition()),
+        ("unread", MessageFilter(without_keywords=[SEEN]), Condition(not_keyword=SEEN)),
+        ("flagged", MessageFilter(keywords=[FLAGGED]), Condition(has_keyword=FLAGGED)),
+        ("label", MessageFilter(keywords=["urgent"]), Condition(has_keyword="urgent")),
+        ("after", MessageFilter(after=middle), Condition(after=middle)),
+        ("before", MessageFilter(before=middle), Condition(before=middle)),
+        ("trash", MessageFilter(roles=["trash"]), Condition(in_mailbox=roles["trash"])),
+        ("not trash", MessageFilter(without_roles=["trash"]), Condition(in_mailbox_other_than=(roles["trash"],))),
+        (
+            "both",
+            MessageFilter(keywords=[FLAGGED], without_keywords=["urgent"]),
+            Operator("AND", (Condition(has_keyword=FLAGGED), Condition(not_keyword="urgent"))),
+        ),
+        ("none", MessageFilter(keywords=["nothing"]), Condition(has_keyword="nothing")),
+    ]  # fmt: skip
+
+
+async def test_both_ways_of_looking_find_the_same(home: Home) -> None:
+    made = await fill(home, *"abcdef")
+    await mark(home, made[0], add=[SEEN, FLAGGED])
+    await mark(home, made[1], add=[FLAGGED, "urgent"])
+    await mark(home, made[2], add=["urgent"])
+    await mark(home, made[3], move_to="trash")
+    sizes = {}
+    for name, filter_, node in await _questions(home, made):
+        found = await home.db.read(
+            lambda tx, filter_=filter_: reading.page(tx, home.ann.id, filter_, after=None, ascending=False, limit=100)
+        )
+        every = await home.db.read(lambda tx, node=node: matching.ids(tx, home.ann.id, node, NEWEST))
+        expected = ids(found[0])
+        assert await window(home, node) == (expected, len(expected)), name
+        assert [match.id for match in every] == expected, name
+        sizes[name] = len(expected)
+    assert sizes == {
+        "all": 6, "unread": 5, "flagged": 2, "label": 2, "after": 4, "before": 2, "trash": 1, "not trash": 5,
+        "both": 1, "none": 0,
+    }  # fmt: skip
+
+
+async def test_texts_are_looked_for_in_either_case_and_taken_literally(home: Home) -> None:
+    made = await fill(home, "Invoice 100%", "invoice 100 of 200", "Rechnung_7", "Rechnung 7")
+    assert (await page(home, subject_contains=["INVOICE"]))[0] == [made[1].id, made[0].id]
+    assert (await page(home, subject_contains=["100%"]))[0] == [made[0].id]
+    assert (await page(home, subject_contains=["g_7"]))[0] == [made[2].id]
+    assert (await page(home, from_contains=["BOB@example"]))[0] == ids(made)[::-1]
+    assert (await page(home, to_contains=["nobody"]))[0] == []
+
+
+async def test_words_are_found_best_first_and_shown_where_they_are(home: Home) -> None:
+    quiet, loud = await fill(home, "garden", "harvest")
+    (body,) = await fill(home, "other", body="A garden at last. Gardens everywhere.")
+    await searching.index(home.db, [home.ann.id])
+
+    async def find(query: str, limit: int = 10, position: Any = None) -> tuple[list[searching.Hit], Any]:
+        return await home.db.read(
+            lambda tx: searching.find_messages(
+                tx, [home.ann.id], query, visible=lambda message: True, after=None, before=None, position=position,
+                limit=limit,
+            )
+        )  # fmt: skip
+
+    found, more = await find("garden")
+    assert ({hit.message.id for hit in found}, more) == ({quiet.id, body.id}, None)
+    assert found[0].message.id == quiet.id
+    assert (await searching.highlights(found, "garden"))[0].subject == ("**garden**",)
+    assert any("**garden**" in piece for piece in (await searching.highlights(found, "garden"))[1].text)
+    first, position = await find("garden", 1)
+    rest, more = await find("garden", 1, position)
+    assert ([hit.message.id for hit in (*first, *rest)], more) == ([hit.message.id for hit in found], None)
+    assert (await find("garden harvest"))[0] == []
+    assert [hit.message.id for hit in (await find("harvest"))[0]] == [loud.id]
+
+
+async def test_what_the_caller_may_not_see_is_not_found(home: Home) -> None:
+    made = await fill(home, "garden one", "garden two", "garden three")
+    await searching.index(home.db, [home.ann.id])
+    found, _ = await home.db.read(
+        lambda tx: searching.find_messages(
+            tx, [home.ann.id], "garden", visible=lambda message: message.id != made[1].id, after=None, before=None,
+            position=None, limit=2,
+        )
+    )  # fmt: skip
+    assert [hit.message.id for hit in found] == [made[2].id, made[0].id]
+
+
+async def test_words_and_windows_find_the_same_messages(home: Home) -> None:
+    made = await fill(home, "garden one", "orchard", "garden two")
+    await indexing.drain(home.db, home.ann.id)
+    assert await window(home, Condition(text="garden")) == ([made[2].id, made[0].id], 2)
+    assert await window(home, Condition(subject="orchard")) == ([made[1].id], 1)
+    assert await window(home, Operator("NOT", (Condition(text="garden"),))) == ([made[1].id], 1)
+
+
+async def test_a_message_is_marked_and_moved_and_comes_back(home: Home) -> None:
+    (message,) = await fill(home, "a")
+    await mark(home, message, add=[SEEN, "label"], move_to="trash")
+    assert await home.roles(message.id) == {"trash"}
+    assert set((await home.message(message.id)).keywords) == {SEEN, "label"}
+    await mark(home, message, remove=["label"], take_from=["trash"])
+    assert await home.roles(message.id) == {"inbox"}
+    assert (await home.message(message.id)).keywords == (SEEN,)
+
+
+async def test_a_destroyed_message_is_found_nowhere(home: Home) -> None:
+    kept, gone = await fill(home, "garden kept", "garden gone")
+    await indexing.drain(home.db, home.ann.id)
+    await home.destroy(gone)
+    assert await page(home) == ([kept.id], None)
+    assert await window(home, Condition(text="garden")) == ([kept.id], 1)
+    with refused(NotFound, field="message_id"):
+        await home.db.read(lambda tx: reading.get(tx, home.ann.id, gone.id))
