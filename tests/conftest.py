@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-import uuid
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from emptied import EMPTY, named, run
+import databases
 from posthouse.store.database import Database
 from posthouse.store.postgres import PostgresDatabase
 from posthouse.store.sqlite import SqliteDatabase
@@ -30,6 +29,7 @@ def postgres_server() -> Iterator[str]:
     """The address of a PostgreSQL server's `postgres` database; `TEST_POSTGRES_URL` names one already there."""
     given = os.environ.get("TEST_POSTGRES_URL")
     if given:
+        asyncio.run(databases.prepare(given, is_own=False))
         yield given
         return
     with warnings.catch_warnings():
@@ -39,42 +39,32 @@ def postgres_server() -> Iterator[str]:
         # A short path, since the socket lies in it and socket paths end at 107 octets; and not below pytest's
         # own folder, which each new session closes to others: as root the server runs as another user.
         server = pgserver.get_server(tempfile.mkdtemp(prefix="pg-"), cleanup_mode="delete")
+    asyncio.run(databases.prepare(server.get_uri(), is_own=True))
     yield server.get_uri()
     server.cleanup()
 
 
 @pytest.fixture
 async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
-    """An empty database of the test's own."""
-    import asyncpg
-
-    name = "t" + uuid.uuid4().hex
-    admin = await asyncpg.connect(postgres_server)
-    await admin.execute(f"CREATE DATABASE {name}")
-    yield postgres_server.replace("/postgres?", f"/{name}?", 1)
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
+    """An empty database of the test's own, migrated."""
+    name = await databases.copy(postgres_server)
+    yield databases.named(postgres_server, name)
+    await databases.drop(postgres_server, name)
 
 
 @pytest.fixture(scope="session")
 def shared_postgres_name(postgres_server: str) -> Iterator[str]:
     """The name of the session's database."""
-    name = "shared" + uuid.uuid4().hex
-
-    async def make() -> None:
-        await run(postgres_server, f"CREATE DATABASE {name}")
-        await (await PostgresDatabase.open(named(postgres_server, name))).close()
-
-    asyncio.run(make())
+    name = asyncio.run(databases.copy(postgres_server))
     yield name
-    asyncio.run(run(postgres_server, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(databases.drop(postgres_server, name))
 
 
 @pytest.fixture
 async def emptied_postgres_url(postgres_server: str, shared_postgres_name: str) -> str:
     """A migrated database without any row, which the next test has too."""
-    url = named(postgres_server, shared_postgres_name)
-    await run(url, EMPTY)
+    url = databases.named(postgres_server, shared_postgres_name)
+    await databases.run(url, databases.EMPTY)
     return url
 
 
@@ -99,6 +89,7 @@ async def db(engine: str, database_url: str, tmp_path: Path) -> AsyncIterator[Da
     if engine == "postgres":
         database = await PostgresDatabase.open(database_url)
     else:
+        databases.lay(tmp_path / "posthouse.db")
         database = await SqliteDatabase.open(tmp_path / "posthouse.db")
     yield database
     await database.close()

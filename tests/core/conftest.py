@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+import databases
 from core.home import Home, Zone
 from flows.houses import Clock
 from posthouse.app import House
 from posthouse.kit.config import Settings
-from posthouse.store.sqlite import SqliteDatabase
 from store.builders import DOMAIN
 
 
@@ -23,26 +21,14 @@ async def postgres_url(emptied_postgres_url: str) -> str:
     return emptied_postgres_url
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with all tables and no row: a copy is made sooner than another."""
-    path = tmp_path_factory.mktemp("migrated") / "posthouse.db"
-
-    async def make() -> None:
-        await (await SqliteDatabase.open(path)).close()
-
-    asyncio.run(make())
-    return path
-
-
 @pytest.fixture
-async def home(database_url: str, engine: str, migrated: Path, tmp_path: Path) -> AsyncIterator[Home]:
+async def home(database_url: str, engine: str, tmp_path: Path) -> AsyncIterator[Home]:
     """A house of the test's own. Nothing is limited but what the test limits."""
     settings = Settings.of(
         data_dir=tmp_path, database_url=database_url, domain=DOMAIN, rate_limits="off", webhooks_allow_private=True
     )
     if engine == "sqlite":
-        shutil.copyfile(migrated, settings.database_path)
+        databases.lay(settings.database_path)
     clock, zone = Clock(), Zone()
     house = await House.open(settings, clock=clock, resolver=zone)
     try:

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 
-
-async def _run(url: str, sql: str) -> None:
-    import asyncpg
-
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
+import databases
 
 
 @contextmanager
@@ -28,14 +19,8 @@ def empty_database(engine: str, request: pytest.FixtureRequest) -> Iterator[str]
         yield ""
         return
     server = str(request.getfixturevalue("postgres_server"))
-    name = "f" + uuid.uuid4().hex
-    _do(server, f"CREATE DATABASE {name}")
-    yield server.replace("/postgres?", f"/{name}?", 1)
-    _do(server, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _do(url: str, sql: str) -> None:
     # In a thread of its own: the caller's may have a loop that runs.
-    thread = threading.Thread(target=lambda: asyncio.run(_run(url, sql)))
-    thread.start()
-    thread.join()
+    with ThreadPoolExecutor(1) as thread:
+        name = thread.submit(asyncio.run, databases.copy(server)).result()
+        yield databases.named(server, name)
+        thread.submit(asyncio.run, databases.drop(server, name)).result()

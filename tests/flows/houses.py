@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 from litestar.exceptions import LitestarDeprecationWarning
 
+import databases
 from flows.server import Api, unique
 from posthouse import admin
 from posthouse.app import House
@@ -70,7 +71,9 @@ async def indoors(database_url: str = "", **settings: Any) -> AsyncIterator[Indo
         "smtp_port": 0, "submission_port": 0, "rate_limits": "off", "webhooks_allow_private": True,
     }  # fmt: skip
     clock = Clock()
-    house = await House.open(Settings.of(**(values | settings)), clock=clock)
+    given = Settings.of(**(values | settings))
+    databases.lay(given.database_path)
+    house = await House.open(given, clock=clock)
     try:
         await admin.init(house)
         await house.start_smtp()

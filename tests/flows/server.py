@@ -22,6 +22,7 @@ from typing import Any, Self, TypeVar
 
 import aiohttp
 
+import databases
 from posthouse import control
 
 T = TypeVar("T")
@@ -86,6 +87,7 @@ class Server:
             "webhooks_allow_private": "true",
             "rate_limits": "off",
         } | settings
+        databases.lay(self.data_dir / "posthouse.db")
         self._process: subprocess.Popen[bytes] | None = None
 
     # -- the process

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from emptied import named, run
+from databases import named, run
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+import databases
 from posthouse.kit.errors import Conflict, Unavailable
 from posthouse.store import blobs, secrets
 from posthouse.store.database import Tx
@@ -19,6 +20,7 @@ from store.builders import AT, house, mail, receive, role
 
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
+    databases.lay(tmp_path / "posthouse.db")
     database = await SqliteDatabase.open(tmp_path / "posthouse.db")
     yield database
     await database.close()

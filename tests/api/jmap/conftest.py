@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+import databases
 from posthouse import admin
 from posthouse.app import House
 from posthouse.inbound import spool
@@ -124,6 +125,7 @@ async def house(tmp_path: Path, database_url: str, clock: Clock) -> AsyncIterato
         data_dir=tmp_path, database_url=database_url, domain=DOMAIN, rate_limits="off", pow_difficulty=2,
         webhooks_allow_private=True, tls_cert=tmp_path / "none.pem",
     )  # fmt: skip
+    databases.lay(settings.database_path)
     house = await House.open(settings, clock=clock)
     await admin.init(house)
     yield house

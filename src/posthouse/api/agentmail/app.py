@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from litestar import Litestar, Request
-from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from posthouse import __version__
-from posthouse.api.agentmail import auth, errors, fields, openapi, scope, stream
+from posthouse.api.agentmail import auth, errors, fields, openapi, stream
+from posthouse.api.agentmail import scope as scope_
 from posthouse.api.agentmail.routes import (
     api_keys,
     domains,
@@ -33,6 +34,9 @@ from posthouse.api.services import Services
 from posthouse.api.surface import Receive, Scope, Send
 from posthouse.kit.errors import PosthouseError
 from posthouse.kit.principal import Principal
+
+# Where a request carries the services of its house.
+_SERVICES = "posthouse.services"
 
 HANDLERS = (
     organizations.get_organization,
@@ -117,13 +121,14 @@ class AgentMailApp:
 
     def __init__(self, services: Services, max_body_bytes: int) -> None:
         self._services = services
-        self._routes = _routes(services, max_body_bytes)
+        self._routes = _routes(max_body_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection."""
         if scope["type"] == "websocket":
             await stream.serve(self._services, scope, receive, send)
             return
+        scope["state"][_SERVICES] = self._services
         await self._routes(scope, receive, send)  # type: ignore[arg-type]
 
     def openapi(self) -> dict[str, Any]:
@@ -131,21 +136,26 @@ class AgentMailApp:
         return openapi.completed(self._routes.openapi_schema.to_schema())
 
 
-def _routes(services: Services, max_body_bytes: int) -> Litestar:
+def _provide_services(request: Request[Any, Any, Any]) -> Services:
+    services: Services = request.scope["state"][_SERVICES]
+    return services
 
-    def provide_services() -> Services:
-        return services
 
-    # Each names the one before, though it has no use for it: the framework starts a group of tasks for
-    # dependencies that do not wait for each other, which takes longer than all of them.
-    async def provide_principal(request: Request[Any, Any, Any], services: Services) -> Principal:
-        principal = await auth.principal_of(request, services)
-        await fields.check(request)
-        return principal
+# Each names the one before, though it has no use for it: the framework starts a group of tasks for dependencies that
+# do not wait for each other, which takes longer than all of them.
+async def _provide_principal(request: Request[Any, Any, Any], services: Services) -> Principal:
+    principal = await auth.principal_of(request, services)
+    await fields.check(request)
+    return principal
 
-    def provide_where(request: Request[Any, Any, Any], principal: Principal) -> scope.Where:
-        return scope.where_of(request)
 
+def _provide_where(request: Request[Any, Any, Any], principal: Principal) -> scope_.Where:
+    return scope_.where_of(request)
+
+
+@cache
+def _routes(max_body_bytes: int) -> Litestar:
+    """The routes, of whatever house: the framework takes half a second to look through them all."""
     handlers: dict[Any, Any] = {
         PosthouseError: errors.on_core_error,
         HTTPException: errors.on_http_error,
@@ -156,12 +166,11 @@ def _routes(services: Services, max_body_bytes: int) -> Litestar:
     return Litestar(
         route_handlers=HANDLERS,
         dependencies={
-            "services": Provide(provide_services, sync_to_thread=False),
-            "principal": Provide(provide_principal),
-            "where": Provide(provide_where, sync_to_thread=False),
+            "services": Provide(_provide_services, sync_to_thread=False),
+            "principal": Provide(_provide_principal),
+            "where": Provide(_provide_where, sync_to_thread=False),
         },
         exception_handlers=handlers,
-        state=State({"services": services}),
         request_max_body_size=max_body_bytes,
         openapi_config=OpenAPIConfig(
             title="Posthouse: AgentMail API", version=__version__, path="/v0/_schema", render_plugins=[]
