@@ -15,7 +15,7 @@ from posthouse.accounts.allowance import SELF_REGISTERED, UNVERIFIED
 from posthouse.api.agentmail import errors
 from posthouse.api.agentmail.app import HANDLERS
 from posthouse.api.agentmail.shapes.webhooks import EVENT_TYPES
-from posthouse.cli import app
+from posthouse.cli.main import app
 from posthouse.kit.config import Settings
 
 _GENERAL_OPTIONS = {"--help", "--data-dir", "--json"}

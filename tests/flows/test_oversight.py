@@ -9,7 +9,7 @@ import pytest
 
 from flows.houses import indoors
 from flows.server import Server, mail, unique, until
-from posthouse import admin
+from posthouse.admin import oversight as admin_oversight
 from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound
 from posthouse.store import blobs
 from posthouse.store.database import Tx
@@ -243,10 +243,10 @@ async def test_bytes_that_were_changed_where_they_are_stored_are_never_sent(leve
 
         assert await house.house.db.write(change) == 1
         if level == "gated":
-            (hold,) = (await admin.pending(house.house))["pending"]
+            (hold,) = (await admin_oversight.pending(house.house))["pending"]
             assert "not the one that was held" in hold["error"]
             with pytest.raises(Forbidden):
-                await admin.approve(house.house, id=hold["id"])
+                await admin_oversight.approve(house.house, id=hold["id"])
         await house.settle()
         labels = (await api.get(f"/v0/inboxes/{address}/messages/{sent['message_id']}"))["labels"]
         assert ("held" if level == "gated" else "bounced") in labels

@@ -12,7 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from posthouse import admin
+from posthouse.admin import accounts as admin_accounts
+from posthouse.admin import installation as admin_installation
+from posthouse.admin import keys as admin_keys
 from posthouse.app import House
 from posthouse.inbound import spool
 from posthouse.inbound.spool import HandedIn, Incoming
@@ -125,7 +127,7 @@ async def house(tmp_path: Path, database_url: str, clock: Clock) -> AsyncIterato
         webhooks_allow_private=True, tls_cert=tmp_path / "none.pem",
     )  # fmt: skip
     house = await House.open(settings, clock=clock)
-    await admin.init(house)
+    await admin_installation.init(house)
     yield house
     await house.close()
 
@@ -148,8 +150,8 @@ def make_agent(house: House, http: httpx.AsyncClient) -> Callable[..., Awaitable
 
     async def make(name: str = "") -> Agent:
         address = f"{name or f'agent{next(numbers)}'}@{DOMAIN}"
-        await admin.inbox_create(house, address=address)
-        key = (await admin.key_create(house, surface="atomicmail", inbox=address))["key"]
+        await admin_accounts.create(house, address=address)
+        key = (await admin_keys.create(house, surface="atomicmail", inbox=address))["key"]
         account = await house.db.read(lambda tx: accounts.by_address(tx, address))
         assert account is not None
         agent = Agent(house, http, address, account.id, key)
