@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
 
 from posthouse.inbound import recipients
+from posthouse.kit.aside import UNDERWAY, aside
 from posthouse.kit.clock import Clock
 from posthouse.kit.errors import Forbidden
 from posthouse.kit.ids import new_id
@@ -91,8 +91,7 @@ async def prepare(blobs: Blobs, incoming: Incoming, at: int) -> Prepared:
         TooLarge: its header is over the limits (reason `header`).
         Unavailable: the blob store cannot take it now.
     """
-    raw = incoming.raw
-    raw = canonical(raw) if len(raw) <= INLINE_BYTES else await asyncio.to_thread(canonical, raw)
+    raw = await aside(len(incoming.raw), canonical, incoming.raw, above=INLINE_BYTES, room=UNDERWAY)
     raw, hands = cleaned(raw, incoming.hostname)
     if hands > MAX_RECEIVED:
         raise Forbidden(f"mail loop: {hands} Received headers", reason="loop")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from posthouse.api.jmap import states
 from posthouse.api.jmap.calls import Caller
 from posthouse.api.services import Services
-from posthouse.kit.errors import Invalid, TooMany
+from posthouse.kit.errors import Invalid
 from posthouse.store.database import Tx
 
 # RFC 8620 §7.3: a server may raise the interval; more often than this is only noise.
@@ -24,36 +25,17 @@ MAX_STREAMS = 5
 MAX_ACCOUNT_STREAMS = 20
 
 
-class Streams:
-    """Counts the open streams of each key and account, in this process: event sources and WebSockets alike.
+def room(services: Services, caller: Caller) -> AbstractContextManager[None]:
+    """Hold one more stream open: an event source or a WebSocket.
 
     These are hard limits, whether or not request rates are limited.
+
+    Raises:
+        TooMany: on entering: the key, or the account, has as many as it may.
     """
-
-    def __init__(self) -> None:
-        self._open: dict[str, int] = {}
-
-    def enter(self, caller: Caller) -> Callable[[], None]:
-        """Open one more; what is answered closes it.
-
-        Raises:
-            TooMany: the key, or the account, has as many as it may.
-        """
-        key, account = f"key {caller.principal.key_id}", f"account {caller.account_id}"
-        if self._open.get(key, 0) >= MAX_STREAMS:
-            raise TooMany(f"a key has at most {MAX_STREAMS} open streams", retry_after_s=30)
-        if self._open.get(account, 0) >= MAX_ACCOUNT_STREAMS:
-            raise TooMany(f"an account has at most {MAX_ACCOUNT_STREAMS} open streams", retry_after_s=30)
-        for name in (key, account):
-            self._open[name] = self._open.get(name, 0) + 1
-
-        def leave() -> None:
-            for name in (key, account):
-                self._open[name] -= 1
-                if not self._open[name]:
-                    del self._open[name]
-
-        return leave
+    return services.open_streams.one_more(
+        {f"a key:{caller.principal.key_id}": MAX_STREAMS, f"an account:{caller.account_id}": MAX_ACCOUNT_STREAMS}
+    )
 
 
 class Watch:
