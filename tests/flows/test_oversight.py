@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import smtplib
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,10 @@ from posthouse.store import blobs
 from posthouse.store.database import Tx
 
 
-async def _hold(server: Server, address: str) -> dict[str, object]:
-    found = [hold for hold in (await server.command("pending", limit=100))["pending"] if hold["from"] == address]
+async def _hold(server: Server, address: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = [
+        hold for hold in (await server.command("pending", limit=100))["pending"] if hold["from"] == address
+    ]
     assert len(found) == 1
     return found[0]
 

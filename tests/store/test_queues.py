@@ -325,12 +325,13 @@ async def test_an_endpoint_reads_back_and_can_be_replaced_only_in_its_organisati
 async def test_pages_of_endpoints_are_of_one_surface_and_scope(db: Database) -> None:
     await house(db, "ann")
     for n in range(5):
-        scope = {"account_id": "ann"} if n == 2 else {"pod_id": "org-pod"} if n == 3 else {}
+        scope: dict[str, str] = {"account_id": "ann"} if n == 2 else {"pod_id": "org-pod"} if n == 3 else {}
         one = endpoint(f"w{n}", created_at=AT + n // 2, surface="commune" if n == 4 else "agentmail", **scope)
         await db.write(lambda tx, one=one: webhooks.add(tx, one))
 
     async def page(**values: Any) -> list[str]:
-        found = await db.read(lambda tx: webhooks.page(tx, "org", **({"surface": "agentmail", "limit": 9} | values)))
+        given: dict[str, Any] = {"surface": "agentmail", "limit": 9} | values
+        found = await db.read(lambda tx: webhooks.page(tx, "org", **given))
         return [one.id for one in found]
 
     assert await page() == ["w3", "w2", "w1", "w0"]

@@ -73,7 +73,8 @@ class Agent:
 
     async def box(self, role: str) -> dict[str, Any]:
         """The mailbox with a role, as it is now."""
-        return (await self.call("Mailbox/get", ids=[self.boxes[role]]))["list"][0]
+        found: dict[str, Any] = (await self.call("Mailbox/get", ids=[self.boxes[role]]))["list"][0]
+        return found
 
     async def receive(self, raw: bytes, mail_from: str = "bob@example.org") -> None:
         """Take in a mail as from outside, and file it."""
@@ -94,7 +95,8 @@ class Agent:
         }
         made = await self.call("Email/set", create={"d": given | values})
         assert made["created"], made
-        return made["created"]["d"]
+        draft: dict[str, Any] = made["created"]["d"]
+        return draft
 
 
 def mail(subject: str = "hello", *, body: str = "words", extra: str = "", to: str = "", from_: str = "") -> bytes:
@@ -138,7 +140,7 @@ async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of the framework another surface is built on
         app = await house.asgi()
-    transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{DOMAIN}") as client:
         yield client
 

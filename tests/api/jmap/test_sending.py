@@ -214,7 +214,8 @@ async def test_a_vacation_response_answers_each_sender_once_a_week(ann: Agent, m
         await eve.house.settle()
         ids = (await eve.call("Email/query", filter={"inMailbox": eve.boxes["inbox"]}))["ids"]
         names = ["subject", "from", "inReplyTo", "header:Auto-Submitted:asText", "header:Return-Path"]
-        return (await eve.call("Email/get", ids=ids, properties=names))["list"]
+        found: list[dict[str, Any]] = (await eve.call("Email/get", ids=ids, properties=names))["list"]
+        return found
 
     answers = await write()
     assert [(each["subject"], each["from"][0]["email"]) for each in answers] == [("Away", ann.address)]
@@ -440,7 +441,8 @@ async def test_marks_of_the_house_are_neither_set_nor_taken_off(ann: Agent, hous
 
 
 async def _email(agent: Agent, email_id: str, *names: str) -> dict[str, Any]:
-    shown = (await agent.call("Email/get", ids=[email_id], properties=["mailboxIds", "keywords", *names]))["list"][0]
+    properties = ["mailboxIds", "keywords", *names]
+    shown: dict[str, Any] = (await agent.call("Email/get", ids=[email_id], properties=properties))["list"][0]
     return shown | {"mailboxIds": list(shown["mailboxIds"]), "keywords": sorted(shown["keywords"])}
 
 
@@ -540,7 +542,8 @@ async def test_junk_is_the_same_at_every_door(ann: Agent, house: House) -> None:
         shown = await _email(ann, id_)
         return shown["mailboxIds"], shown["keywords"], "spam" in await labels()
 
-    as_junk, as_mail = ([junk], ["$junk"], True), ([inbox], [], False)
+    as_junk: tuple[list[str], list[str], bool] = ([junk], ["$junk"], True)
+    as_mail: tuple[list[str], list[str], bool] = ([inbox], [], False)
     assert await patch(jmap={"keywords/$junk": True}) == as_junk
     assert await patch(path={"remove_labels": ["spam"]}) == as_mail
     assert await patch(path={"add_labels": ["spam"]}) == as_junk
