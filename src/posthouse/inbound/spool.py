@@ -21,7 +21,8 @@ from posthouse.wire.authentication_results import NAME, is_forged
 from posthouse.wire.canonical import INLINE_BYTES, canonical
 from posthouse.wire.raw_headers import RawField
 
-# RFC 5321 §6.3: a mail that has been through more hands than this is going round in circles.
+# RFC 5321 §6.3: a mail that has been through more hands than this is going round in circles. The standard would
+# have us wait for a hundred: see docs/quirks.md.
 MAX_RECEIVED = 50
 WAKE = "spool"
 

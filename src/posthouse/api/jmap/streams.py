@@ -1,4 +1,4 @@
-"""Telling open connections of changes: the event source (RFC 8620 §7.3), and what the WebSocket shares with it."""
+"""Changes for open connections: the event source (RFC 8620 §7.3), and what JMAP's WebSocket shares with it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Watch:
         self._stop = services.db.listen(f"account:{account_id}", lambda _topic: self._woken.set())
 
     async def start(self) -> None:
-        """From now on, unless a change number was given."""
+        """Wait for changes from now on, unless a change number was given."""
         if self._since is None:
             self._since, _ = await self._look(2**62)
 
@@ -71,7 +71,7 @@ class Watch:
         return max(found.values()), changed
 
     async def changed(self, timeout_s: float | None) -> tuple[int, dict[str, str]] | None:
-        """The next changed states with the change number they lead to; None when the time is over."""
+        """Wait for the next change; return its change number and the types' new states, or None when time is up."""
         loop = asyncio.get_running_loop()
         end = None if timeout_s is None else loop.time() + timeout_s
         while True:
@@ -97,7 +97,7 @@ def state_change(account_id: str, changed: dict[str, str]) -> dict[str, Any]:
 
 
 class Asked:
-    """The query of an event source's URL."""
+    """What the query of an event source's URL asks for (RFC 8620 §7.3)."""
 
     def __init__(self, query: dict[str, str], last_event_id: str | None) -> None:
         """Raises `Invalid` when a parameter is not acceptable."""
@@ -118,7 +118,7 @@ class Asked:
 
 
 async def events(services: Services, caller: Caller, asked: Asked) -> AsyncGenerator[bytes, None]:
-    """The event stream's text, piece by piece. The id of an event is the change number it leads to."""
+    """The text of an event stream, piece by piece. An event's id is the change number its states stand for."""
     watch = Watch(services, caller.account_id, asked.types, asked.since)
     try:
         await watch.start()
