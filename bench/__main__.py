@@ -1,4 +1,4 @@
-"""`./dev bench [NAME …]`: measure and print one table. Ends with 1 when a promise was missed."""
+"""`./dev bench [NAME …]`: measure, print each row as it is known, then one table. Ends with 1 when a promise was missed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 import time
 
 from bench import processes
-from bench.report import Row, table
+from bench.report import Row, line, table
 
 NAMES = ("disk", "accept", "deliver", "api", "jmap", "scale", "fanout", "parse", "start", "install", "hostile")
 
@@ -30,14 +30,16 @@ def main() -> int:
     broken = False
     for name in names:
         begun = time.monotonic()
-        print(f"{name} …", end=" ", file=sys.stderr, flush=True)
+        print(f"{name} …", file=sys.stderr, flush=True)
         try:
             with processes.work_folder() as work:
-                rows += importlib.import_module(f"bench.{name}").measure(work)
+                for row in importlib.import_module(f"bench.{name}").measure(work):
+                    rows.append(row)
+                    print(f"  {line(row)}", file=sys.stderr, flush=True)
         except Exception as error:  # the other claims are still worth knowing
             broken = True
             rows.append(Row(name, verdict=f"failed: {' '.join(str(error).split())[:300]}"))
-        print(f"{time.monotonic() - begun:.0f} s", file=sys.stderr)
+        print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}\n")
     print(table(rows))
     return int(broken or any(row.verdict == "missed" for row in rows))

@@ -24,24 +24,22 @@ CASES = ((1, False, False), (10, False, True), (10, True, True), (50, False, Tru
 _SECONDS = ("--seconds", "3", "--warm-up", "0.7")
 
 
-def measure(work: Path) -> list[Row]:
+def measure(work: Path) -> Iterator[Row]:
     """Rows for 1, 10 and 50 sessions, in both dialogues and both roles, and the disk's limit."""
-    rows: list[Row] = []
     with ExitStack() as stack:
         peer: Postfix | None = None
         try:
             peer = stack.enter_context(postfix.running(work / "postfix-hold", hold=True))
         except Skipped as reason:
-            rows.append(skipped("accept: postfix", str(reason)))
+            yield skipped("accept: postfix", str(reason))
         with house.running(work / "accept") as ours:
-            rows += _compare(ours, peer, None, "accept and file")
+            yield from _compare(ours, peer, None, "accept and file")
         try:
             with _smtp_only(work) as (ours, inbox):
-                rows += _compare(ours, peer, inbox, "accept only")
+                yield from _compare(ours, peer, inbox, "accept only")
         except RuntimeError as error:
-            rows.append(skipped("accept only", str(error)))
-    rows.append(Row("disk: 4 KB append and fsync, one after the other", f"{fsync_rate(work):,.0f} /s"))
-    return rows
+            yield skipped("accept only", str(error))
+    yield Row("disk: 4 KB append and fsync, one after the other", f"{fsync_rate(work):,.0f} /s")
 
 
 @contextmanager
@@ -55,9 +53,8 @@ def _smtp_only(work: Path) -> Iterator[tuple[House, str]]:
         yield ours, address
 
 
-def _compare(ours: House, peer: Postfix | None, inbox: str | None, what: str) -> list[Row]:
+def _compare(ours: House, peer: Postfix | None, inbox: str | None, what: str) -> Iterator[Row]:
     """A row for each case. Without an inbox each run gets one of its own, and is over when all its mail is filed."""
-    rows = []
     for sessions, pipelined, is_claim in CASES:
         rates: dict[str, list[float]] = {"ours": [], "peer": []}
         for run in range(RUNS):
@@ -78,5 +75,4 @@ def _compare(ours: House, peer: Postfix | None, inbox: str | None, what: str) ->
         dialogue = "pipelined" if pipelined else "plain"
         claim = f"{what}: {sessions} session{'s'[: sessions > 1]}, {dialogue} ({spread(rates['ours'])})"
         beside = median(rates["peer"]) if rates["peer"] else None
-        rows.append(at_least(claim, median(rates["ours"]), beside, WANTED if is_claim else None, "/s", "postfix"))
-    return rows
+        yield at_least(claim, median(rates["ours"]), beside, WANTED if is_claim else None, "/s", "postfix")

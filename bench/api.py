@@ -28,9 +28,8 @@ CONNECTIONS = (1, 8)
 Requests = list[tuple[str, str, object]]
 
 
-def measure(work: Path) -> list[Row]:
+def measure(work: Path) -> Iterator[Row]:
     """Rows for a list of 50 and one message, in a small and a large mailbox, then for sending."""
-    rows: list[Row] = []
     with house.running(work / "api") as ours:
         for size in SIZES:
             inbox = ours.inbox(f"box-{size}")
@@ -39,9 +38,8 @@ def measure(work: Path) -> list[Row]:
             ours.wait_filed(inbox, size)
             ours.settle()
             with _peer(work, ours, inbox) as port:
-                rows += _read(work, ours, inbox, port, size)
-        rows += _send(work, ours)
-    return rows
+                yield from _read(work, ours, inbox, port, size)
+        yield from _send(work, ours)
 
 
 @contextmanager
@@ -53,7 +51,7 @@ def _peer(work: Path, ours: House, inbox: str) -> Iterator[int]:
         yield port
 
 
-def _read(work: Path, ours: House, inbox: str, peer_port: int, size: int) -> list[Row]:
+def _read(work: Path, ours: House, inbox: str, peer_port: int, size: int) -> Iterator[Row]:
     ids = random.Random(size).sample(ours.all_ids(inbox), 200)
     path = messages_path(inbox)
     pairs: list[tuple[str, Requests, Requests]] = [
@@ -64,7 +62,6 @@ def _read(work: Path, ours: House, inbox: str, peer_port: int, size: int) -> lis
             [("GET", f"/one/{message_id.removeprefix('msg_')}", None) for message_id in ids],
         ),
     ]
-    rows = []
     for what, mine, theirs in pairs:
         for connections in CONNECTIONS:
             times: dict[str, list[float]] = {"ours": [], "peer": []}
@@ -81,15 +78,13 @@ def _read(work: Path, ours: House, inbox: str, peer_port: int, size: int) -> lis
                 f"api: {what} of {size:,}, {connections} connection{'s'[: connections > 1]} "
                 f"({bodies['ours']:,.0f} and {bodies['peer']:,.0f} octets)"
             )
-            rows.append(at_most(claim, median(times["ours"]), median(times["peer"]), WANTED, "ms", "bare"))
-    return rows
+            yield at_most(claim, median(times["ours"]), median(times["peer"]), WANTED, "ms", "bare")
 
 
-def _send(work: Path, ours: House) -> list[Row]:
+def _send(work: Path, ours: House) -> Iterator[Row]:
     """Sends within the house: the id is given after the commit, so the disk is what to compare with."""
     sender, recipient = ours.inbox("sender"), ours.inbox("recipient")
     body = {"to": [recipient], "subject": "Hello", "text": "The quick brown fox.\n" * 190}
-    rows = []
     for connections in CONNECTIONS:
         rates = []
         for _ in range(3):
@@ -97,8 +92,7 @@ def _send(work: Path, ours: House) -> list[Row]:
             rates.append(got["rate"])
             ours.settle()
         claim = f"api: send 4 KB within the house, {connections} connection{'s'[: connections > 1]}"
-        rows.append(at_least(claim, median(rates), fsync_rate(work), None, "/s", "fsync"))
-    return rows
+        yield at_least(claim, median(rates), fsync_rate(work), None, "/s", "fsync")
 
 
 def _ask(work: Path, port: int, requests: Requests, key: str, connections: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import smtplib
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,14 @@ ALONE = 60
 WANTED = 1.0
 
 
-def measure(work: Path) -> list[Row]:
+def measure(work: Path) -> Iterator[Row]:
     """Rows for 10 and 50 sessions, and how long one mail alone takes."""
-    rows: list[Row] = []
     with ExitStack() as stack:
         peer: Postfix | None = None
         try:
             peer = stack.enter_context(postfix.running(work / "postfix-deliver", hold=False))
         except Skipped as reason:
-            rows.append(skipped("deliver: postfix", str(reason)))
+            yield skipped("deliver: postfix", str(reason))
         ours = stack.enter_context(house.running(work / "deliver"))
         _send(ours.port, ours.inbox("warm"), 10, 500)
         for sessions in (10, 50):
@@ -50,9 +50,8 @@ def measure(work: Path) -> list[Row]:
                 f"deliver: {sessions} sessions, {MESSAGES:,} mails until readable "
                 f"({spread(rates)}; last filed {median(behind):.1f} s after its 250)"
             )
-            rows.append(at_least(claim, median(rates), median(beside) if beside else None, WANTED, "/s", "postfix"))
-        rows.append(_alone(ours))
-    return rows
+            yield at_least(claim, median(rates), median(beside) if beside else None, WANTED, "/s", "postfix")
+        yield _alone(ours)
 
 
 def _send(port: int, recipient: str, sessions: int, count: int) -> dict[str, Any]:

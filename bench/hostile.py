@@ -241,14 +241,13 @@ KINDS: tuple[Callable[[Target], Attack], ...] = (
 # --- Measuring
 
 
-def measure(work: Path) -> list[Row]:
+def measure(work: Path) -> Iterator[Row]:
     """Each kind on a server of its own folder, beside a quiet one."""
-    rows = []
     with house.running(work / "house") as server:
         server.settle()
         with _watched(server) as quiet:
             time.sleep(2)
-        rows.append(_row("hostile: nothing", quiet, promised=False))
+        yield _row("hostile: nothing", quiet, promised=False)
         for number, kind in enumerate(KINDS):
             said = (kind.__doc__ or kind.__name__).strip().rstrip(".")
             claim = f"hostile: {said[0].lower()}{said[1:]}"
@@ -257,10 +256,9 @@ def measure(work: Path) -> list[Row]:
                 server.settle()
                 with _watched(server) as seen:
                     attack()
-                rows.append(_row(claim, seen))
+                yield _row(claim, seen)
             except (OSError, RuntimeError, http.client.HTTPException) as error:  # the others are still worth knowing
-                rows.append(Row(claim, verdict=f"missed: {error}"))
-    return rows
+                yield Row(claim, verdict=f"missed: {error}")
 
 
 def _row(claim: str, seen: dict[str, float], *, promised: bool = True) -> Row:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench import house, processes
@@ -21,17 +22,20 @@ _CLAIM = "install: fresh clone until the first mail is answered"
 _SETUP_TIMEOUT_S = 300.0
 
 
-def measure(work: Path) -> list[Row]:
+def measure(work: Path) -> Iterator[Row]:
     """One run: the second would not be on a bare machine."""
     clone = work / "clone"
     line = ["git", "-c", "safe.directory=*", "clone", "--quiet", "--no-hardlinks", str(processes.ROOT), str(clone)]
     if shutil.which("git") is None or subprocess.run(line, capture_output=True).returncode:
-        return [skipped(_CLAIM, "the checkout cannot be cloned")]
+        yield skipped(_CLAIM, "the checkout cannot be cloned")
+        return
     if not (clone / "dev").exists():
-        return [skipped(_CLAIM, "the last commit has no ./dev")]
+        yield skipped(_CLAIM, "the last commit has no ./dev")
+        return
     if not _packages_reachable(work):
-        return [skipped(_CLAIM, "no package index is reachable")]
-    return [within(_CLAIM, _first_answer(work, clone), LIMIT_S)]
+        yield skipped(_CLAIM, "no package index is reachable")
+        return
+    yield within(_CLAIM, _first_answer(work, clone), LIMIT_S)
 
 
 def _packages_reachable(work: Path) -> bool:

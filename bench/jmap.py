@@ -10,7 +10,7 @@ import http.client
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -98,10 +98,9 @@ def batch(*calls: list[Any]) -> dict[str, Any]:
     return {"using": USING, "methodCalls": [[*call, str(number)] for number, call in enumerate(calls)]}
 
 
-def measure(work: Path) -> list[Row]:
+def measure(work: Path) -> Iterator[Row]:
     """A row for each call."""
     mails = messages(SIZE)
-    rows: list[Row] = []
     with ExitStack() as stack:
         servers = [_ours(stack, work)]
         for begin in range(0, SIZE, 500):
@@ -113,14 +112,13 @@ def measure(work: Path) -> list[Row]:
             peer.index()
             servers.append(Server("cyrus", peer.http_port, peer.authorization))
         except Skipped as reason:
-            rows.append(skipped("jmap: Cyrus", str(reason)))
+            yield skipped("jmap: Cyrus", str(reason))
         for server in servers:
             server.ids = _all_ids(server)
         for what, wanted, connections, make in _claims():
-            rows.append(_row(work, servers, what, wanted, connections, make))
-        rows.append(_imports(servers))
-        rows.append(_changes(work, servers[0]))
-    return rows
+            yield _row(work, servers, what, wanted, connections, make)
+        yield _imports(servers)
+        yield _changes(work, servers[0])
 
 
 def _ours(stack: ExitStack, work: Path) -> Server:

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.report import Row, at_least, median, skipped, within
@@ -21,21 +22,19 @@ _WORST_S = 0.25
 _CLAIM = "parse: ordinary mail read"
 
 
-def measure(work: Path) -> list[Row]:
+def measure(work: Path) -> Iterator[Row]:
     """One row for ordinary mail, one for the worst."""
-    rows = []
     peer = _earlier(work)
     if peer is None:
-        rows.append(skipped(_CLAIM, "there is no earlier commit in this checkout"))
+        yield skipped(_CLAIM, "there is no earlier commit in this checkout")
     else:
         ours, theirs = [], []
         for _ in range(_ROUNDS):
             ours.append(float(_run(_ROOT / "src", "rate")))
             theirs.append(float(_run(peer, "rate")))
-        rows.append(at_least(_CLAIM, median(ours), median(theirs), 0.9, "/s", "an earlier commit"))
+        yield at_least(_CLAIM, median(ours), median(theirs), 0.9, "/s", "an earlier commit")
     name, seconds = _run(_ROOT / "src", "worst").split()
-    rows.append(within(f"parse: CPU of the worst mail ({name})", float(seconds), _WORST_S))
-    return rows
+    yield within(f"parse: CPU of the worst mail ({name})", float(seconds), _WORST_S)
 
 
 def _earlier(work: Path) -> Path | None:

@@ -74,6 +74,11 @@ def table(rows: Sequence[Row]) -> str:
     )
 
 
+def line(row: Row) -> str:
+    """One row by itself, for whoever waits for the table."""
+    return "  ".join(cell for cell in _cells(row) if cell)
+
+
 def _cells(row: Row) -> tuple[str, ...]:
     ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
     return row.claim, row.ours, row.peer, ratio, row.wanted, row.verdict

@@ -31,15 +31,14 @@ _NEWEST = [{"property": "receivedAt", "isAscending": False}]
 Request = tuple[str, str, object]
 
 
-def measure(work: Path) -> list[Row]:
+def measure(work: Path) -> Iterator[Row]:
     """A row for each page: the large mailbox's median beside the small one's."""
     with _serving(work / "scale-small", SIZES[0]) as small, _serving(work / "scale-large", SIZES[1]) as large:
-        return compare(small, large)
+        yield from compare(small, large)
 
 
-def compare(small: _Mailbox, large: _Mailbox) -> list[Row]:
+def compare(small: _Mailbox, large: _Mailbox) -> Iterator[Row]:
     """Ask both for everything, in turns."""
-    rows = []
     for (what, one), (_, other) in zip(small.requests(), large.requests(), strict=True):
         times: dict[str, list[float]] = {"small": [], "large": []}
         for turn in range(ROUNDS + 2):
@@ -50,8 +49,7 @@ def compare(small: _Mailbox, large: _Mailbox) -> list[Row]:
                     times[name].append(1000 * (time.perf_counter() - begun))
         middle = {name: statistics.median(taken) for name, taken in times.items()}
         claim = f"scale: {what}, {SIZES[1]:,} messages"
-        rows.append(at_most(claim, middle["large"], middle["small"], WANTED, "ms", f"{SIZES[0]:,}"))
-    return rows
+        yield at_most(claim, middle["large"], middle["small"], WANTED, "ms", f"{SIZES[0]:,}")
 
 
 class _Mailbox:

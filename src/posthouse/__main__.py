@@ -1,5 +1,5 @@
 """`python -m posthouse` is the `posthouse` command."""
 
-from posthouse.cli import main
+from posthouse.cli.main import main
 
 main()

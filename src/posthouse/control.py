@@ -12,7 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from posthouse import admin
+from posthouse.admin.commands import COMMANDS
+from posthouse.admin.known import NotBuilt
 from posthouse.app import House
 from posthouse.kit import errors, log
 from posthouse.kit.errors import PosthouseError
@@ -22,7 +23,7 @@ _log = log.get("control")
 _MAX_LINE = 1 << 20
 # sun_path has 108 octets on Linux, 104 elsewhere, the last one NUL.
 _MAX_PATH = 103
-_KINDS: tuple[type[PosthouseError], ...] = (*errors.ALL, admin.NotBuilt)
+_KINDS: tuple[type[PosthouseError], ...] = (*errors.ALL, NotBuilt)
 _ERRORS = {kind.code: kind for kind in _KINDS}
 
 
@@ -75,7 +76,7 @@ class ControlServer:
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
             request = json.loads(line)
-            command = admin.COMMANDS[request["command"]]
+            command = COMMANDS[request["command"]]
             return {"result": await command(self._house, **request.get("arguments", {}))}
         except PosthouseError as error:
             return {"error": {"code": error.code, "message": error.message}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from flows.server import Server, unique
 pytestmark = pytest.mark.clients
 
 
-async def _two_agents(server: Server, transport: str) -> dict[str, str]:
+async def _two_agents(server: Server, transport: str) -> dict[str, Any]:
     """The environment of a script: where the server is, and two inboxes with a key each."""
     port = server.settings["https_port"] if transport == "https" else server.http
     given = {"SERVER": f"{transport}://127.0.0.1:{port}"}

@@ -18,10 +18,14 @@ from conformance.house import made, running
 from flows.server import Server
 
 _ACCEPTS = Path(__file__).parent / "scripts" / "accepts.py"
-_DAY = {"start_timestamp": "2026-01-01T00:00:00Z", "end_timestamp": "2026-01-02T00:00:00Z"}
-_PAGE = {"limit": "3"}
-_FILTERED = _PAGE | {"labels": ["none-has-this"], "before": "2040-01-01T00:00:00Z", "after": "2020-01-01T00:00:00Z"}
-_DATES = {"ascending": "true", "before": "2040-01-01T00:00:00Z", "after": "2020-01-01T00:00:00Z"}
+_DAY: dict[str, Any] = {"start_timestamp": "2026-01-01T00:00:00Z", "end_timestamp": "2026-01-02T00:00:00Z"}
+_PAGE: dict[str, Any] = {"limit": "3"}
+_FILTERED: dict[str, Any] = _PAGE | {
+    "labels": ["none-has-this"],
+    "before": "2040-01-01T00:00:00Z",
+    "after": "2020-01-01T00:00:00Z",
+}
+_DATES: dict[str, Any] = {"ascending": "true", "before": "2040-01-01T00:00:00Z", "after": "2020-01-01T00:00:00Z"}
 
 # What suits every operation that takes a body; whatever it does not know it passes over.
 _ANY_BODY = {"text": "x", "to": "a@far.example", "display_name": "x", "subject": "x", "add_labels": ["x"]}
@@ -180,7 +184,7 @@ async def _rest(call: Caller) -> None:
     await call("DELETE /v0/pods/{pod_id}/domains/{domain_id}")
     await call("GET /v0/organizations")
     await call("GET /v0/metrics", **_DAY)
-    now = {"start_timestamp": "2026-01-01T00:00:00Z", "end_timestamp": "2040-01-01T00:00:00Z"}
+    now: dict[str, Any] = {"start_timestamp": "2026-01-01T00:00:00Z", "end_timestamp": "2040-01-01T00:00:00Z"}
     await call("GET /v0/metrics", **now)
     await call("GET /v0/inboxes/{inbox_id}/metrics", event_types=["message.received"], **now)
 

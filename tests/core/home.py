@@ -275,7 +275,7 @@ class Home:
 
     async def key(self, account: Account | None = None, *, creator: Principal | None = None, **given: Any) -> Key:
         """A key: to an account, or with `pod_id` to a pod, or to the whole organisation."""
-        values = {"organization_id": self.organization_id, "surface": SURFACE, "at": self.clock()}
+        values: dict[str, Any] = {"organization_id": self.organization_id, "surface": SURFACE, "at": self.clock()}
         if account is not None:
             values |= {
                 "organization_id": account.organization_id, "pod_id": account.pod_id, "account_id": account.id,

@@ -8,13 +8,13 @@ from posthouse.outbound import bounces, suppressions
 from posthouse.outbound.courier import Parcel
 from posthouse.outbound.request import Submitted
 from posthouse.store import submissions
-from posthouse.wire.dsn import DsnRecipient, build_dsn
+from posthouse.wire.dsn import Action, DsnRecipient, build_dsn
 from store.builders import DOMAIN
 
 CAT = "cat@elsewhere.example"
 
 
-def report(parcel: Parcel, recipient: str, *, action: str = "failed", status: str = "5.1.1") -> bytes:
+def report(parcel: Parcel, recipient: str, *, action: Action = "failed", status: str = "5.1.1") -> bytes:
     """What a host elsewhere says of a mail it had."""
     return build_dsn(
         recipients=[DsnRecipient(recipient, action, status, diagnostic="550 gone", diagnostic_type="smtp")],

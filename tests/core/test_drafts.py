@@ -221,7 +221,7 @@ async def test_a_planned_draft_says_what_its_last_writer_wrote(home: Home) -> No
     before = await home.written(draft)
     after = await home.rewrite(before, subject="Two")
 
-    async def plan(tx):  # type: ignore[no-untyped-def]
+    async def plan(tx):
         new = await scheduled.plan_for(tx, home.agent, home.ann, home.clock() + HOUR)
         await draft_rules.schedule(tx, replace(before, draft=after), new, home.clock())
 

@@ -9,6 +9,7 @@ import pytest
 from core.home import BOB, Home, composition, once, raw_mail, refused, stored_mail
 from posthouse.kit.errors import Conflict, Forbidden, Invalid
 from posthouse.kit.principal import Principal
+from posthouse.outbound.request import Composition, RawMail, StoredMail
 from posthouse.store import idempotency
 from store.builders import DOMAIN, mail
 
@@ -18,9 +19,10 @@ ANN = f"ann@{DOMAIN}"
 @pytest.mark.parametrize("form", ["composition", "raw", "stored"])
 async def test_a_repeated_request_is_given_the_first_answer(home: Home, form: str) -> None:
     draft = await home.draft()
-    given = {
+    forms: dict[str, Composition | RawMail | StoredMail] = {
         "composition": composition(), "raw": raw_mail(mail(from_=ANN, to=BOB)), "stored": stored_mail(draft.message_id),
-    }[form]  # fmt: skip
+    }  # fmt: skip
+    given = forms[form]
     first = await home.submit(given, once=once())
     again = await home.submit(given, once=once())
     assert (first.replayed, again.replayed) == (False, True)

@@ -475,6 +475,8 @@ async def test_a_submission_counts_against_the_accounts_room(home: Home) -> None
     before = await home.db.read(lambda tx: accounts.get(tx, home.ann.id))
     sent = await home.send(text="x" * 5_000)
     after = await home.db.read(lambda tx: accounts.get(tx, home.ann.id))
+    assert before is not None
+    assert after is not None
     assert after.used_bytes - before.used_bytes == (await home.message(sent.message_id)).size_bytes > 5_000
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ async def states(home: Home, endpoint: WebhookEndpoint) -> list[tuple[str, int]]
 async def replay(home: Home, endpoint: WebhookEndpoint, delivery_id: str) -> None:
     """Tell it once more; the circuit closes."""
 
-    async def unit(tx) -> None:  # type: ignore[no-untyped-def]
+    async def unit(tx) -> None:
         await webhook_health.reset(tx, endpoint.id)
         await webhooks.replay(tx, delivery_id, home.clock())
 
@@ -91,7 +92,7 @@ async def test_an_endpoint_hears_of_its_scope_alone(home: Home, receiver: Webhoo
     pod = builders.pod("pod2", home.organization_id, at=home.clock(), is_default=False)
     await home.db.write(lambda tx: organizations.add_pod(tx, pod))
     pat = await home.account("pat", pod_id="pod2")
-    made = {
+    made: dict[str, dict[str, Any]] = {
         "all": {}, "ann": {"account_id": home.ann.id}, "pod": {"pod_id": home.ann.pod_id},
         "of carl": {"account_ids": [carl.id]}, "of pod2": {"pod_ids": ["pod2"]},
         "of both": {"account_ids": [home.ann.id], "pod_ids": ["pod2"]}, "off": {"is_enabled": False},

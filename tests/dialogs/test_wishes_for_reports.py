@@ -12,7 +12,9 @@ from flows.engines import empty_database
 from flows.houses import Indoors, indoors
 from flows.server import mail, unique
 from flows.sinks import MailHost, mail_host
-from posthouse import admin
+from posthouse.admin import accounts as admin_accounts
+from posthouse.admin import events as admin_events
+from posthouse.admin import keys as admin_keys
 from unit.smtp.hosts import Host
 
 
@@ -31,8 +33,8 @@ async def relay() -> AsyncIterator[MailHost]:
 
 
 async def _submit(house: Indoors, to: str, *, mail_options: list[str], rcpt_options: list[str]) -> str:
-    inbox = await admin.inbox_create(house.house, address=f"{unique('agent')}@{house.domain}")
-    key = (await admin.key_create(house.house, surface="agentmail", inbox=inbox["address"]))["key"]
+    inbox = await admin_accounts.create(house.house, address=f"{unique('agent')}@{house.domain}")
+    key = (await admin_keys.create(house.house, surface="agentmail", inbox=inbox["address"]))["key"]
     sender = inbox["address"]
 
     def talk() -> None:
@@ -47,7 +49,7 @@ async def _submit(house: Indoors, to: str, *, mail_options: list[str], rcpt_opti
 
 
 async def _reports(house: Indoors, address: str) -> int:
-    events = (await admin.events_latest(house.house, limit=100))["events"]
+    events = (await admin_events.latest(house.house, limit=100))["events"]
     return sum(1 for event in events if event["type"] == "message.received" and event["inbox"] == address)
 
 

@@ -15,7 +15,9 @@ import aiohttp
 from litestar.exceptions import LitestarDeprecationWarning
 
 from flows.houses import Clock
-from posthouse import admin
+from posthouse.admin import accounts as admin_accounts
+from posthouse.admin import installation as admin_installation
+from posthouse.admin import keys as admin_keys
 from posthouse.app import House
 from posthouse.kit.config import Settings
 from posthouse.store import accounts, drafts, mailboxes
@@ -186,7 +188,7 @@ class RunningHouse:
     async def open(self) -> None:
         """Open it."""
         self.house = await House.open(self._settings, clock=self.clock)
-        await admin.init(self.house)
+        await admin_installation.init(self.house)
         await self.house.start_smtp()
         with warnings.catch_warnings():
             # Litestar announces what its version 3 will want; these tests are about something else.
@@ -207,9 +209,9 @@ class RunningHouse:
 
     async def add(self, name: str) -> Caller:
         """An account with its keys."""
-        inbox = await admin.inbox_create(self.house, address=f"{name}@{DOMAIN}")
+        inbox = await admin_accounts.create(self.house, address=f"{name}@{DOMAIN}")
         keys = {
-            surface: (await admin.key_create(self.house, surface=surface, inbox=inbox["address"]))["key"]
+            surface: (await admin_keys.create(self.house, surface=surface, inbox=inbox["address"]))["key"]
             for surface in ("agentmail", "atomicmail")
         }
         caller = Caller(self, inbox["address"], inbox["id"], keys)

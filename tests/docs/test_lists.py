@@ -7,15 +7,16 @@ import tomllib
 from collections.abc import Iterator
 
 import typer
+from packaging.requirements import Requirement
 
 import posthouse
-from docs import citations, documents
+from docs import citations, documents, locking
 from docs.documents import ROOT, code, read, rows
 from posthouse.accounts.allowance import SELF_REGISTERED, UNVERIFIED
 from posthouse.api.agentmail import errors
 from posthouse.api.agentmail.app import HANDLERS
 from posthouse.api.agentmail.shapes.webhooks import EVENT_TYPES
-from posthouse.cli import app
+from posthouse.cli.main import app
 from posthouse.kit.config import Settings
 
 _GENERAL_OPTIONS = {"--help", "--data-dir", "--json"}
@@ -81,12 +82,23 @@ def test_the_index_of_sections_is_that_of_the_code() -> None:
     assert read(citations.PAGE) == citations.page(), "out of date: `./dev index` writes it anew"
 
 
-def test_every_dependency_has_its_reason() -> None:
+def _required() -> list[Requirement]:
+    """What is needed to run, for the extras and to develop."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    groups = [project["project"]["dependencies"], project["build-system"]["requires"]]
-    groups += [*project["project"]["optional-dependencies"].values(), *project["dependency-groups"].values()]
-    wanted = {re.split(r"[^\w.-]", requirement)[0] for group in groups for requirement in group}
+    groups = [project["project"]["dependencies"], *project["project"]["optional-dependencies"].values()]
+    groups += project["dependency-groups"].values()
+    return [Requirement(text) for group in groups for text in group]
+
+
+def test_every_dependency_has_its_reason() -> None:
+    wanted = {requirement.name for requirement in _required()} | {"hatchling"}
     assert {code(row[0]) for row in rows(read("docs/decisions/0002-dependencies.md"))} == wanted
+
+
+def test_every_dependency_is_locked_to_a_version_in_its_range() -> None:
+    versions = locking.locked(read(locking.FILE))
+    for requirement in _required():
+        assert requirement.specifier.contains(versions[locking.normal(requirement.name)]), requirement
 
 
 def test_the_changelog_tells_of_this_version() -> None:

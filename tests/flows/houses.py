@@ -15,7 +15,9 @@ from litestar.exceptions import LitestarDeprecationWarning
 
 import databases
 from flows.server import Api, unique
-from posthouse import admin
+from posthouse.admin import accounts as admin_accounts
+from posthouse.admin import installation as admin_installation
+from posthouse.admin import keys as admin_keys
 from posthouse.app import House
 from posthouse.kit.clock import now
 from posthouse.kit.config import Settings
@@ -55,8 +57,8 @@ class Indoors:
     @asynccontextmanager
     async def agent(self, name: str = "", **key: Any) -> AsyncIterator[tuple[str, Api]]:
         """An inbox and its API with a key bound to it."""
-        inbox = await admin.inbox_create(self.house, address=f"{name or unique('agent')}@{self.domain}")
-        made = await admin.key_create(self.house, surface="agentmail", inbox=inbox["address"], **key)
+        inbox = await admin_accounts.create(self.house, address=f"{name or unique('agent')}@{self.domain}")
+        made = await admin_keys.create(self.house, surface="agentmail", inbox=inbox["address"], **key)
         base = f"http://127.0.0.1:{self.house.ports['http']}"
         async with aiohttp.ClientSession(base, headers={"Authorization": f"Bearer {made['key']}"}) as session:
             yield inbox["address"], Api(session)
@@ -75,7 +77,7 @@ async def indoors(database_url: str = "", **settings: Any) -> AsyncIterator[Indo
     databases.lay(given.database_path)
     house = await House.open(given, clock=clock)
     try:
-        await admin.init(house)
+        await admin_installation.init(house)
         await house.start_smtp()
         with warnings.catch_warnings():
             # Litestar announces what its version 3 will want; these tests are about something else.

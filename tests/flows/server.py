@@ -128,7 +128,8 @@ class Server:
             )  # fmt: skip
         ends = time.monotonic() + _START_S
         while "Listening:" not in self.output:
-            assert self.is_running, f"it ended with {self._process.returncode}:\n{self.log}"
+            ended = self._process.poll()
+            assert ended is None, f"it ended with {ended}:\n{self.log}"
             assert time.monotonic() < ends, f"it does not listen after {_START_S:g} s:\n{self.log}"
             time.sleep(_POLL_S)
         return self

@@ -168,7 +168,7 @@ async def test_a_mail_that_goes_round_in_circles_is_refused(server: Server) -> N
     with pytest.raises(smtplib.SMTPDataError) as refusal:
         server.send_raw("ann@elsewhere.example", [agent.address], hop * 51 + raw)
     assert refusal.value.smtp_code == 554
-    assert refusal.value.smtp_error.startswith(b"5.4.6")
+    assert refusal.value.smtp_error[:5] == b"5.4.6"
     server.send_raw("ann@elsewhere.example", [agent.address], hop * 50 + raw)
     await agent.received(subject)
 

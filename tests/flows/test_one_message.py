@@ -22,7 +22,7 @@ async def test_a_second_author_behind_any_line_end_is_refused(server: Server, en
     raw += end + b"From: boss@bank.example\r\n\r\nHi.\r\n"
     with server.sign_in(agent) as client, pytest.raises(smtplib.SMTPResponseException) as refusal:
         client.sendmail(agent.address, ["bob@far.example"], raw)
-    assert refusal.value.smtp_code == 550 or refusal.value.smtp_error.startswith(b"5.6.0")
+    assert refusal.value.smtp_code == 550 or refusal.value.smtp_error[:5] == b"5.6.0"
     assert (await agent.get("messages"))["messages"] == []
 
 

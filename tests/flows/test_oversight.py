@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import smtplib
+from typing import Any
 
 import pytest
 
 from flows.houses import indoors
 from flows.server import Server, mail, unique, until
-from posthouse import admin
+from posthouse.admin import oversight as admin_oversight
 from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound
 from posthouse.store import blobs
 from posthouse.store.database import Tx
 
 
-async def _hold(server: Server, address: str) -> dict[str, object]:
-    found = [hold for hold in (await server.command("pending", limit=100))["pending"] if hold["from"] == address]
+async def _hold(server: Server, address: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = [
+        hold for hold in (await server.command("pending", limit=100))["pending"] if hold["from"] == address
+    ]
     assert len(found) == 1
     return found[0]
 
@@ -243,10 +246,10 @@ async def test_bytes_that_were_changed_where_they_are_stored_are_never_sent(leve
 
         assert await house.house.db.write(change) == 1
         if level == "gated":
-            (hold,) = (await admin.pending(house.house))["pending"]
+            (hold,) = (await admin_oversight.pending(house.house))["pending"]
             assert "not the one that was held" in hold["error"]
             with pytest.raises(Forbidden):
-                await admin.approve(house.house, id=hold["id"])
+                await admin_oversight.approve(house.house, id=hold["id"])
         await house.settle()
         labels = (await api.get(f"/v0/inboxes/{address}/messages/{sent['message_id']}"))["labels"]
         assert ("held" if level == "gated" else "bounced") in labels

@@ -11,7 +11,12 @@ import pytest
 from flows.engines import empty_database
 from flows.houses import Indoors, indoors
 from flows.server import Api, unique
-from posthouse import admin, tenancy
+from posthouse.admin import accounts as admin_accounts
+from posthouse.admin import events as admin_events
+from posthouse.admin import keys as admin_keys
+from posthouse.admin import levels as admin_levels
+from posthouse.admin import organizations as admin_organizations
+from posthouse.admin import suppressions as admin_suppressions
 from posthouse.kit.errors import Conflict, Invalid, NotFound, PosthouseError
 
 
@@ -45,60 +50,60 @@ async def send(inside: Indoors, made: dict[str, Any]) -> tuple[int, Any]:
 async def test_every_organization_is_shown_watched_and_its_keys_revoked(inside: Indoors) -> None:
     house, made = inside.house, await tenant(inside)
     other = await tenant(inside)
-    shown = (await tenancy.organization_list(house))["organizations"]
+    shown = (await admin_organizations.listed(house))["organizations"]
     assert [each["id"] for each in shown[:2]] == [other["organization_id"], made["organization_id"]]
     assert [each["is_default"] for each in shown] == [False, False, True]
     assert (shown[1]["human"], shown[1]["verified_at"], shown[1]["inboxes"]) == (made["human_email"], None, 1)
-    assert (await tenancy.organization_list(house, limit=2))["has_more"]
+    assert (await admin_organizations.listed(house, limit=2))["has_more"]
 
     for named in (made["organization_id"], made["inbox_id"]):
-        await admin.level_set(house, level="read_only", organization=named)
+        await admin_levels.set_level(house, level="read_only", organization=named)
         assert (await send(inside, made))[0] == 403
         assert (await send(inside, other))[0] == 200
-        await admin.level_set(house, level="monitored", organization=named)
+        await admin_levels.set_level(house, level="monitored", organization=named)
         assert (await send(inside, made))[0] == 200
-    await admin.level_set(house, level="read_only", inbox=made["inbox_id"])
+    await admin_levels.set_level(house, level="read_only", inbox=made["inbox_id"])
     assert (await send(inside, made))[0] == 403
 
-    own = (await admin.key_list(house, organization=made["inbox_id"]))["keys"]
+    own = (await admin_keys.listed(house, organization=made["inbox_id"]))["keys"]
     assert len(own) == 1
-    assert own[0]["id"] not in {each["id"] for each in (await admin.key_list(house))["keys"]}
-    await admin.key_revoke(house, id=own[0]["id"])
+    assert own[0]["id"] not in {each["id"] for each in (await admin_keys.listed(house))["keys"]}
+    await admin_keys.revoke(house, id=own[0]["id"])
     assert (await send(inside, made))[0] == 401
     assert (await send(inside, other))[0] == 200
     for wrong in ("nobody", "nobody@agents.test"):
         with pytest.raises(NotFound):
-            await admin.level_set(house, level="gated", organization=wrong)
+            await admin_levels.set_level(house, level="gated", organization=wrong)
 
 
 async def test_the_owner_makes_looks_and_brings_back_in_every_organization(inside: Indoors) -> None:
     house, made = inside.house, await tenant(inside)
     for _ in range(5):  # the owner is bound by no newcomer's allowance
-        await admin.inbox_create(house, address=unique("more"), organization=made["organization_id"])
-    second = await admin.inbox_create(house, address=unique("more"), organization=made["inbox_id"])
+        await admin_accounts.create(house, address=unique("more"), organization=made["organization_id"])
+    second = await admin_accounts.create(house, address=unique("more"), organization=made["inbox_id"])
     with pytest.raises(Conflict):
-        await admin.inbox_create(house, address=made["inbox_id"], organization=await _default(inside))
-    key = await admin.key_create(house, surface="agentmail", inbox=second["address"])
+        await admin_accounts.create(house, address=made["inbox_id"], organization=await _default(inside))
+    key = await admin_keys.create(house, surface="agentmail", inbox=second["address"])
     assert key["organization"] == made["organization_id"]
     await send(inside, made)
-    types = {each["type"] for each in (await admin.events_latest(house, organization=made["inbox_id"]))["events"]}
+    types = {each["type"] for each in (await admin_events.latest(house, organization=made["inbox_id"]))["events"]}
     assert "message.sent" in types
-    assert (await admin.events_latest(house))["events"] != []
+    assert (await admin_events.latest(house))["events"] != []
 
     async with api(inside, made["api_key"]) as session:
         assert (await Api(session).call("DELETE", f"/v0/inboxes/{second['address']}"))[0] == 204
-    graves = (await admin.undelete_list(house, organization=made["organization_id"]))["graves"]
+    graves = (await admin_accounts.graves(house, organization=made["organization_id"]))["graves"]
     grave = next(each for each in graves if each["what"] == second["address"])
-    assert grave not in (await admin.undelete_list(house))["graves"]
-    await admin.undelete_one(house, id=grave["id"])
+    assert grave not in (await admin_accounts.graves(house))["graves"]
+    await admin_accounts.bring_back(house, id=grave["id"])
     async with api(inside, made["api_key"]) as session:
         assert (await Api(session).call("GET", f"/v0/inboxes/{second['address']}"))[0] == 200
     with pytest.raises(NotFound):
-        await admin.undelete_one(house, id="nothing")
+        await admin_accounts.bring_back(house, id="nothing")
 
 
 async def _default(inside: Indoors) -> str:
-    shown = (await tenancy.organization_list(inside.house))["organizations"]
+    shown = (await admin_organizations.listed(inside.house))["organizations"]
     return str(next(each["id"] for each in shown if each["is_default"]))
 
 
@@ -111,25 +116,25 @@ async def test_an_address_is_suppressed_for_an_inbox_or_for_everybody_and_let_go
             assert status == 200 or body["code"] == "message_rejected"
             return bool(status != 200)
 
-        await tenancy.suppression_add(house, address="Bob@FAR.example", inbox=one, reason="asked by telephone")
+        await admin_suppressions.add(house, address="Bob@FAR.example", inbox=one, reason="asked by telephone")
         assert await refused(first, one)
         assert not await refused(second, two)
         inside.clock.forward(seconds=1)
-        await tenancy.suppression_add(house, address="bob@far.example", reason="complaint")
+        await admin_suppressions.add(house, address="bob@far.example", reason="complaint")
         assert await refused(second, two)
-        found = (await tenancy.suppression_list(house))["suppressions"]
+        found = (await admin_suppressions.listed(house))["suppressions"]
         assert [(each["inbox"], each["reason"], each["text"]) for each in found] == [
             (None, "complaint", None),
             (one, "manual", "asked by telephone"),
         ]
-        assert (await tenancy.suppression_list(house, limit=1))["has_more"]
-        assert len((await tenancy.suppression_list(house, inbox=two))["suppressions"]) == 1
+        assert (await admin_suppressions.listed(house, limit=1))["has_more"]
+        assert len((await admin_suppressions.listed(house, inbox=two))["suppressions"]) == 1
 
-        await tenancy.suppression_lift(house, address="bob@far.example", inbox=one)
+        await admin_suppressions.lift(house, address="bob@far.example", inbox=one)
         assert await refused(first, one), "the house's own stays"
         with pytest.raises(Conflict):
-            await tenancy.suppression_lift(house, address="bob@far.example", inbox=one)
-        assert (await tenancy.suppression_lift(house, address="BOB@far.example"))["lifted"] == 1
+            await admin_suppressions.lift(house, address="bob@far.example", inbox=one)
+        assert (await admin_suppressions.lift(house, address="BOB@far.example"))["lifted"] == 1
         assert not await refused(first, one)
         wrong: list[tuple[type[PosthouseError], dict[str, Any]]] = [
             (NotFound, {"address": "bob@far.example"}), (Invalid, {"address": "bob"}), (Invalid, {"address": "<>"}),
@@ -137,8 +142,8 @@ async def test_an_address_is_suppressed_for_an_inbox_or_for_everybody_and_let_go
         ]  # fmt: skip
         for kind, given in wrong:
             with pytest.raises(kind):
-                await tenancy.suppression_lift(house, **given)
+                await admin_suppressions.lift(house, **given)
 
         # Some of the recipients: the rest is sent, as with any suppression.
-        await tenancy.suppression_add(house, address="bob@far.example")
+        await admin_suppressions.add(house, address="bob@far.example")
         assert not await refused(first, one, ["bob@far.example", "eve@far.example"])

@@ -8,6 +8,7 @@ from posthouse.accounts import identities
 from posthouse.outbound import answers
 from posthouse.store import accounts
 from posthouse.store.database import Database
+from posthouse.wire.address import Address
 from posthouse.wire.compose import Outgoing, compose
 from store.builders import AT, DOMAIN, house, mail, receive
 
@@ -20,7 +21,7 @@ async def answer(db: Database, raw: bytes) -> answers.ReplyFields:
     fields = answers.reply(await answers.parent(db, "ann", made.id), everyone=True)
     compose(
         Outgoing(
-            from_=answers.Address(ANN), to=fields.to, cc=fields.cc, bcc=(), reply_to=(), subject=fields.subject,
+            from_=Address(ANN), to=fields.to, cc=fields.cc, bcc=(), reply_to=(), subject=fields.subject,
             text=".", html=None, attachments=(), in_reply_to=fields.in_reply_to, references=fields.references,
             headers=(), message_id=None, sent_at=AT,
         )
@@ -28,7 +29,7 @@ async def answer(db: Database, raw: bytes) -> answers.ReplyFields:
     return fields
 
 
-def emails(people: tuple[answers.Address, ...]) -> list[str]:
+def emails(people: tuple[Address, ...]) -> list[str]:
     return [person.email for person in people]
 
 

@@ -267,7 +267,7 @@ async def test_a_thread_reads_with_its_messages_oldest_first_and_where_they_lie(
     early = await receive(db, "ann", mail("b", references=["1@x"]), at=AT)
     found = await db.read(lambda tx: reading.get_thread(tx, "ann", late.thread_id))
     assert [(message.id, message.roles) for message in found.messages] == [
-        (early.id, {"inbox"}), (late.id, {"trash", "archive"}),
+        (early.id, frozenset({"inbox"})), (late.id, frozenset({"trash", "archive"})),
     ]  # fmt: skip
     assert found.thread.last_message_at == AT + 9
     for account_id, thread_id in (("bob", late.thread_id), ("ann", "none")):

@@ -182,7 +182,12 @@ async def test_events_of_an_account_come_in_order_after_a_position(db: Database)
     await house(db, "ann")
     heard: list[str] = []
     arrived = asyncio.Event()
-    db.listen("events:org", lambda topic: (heard.append(topic), arrived.set())[0])
+
+    def hear(topic: str) -> None:
+        heard.append(topic)
+        arrived.set()
+
+    db.listen("events:org", hear)
     made = [_event("b", 1), _event("a", 2), _event("c", 1, at=AT + 1), _event("z", 1, account_id="bob")]
 
     async def unit(tx: Tx) -> None:

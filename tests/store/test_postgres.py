@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 
 import asyncpg
 import pytest
@@ -198,7 +199,7 @@ async def test_a_server_that_is_gone_is_unavailable(db: Database, tmp_path: obje
         await PostgresDatabase.open(f"postgresql://postgres@/postgres?host={tmp_path}")
 
 
-_CLAIMS = {
+_CLAIMS: dict[str, Callable[[Tx, int, int, int], Awaitable[Sequence[Any]]]] = {
     "spool": spool.claim,
     "delivery": submissions.claim,
     "webhook_delivery": claim_tellings,

@@ -8,7 +8,7 @@ def test_names_become_numbers_and_a_repeated_name_one_number() -> None:
     assert found.sql == (
         "SELECT $1, $2 WHERE x = $1 AND y IN (SELECT unnest($3::text[])) AND z IN (SELECT unnest($4::bigint[]))"
     )
-    assert (found.names, found.lists) == (("b", "a", "list", "n"), {"list", "n"})
+    assert (found.names, found.lists) == (("b", "a", "list", "n"), frozenset({"list", "n"}))
 
 
 def test_sqlite_keeps_names_and_reads_lists_out_of_json() -> None:

@@ -125,7 +125,7 @@ async def test_by_subject_joins_only_a_reply_among_the_same_people(db: Database)
         to = given.pop("to", f"{name}@{DOMAIN}")
         await receive(db, name, mail("something else", message_id="other@x", from_="eve@evil.test"))
         first = await receive(db, name, mail("Lunch", to=to))
-        then = await receive(db, name, mail(subject, to=to, **given), at=AT + DAY)  # type: ignore[arg-type]
+        then = await receive(db, name, mail(subject, to=to, **given), at=AT + DAY)
         assert (then.thread_id == first.thread_id) is joins, case
 
 

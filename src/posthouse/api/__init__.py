@@ -1,6 +1,8 @@
 """The HTTP doors: one app for each surface behind a small dispatcher.
 
-A surface has the same files everywhere: `routes` decodes, calls one function of the core and encodes,
-`shapes` holds its words, `errors.py` its table of errors, `auth.py` turns its credential into a `Principal`.
-`kit.py` is what they share. Surfaces do not know each other. Open `dispatcher.py` first.
+`agentmail` and `jmap` are the surfaces; they do not know each other. In both, `errors.py` is the table of errors and
+`auth.py` turns a credential into a `Principal`. Of AgentMail, `routes` decodes, calls one function of the core and
+encodes, and `shapes` holds the words; JMAP has a module for each type, with its methods. What the surfaces share is
+beside them: `kit.py` (what every handler is given, pages), `http.py`, `limits.py`, `files.py`, `links.py`,
+`newcomers.py`. `connection.py` guards the sockets. Open `dispatcher.py` first.
 """

@@ -1,9 +1,9 @@
-"""Open streams: events to whoever holds a connection open, from the one log and in its order.
+"""Open streams: events for whoever holds a connection open, read from the event log in the log's order.
 
-One reader serves all the streams of an organisation. A wake-up says whose events to look at; what is told
-is what `events.of_account` answers after the last position, account by account. Wake-ups can be lost, so
-all accounts are looked at now and then. Nothing tails a sequence that spans accounts: on PostgreSQL the rows
-of such a sequence become visible out of order, and some would be missed.
+One reader serves all the streams of an organisation. A wake-up names an account; the reader then passes on what
+`events.of_account` returns after the position it had reached in that account. Wake-ups can be lost, so all accounts
+are looked at now and then. Events are read account by account, never from a sequence over all accounts: on PostgreSQL
+the rows of such a sequence become visible out of order, and some would be missed.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class Told:
 
 
 class Subscription:
-    """One reader's place. `next` answers in order; `None` says that it has fallen too far behind."""
+    """One stream's queue of events. `next` returns them in order; None says that the stream fell too far behind."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Told | None] = asyncio.Queue()
         self._lost = False
 
     def put(self, told: Told) -> None:
-        """Add an event, or let the reader go."""
+        """Add an event; where the stream is too far behind, end it instead."""
         if self._lost:
             return
         if self._queue.qsize() >= _BACKLOG:

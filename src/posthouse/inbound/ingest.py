@@ -13,7 +13,7 @@ from posthouse.events import outbox
 from posthouse.inbound import screening, vacation
 from posthouse.inbound.authenticate import Authentication, Authenticator
 from posthouse.kit import log
-from posthouse.kit.aside import aside
+from posthouse.kit.aside import UNDERWAY, aside
 from posthouse.kit.clock import MINUTE, SECOND, Clock
 from posthouse.kit.errors import NotFound, PosthouseError
 from posthouse.kit.ids import new_id
@@ -119,7 +119,7 @@ class Ingester:
             parsed = parse(raw, _HEADERS_ONLY)
             reason = f"filed unparsed after {_TRIES} failures: {row.last_error or 'the process ended'}"
             return replace(parsed, defects=(*parsed.defects, reason))
-        return await aside(len(raw), parse, raw)
+        return await aside(len(raw), parse, raw, room=UNDERWAY)
 
     async def _file(
         self,

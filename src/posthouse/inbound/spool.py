@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
 
 from posthouse.inbound import recipients
+from posthouse.kit.aside import UNDERWAY, aside
 from posthouse.kit.clock import Clock
 from posthouse.kit.errors import Forbidden
 from posthouse.kit.ids import new_id
@@ -21,7 +21,8 @@ from posthouse.wire.authentication_results import NAME, is_forged
 from posthouse.wire.canonical import INLINE_BYTES, canonical
 from posthouse.wire.raw_headers import RawField
 
-# RFC 5321 §6.3: a mail that has been through more hands than this is going round in circles.
+# RFC 5321 §6.3: a mail that has been through more hands than this is going round in circles. The standard would
+# have us wait for a hundred: see docs/quirks.md.
 MAX_RECEIVED = 50
 WAKE = "spool"
 
@@ -91,8 +92,7 @@ async def prepare(blobs: Blobs, incoming: Incoming, at: int) -> Prepared:
         TooLarge: its header is over the limits (reason `header`).
         Unavailable: the blob store cannot take it now.
     """
-    raw = incoming.raw
-    raw = canonical(raw) if len(raw) <= INLINE_BYTES else await asyncio.to_thread(canonical, raw)
+    raw = await aside(len(incoming.raw), canonical, incoming.raw, above=INLINE_BYTES, room=UNDERWAY)
     raw, hands = cleaned(raw, incoming.hostname)
     if hands > MAX_RECEIVED:
         raise Forbidden(f"mail loop: {hands} Received headers", reason="loop")

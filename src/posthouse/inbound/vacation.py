@@ -29,14 +29,14 @@ from posthouse.wire.compose import Outgoing
 from posthouse.wire.message import ParsedMessage
 
 JOB = "vacation"
-# RFC 5230 §4.2: seven days between answers to the same sender is what people expect.
+# RFC 5230 §4.1: seven days between answers to the same sender, where nothing else is said.
 INTERVAL_MS = 7 * DAY
 # Answers of one account an hour, and those to one domain among them.
 MAX_AN_HOUR = 30
 MAX_A_DOMAIN = 10
 # Mail that is kept out of sight is not answered: the answer would tell its sender that it arrived.
 _NEVER = frozenset({filing.BLOCKED, filing.UNAUTHENTICATED, "$junk"})
-# RFC 3834 §2: lists and programs, recognised by their addresses.
+# RFC 3834 §2, RFC 5230 §4.6: lists and programs, recognised by their addresses.
 _ROBOTS = re.compile(
     r"^(?:owner-.*|.*-(?:request|owner|relay|bounces?|admin)|mailer-daemon|postmaster|listserv|majordomo|"
     r"no-?reply|do-?not-?reply|root|daemon|bounces?)(?:[+=].*)?$"
@@ -73,7 +73,7 @@ async def consider(tx: Tx, account: Account, message: Message, parsed: ParsedMes
 async def _has_room(tx: Tx, account_id: str, sender: str, at: int) -> bool:
     """Whether the account may answer one more sender this hour, and one more of the sender's domain.
 
-    Whoever forges senders by the hundred makes us write to hundreds who never wrote (RFC 3834 §5).
+    Whoever forges senders by the hundred makes us write to hundreds who never wrote (RFC 3834 §6).
     """
     recent = await vacations.answered_since(tx, account_id, at - HOUR, MAX_AN_HOUR)
     domain = split(normalize(sender))[1]
@@ -124,7 +124,7 @@ class VacationResponder:
             return
         subject = vacation.subject or (f"Auto: {message.subject}" if message.subject else "Automatic reply")
         in_reply_to, references = answers.ancestry(message)
-        # RFC 3834 §3.1: an answer to Auto-Submitted mail is never made, and this is one.
+        # RFC 3834 §2: mail with Auto-Submitted is never answered; §3.1.7: this answer has that field.
         outgoing = Outgoing(
             from_=Address(account.main_address, account.display_name or ""),
             to=(Address(to),),

@@ -7,11 +7,11 @@ would be sent, in strings that a terminal can show.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from posthouse.kit.aside import aside
 from posthouse.kit.clock import Clock
 from posthouse.kit.errors import Conflict, Forbidden, NotFound
 from posthouse.kit.ids import same
@@ -138,7 +138,7 @@ async def shown(db: Database, blobs: Blobs, hold: Hold) -> Shown:
     submission, deliveries, inbox, blind = await db.read(look)
     send_at = _planned_for(submission)
     raw = await _held_bytes(blobs, hold, submission, deliveries)
-    made = await asyncio.to_thread(_read, raw)
+    made = await aside(len(raw), _read, raw)
     return Shown(
         hold=hold,
         inbox=inbox,
@@ -161,7 +161,7 @@ def _planned_for(submission: StoredSubmission) -> int:
 
 async def _held_bytes(blobs: Blobs, hold: Hold, submission: StoredSubmission, deliveries: Sequence[Delivery]) -> bytes:
     raw = await blobs.read(submission.blob_hash)
-    is_same = await asyncio.to_thread(digest, raw) == submission.blob_hash
+    is_same = await aside(len(raw), digest, raw) == submission.blob_hash
     if not is_same or not same(hold.digest, holding.held_digest(submission, deliveries)):
         raise Forbidden("the stored message is not the one that was held", reason="tampered")
     return raw

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from posthouse.events import outbox
 from posthouse.kit.errors import Malformed
 from posthouse.mail import filing
-from posthouse.mail.journal import SUBMISSION, Journal
+from posthouse.mail.journal import Journal
 from posthouse.outbound import suppressions
+from posthouse.outbound.telling import tell
 from posthouse.store import submissions
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
@@ -153,17 +154,9 @@ async def _bounce(
         return
     if reported.action != "failed":
         return  # delayed, relayed, expanded: the journey goes on elsewhere
-    await submissions.settle(
-        tx,
-        delivery.id,
-        state="bounced",
-        due_at=None,
-        status=reported.status,
-        diagnostic=reported.diagnostic or "reported as failed",
-        remote_mta=reported.remote_mta or dsn.reporting_mta or None,
-        delay_noticed=delivery.delay_noticed,
-        at=journal.at,
-    )
+    heard = reported.diagnostic or "reported as failed"
+    remote_mta = reported.remote_mta or dsn.reporting_mta or None
+    await _end(tx, delivery, "bounced", reported.status, heard, remote_mta, journal.at)
     if suppresses:
         await suppressions.after_failure(
             tx, account.id, delivery.recipient, reported.status, reported.diagnostic, journal.at
@@ -182,20 +175,28 @@ async def _complaint(
 ) -> None:
     if feedback.feedback_type not in _COMPLAINTS:
         return
-    await submissions.settle(
-        tx,
-        delivery.id,
-        state="complained",
-        due_at=None,
-        status=delivery.status,
-        diagnostic=f"complaint: {feedback.feedback_type}",
-        remote_mta=delivery.remote_mta,
-        delay_noticed=delivery.delay_noticed,
-        at=journal.at,
-    )
+    heard = f"complaint: {feedback.feedback_type}"
+    await _end(tx, delivery, "complained", delivery.status, heard, delivery.remote_mta, journal.at)
     await suppressions.after_complaint(tx, account.id, delivery.recipient, feedback.feedback_type, journal.at)
     facts = {"recipients": [delivery.recipient], "type": feedback.feedback_type}
     await note_outcome(tx, journal, account, submission, outbox.MESSAGE_COMPLAINED, facts)
+
+
+async def _end(
+    tx: Tx, delivery: Delivery, state: str, status: str | None, diagnostic: str, remote_mta: str | None, at: int
+) -> None:
+    """Write down what became of a delivery in the end: there is no further attempt."""
+    await submissions.settle(
+        tx,
+        delivery.id,
+        state=state,
+        due_at=None,
+        status=status,
+        diagnostic=diagnostic,
+        remote_mta=remote_mta,
+        delay_noticed=delivery.delay_noticed,
+        at=at,
+    )
 
 
 # What deliveries amount to: the first of these states that one of them is in.
@@ -216,13 +217,4 @@ async def note_outcome(
     await filing.set_delivery_state(tx, journal, submission.message_id, summary)
     if not states & {"queued", "deferred", "held"}:
         await submissions.set_state(tx, submission.id, "done")
-    journal.updated(SUBMISSION, submission.id)
-    await outbox.publish(
-        tx,
-        account,
-        event_type,
-        modseq=journal.modseq,
-        at=journal.at,
-        message_id=submission.message_id,
-        payload={"thread_id": submission.thread_id, "submission_id": submission.id, **facts},
-    )
+    await tell(tx, journal, account, submission, event_type, facts)

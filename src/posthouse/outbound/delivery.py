@@ -16,6 +16,7 @@ from functools import partial
 from posthouse.accounts import pauses
 from posthouse.events import outbox
 from posthouse.kit import log
+from posthouse.kit.aside import UNDERWAY, aside
 from posthouse.kit.clock import HOUR, MINUTE, SECOND, Clock
 from posthouse.kit.errors import PosthouseError
 from posthouse.mail import threading
@@ -291,8 +292,7 @@ class DeliveryWorker:
 
 async def _is_unchanged(raw: bytes, hash_: str) -> bool:
     """Whether these are the bytes that were taken on, looked at and perhaps approved."""
-    found = digest(raw) if len(raw) <= _INLINE_DIGEST_BYTES else await asyncio.to_thread(digest, raw)
-    return found == hash_
+    return await aside(len(raw), digest, raw, above=_INLINE_DIGEST_BYTES, room=UNDERWAY) == hash_
 
 
 def _damaged(delivery: Delivery) -> DeliveryResult:

@@ -14,10 +14,11 @@ from posthouse.kit import log
 from posthouse.kit.clock import DAY, HOUR
 from posthouse.kit.errors import Forbidden, OverQuota, Unauthenticated
 from posthouse.mail import filing
-from posthouse.mail.journal import SUBMISSION, Journal, changing
+from posthouse.mail.journal import Journal, changing
 from posthouse.mail.mailboxes import DRAFTS, SENT
 from posthouse.outbound import guard, holding, policy
 from posthouse.outbound.guard import Findings
+from posthouse.outbound.telling import tell
 from posthouse.store import accounts, mailboxes, messages, submissions
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
@@ -83,7 +84,7 @@ async def _keep(
     if message is not None:
         await filing.set_delivery_state(tx, journal, message.id, "held")
         await filing.set_keywords(tx, journal, message, {*message.keywords, filing.HELD})
-    await _tell(tx, journal, account, submission, deliveries, outbox.MESSAGE_HELD)
+    await _note(tx, journal, account, submission, deliveries, outbox.MESSAGE_HELD)
 
 
 async def leave(
@@ -99,7 +100,7 @@ async def leave(
         here = {place.mailbox_id for place in (await mailboxes.places(tx, account.id, [message.id]))[message.id]}
         if roles[DRAFTS] in here:  # what the caller put elsewhere stays there
             await filing.move(tx, journal, message, (here - {roles[DRAFTS]}) | {roles[SENT]})
-    await _tell(tx, journal, account, submission, deliveries, outbox.MESSAGE_SENT)
+    await _note(tx, journal, account, submission, deliveries, outbox.MESSAGE_SENT)
 
 
 async def refuse(
@@ -119,10 +120,10 @@ async def refuse(
         message = await filing.set_keywords(tx, journal, message, set(message.keywords) - {filing.HELD})
         await filing.set_delivery_state(tx, journal, message.id, "rejected")
         await filing.move_to_role(tx, journal, message, DRAFTS)
-    await _tell(tx, journal, account, submission, deliveries, outbox.MESSAGE_REJECTED, reason)
+    await _note(tx, journal, account, submission, deliveries, outbox.MESSAGE_REJECTED, reason)
 
 
-async def _tell(
+async def _note(
     tx: Tx,
     journal: Journal,
     account: Account,
@@ -131,18 +132,5 @@ async def _tell(
     event_type: str,
     reason: str = "",
 ) -> None:
-    journal.updated(SUBMISSION, submission.id)
-    await outbox.publish(
-        tx,
-        account,
-        event_type,
-        modseq=journal.modseq,
-        at=journal.at,
-        message_id=submission.message_id,
-        payload={
-            "thread_id": submission.thread_id,
-            "submission_id": submission.id,
-            "recipients": [delivery.recipient for delivery in deliveries],
-            "reason": reason,
-        },
-    )
+    recipients = [delivery.recipient for delivery in deliveries]
+    await tell(tx, journal, account, submission, event_type, {"recipients": recipients, "reason": reason})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 
+from posthouse.kit.aside import UNDERWAY, aside
 from posthouse.kit.clock import MINUTE, Clock
 from posthouse.store import domains
 from posthouse.store.database import Database
@@ -38,9 +39,8 @@ class Signer:
             keys = await self._of(".".join(labels[start:]))
             if keys:
                 at_s = self._clock() // 1000
-                if len(raw) <= _INLINE_BYTES:
-                    return sign(raw, keys, at_s=at_s) + raw
-                return await asyncio.to_thread(sign, raw, keys, at_s=at_s) + raw
+                signing = partial(sign, raw, keys, at_s=at_s)
+                return await aside(len(raw), signing, above=_INLINE_BYTES, room=UNDERWAY) + raw
         return raw
 
     async def _of(self, domain: str) -> tuple[DkimKey, ...]:

@@ -181,9 +181,6 @@ def is_env_block(value: str) -> bool:
     return False
 
 
-_HOSTS_OF_EXAMPLES = frozenset(["localhost", "host", "hostname", "server"])
-
-
 def is_single_label(value: str) -> bool:
     """A host of one word, as only a private network has: no domain, no number."""
     host = value.lower().partition("://")[2].partition("/")[0].partition(":")[0]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import unescape
@@ -209,8 +208,3 @@ def _readable(data: bytes) -> str:
             return ""
     strange = sum(1 for char in text if not (char.isprintable() or char in "\r\n\t"))
     return text if strange * 10 < len(text) else ""
-
-
-def is_invisible(char: str) -> bool:
-    """Whether nobody sees the character."""
-    return _INVISIBLE.match(char) is not None or unicodedata.category(char) == "Cf"

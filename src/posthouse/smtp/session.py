@@ -52,11 +52,6 @@ class Session:
         """The user name that authenticated."""
         return self._machine.identity
 
-    @property
-    def is_submission(self) -> bool:
-        """Whether the listener is for our own users."""
-        return self._machine.config.submission
-
 
 class MailDoor(Protocol):
     """Who decides. Every method may raise a `PosthouseError`, which becomes the reply of `smtp/errors.py`; any

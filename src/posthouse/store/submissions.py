@@ -97,16 +97,6 @@ async def get(tx: Tx, submission_id: str) -> StoredSubmission | None:
     return load(StoredSubmission, row, json=("findings",)) if row else None
 
 
-async def by_message(tx: Tx, account_id: str, message_id: str) -> StoredSubmission | None:
-    """The submission of a sent message."""
-    row = await tx.one(
-        """SELECT * FROM submission WHERE account_id = :account_id AND message_id = :message_id
-           ORDER BY created_at DESC, id DESC LIMIT 1""",
-        account_id=account_id, message_id=message_id,
-    )  # fmt: skip
-    return load(StoredSubmission, row, json=("findings",)) if row else None
-
-
 async def by_header_message_id(tx: Tx, account_id: str, header_message_id: str) -> StoredSubmission | None:
     """The account's submission with this Message-ID."""
     row = await tx.one(

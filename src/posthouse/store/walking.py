@@ -1,9 +1,13 @@
-"""The first messages under a filter, in their order, without looking at all of them.
+"""The first messages that match a filter, in a wanted order, without looking at all messages.
 
-An index that has the order is read from its beginning: that of a mailbox's members, of a keyword, of what is unread,
-of sizes, subjects or senders, or the text index. What is read is tested against the rest of the filter until there is
-enough. Where a filter names something there is little of, the little is sorted instead. What has no index (`to`,
-`sentAt`, keywords of a thread, a header's text) is answered by sorting all that matches: `matching.ids`.
+There are three ways, and `first` chooses one:
+
+- Walk: read an index that has the wanted order (a mailbox's messages, those with a keyword, unread ones, sizes,
+  subjects, senders, or the text index) from its beginning, and test each message against the rest of the filter,
+  until enough messages match.
+- Sort a few: where the filter names something few messages have, read these few and sort them.
+- Sort all: where no index has the order (`to`, `sentAt`, keywords of a thread, a header's text), `matching.ids` sorts
+  every message that matches.
 """
 
 from __future__ import annotations
@@ -20,14 +24,17 @@ _GROWTH = 4
 
 
 class Bounds(NamedTuple):
-    """How much is looked at before something else is tried.
+    """How many rows one way looks at before another way is tried.
 
     Attributes:
-        few: so many rows are sorted rather than walked through.
-        sample: so many rows tell how far apart they lie.
-        least, most: rows read at once: twice what is wanted at first, then ever more.
-        patience: matches of words looked at before what else the filter names is looked at first.
-        asked: messages asked one by one whether they have the words, where another index gives the order.
+        few: up to so many rows are sorted; more are walked through.
+        sample: how many rows of an index are looked at to estimate how far apart its rows lie.
+        least, most: bounds of the rows read at once. The first chunk is twice the messages wanted, each next one
+            is larger.
+        patience: how many messages with the filter's words are looked at before the filter's other conditions are
+            walked along instead.
+        asked: of how many messages it is asked one by one whether they have the filter's words, when another index
+            gives the order.
     """
 
     few: int = 2_000
@@ -49,10 +56,12 @@ async def first(
     seen: set[str] | None = None,
     bounds: Bounds = Bounds(),
 ) -> list[Match]:
-    """The first `wanted` messages that match; with `collapse` only the first of each thread.
+    """Return the first `wanted` messages that match a filter, in the order of `sort`.
 
     Args:
-        seen: threads that had their message already; those found here are added.
+        collapse: return only the first message of each thread.
+        seen: with `collapse`, threads of which a message was returned before, so that no other one is; threads of
+            the messages found are added to the set.
     """
     if wanted <= 0:
         return []
@@ -92,7 +101,7 @@ async def first(
 
 @dataclass(slots=True)
 class _Asked:
-    """A filter taken apart: what indexes know, and conditions on the message that say all the rest."""
+    """A filter taken apart: the conditions an index can answer, and in `rest` the conditions to test on messages."""
 
     mailbox_id: str | None = None
     keyword: str | None = None
@@ -103,7 +112,7 @@ class _Asked:
     rest: list[Filter] = field(default_factory=list)
 
     def add(self, node: Filter) -> None:
-        """One more thing that has to hold."""
+        """Add a condition that has to hold besides those before."""
         if isinstance(node, Operator):
             if node.operator == "AND":
                 for each in node.conditions:
@@ -128,7 +137,7 @@ class _Asked:
             self.rest.append(rest)
 
     def conditions(self, sql: Sql, *, mailbox: bool = True) -> str:
-        """All but the words; `mailbox` False leaves that out too."""
+        """The conditions as SQL, but those about words; `mailbox` False leaves the condition on the mailbox out too."""
         nodes = list(self.rest)
         if mailbox and self.mailbox_id is not None:
             nodes.append(Condition(in_mailbox=self.mailbox_id))
@@ -136,12 +145,13 @@ class _Asked:
 
 
 class _Narrow(NamedTuple):
-    """Something named by a filter that has an index in order of arrival.
+    """A condition of a filter whose messages an index lists in order of arrival: a mailbox, a keyword, unread mail.
 
     Attributes:
-        tables, where: its own rows. `link` joins the messages to them.
-        at, id: its columns of that order.
-        total: how many rows; beyond what is counted: many.
+        tables, where: SQL that selects the index's rows.
+        link: SQL that joins messages to these rows.
+        at, id: the columns that hold time of arrival and message id.
+        total: how many rows there are; counting stops at a bound, so the bound means "as many or more".
     """
 
     name: str
@@ -153,14 +163,15 @@ class _Narrow(NamedTuple):
     total: int
 
     def source(self, more: str) -> Source:
-        """Its messages, with more conditions."""
+        """The messages of these rows, with more conditions on them."""
         return Source(f"{self.tables}{self.link and ' CROSS JOIN message'}", self.where + self.link + more)
 
 
 async def _narrowest(tx: Tx, sql: Sql, asked: _Asked, bounds: Bounds, *, ascending: bool) -> _Narrow | None:
-    """Of mailbox, keyword and unread mail what the filter names and there is least of.
+    """Return the filter's condition (mailbox, keyword or unread) that the fewest messages meet.
 
-    Of what there is more of than is counted, it is the one whose rows lie furthest apart where a walk begins.
+    Where all are met by more messages than are counted, it is the condition whose rows lie furthest apart in time
+    where the walk begins.
     """
     choices = await _choices(tx, sql, asked, bounds.few + 1)
     if len(choices) < 2 or min(each.total for each in choices) <= bounds.few:
@@ -215,7 +226,7 @@ async def _choices(tx: Tx, sql: Sql, asked: _Asked, most: int) -> list[_Narrow]:
 
 
 async def _spelled(tx: Tx, account_id: str, keyword: str) -> str | None:
-    """A keyword as the account's messages spell it; None when they do so in more than one way, or in none."""
+    """The spelling (upper and lower case) in which an account's messages have a keyword; None for several or none."""
     if keyword.startswith("$"):
         return keyword
     found: list[str] = []
@@ -235,7 +246,7 @@ async def _spelled(tx: Tx, account_id: str, keyword: str) -> str | None:
 
 @dataclass(slots=True)
 class _Taking:
-    """What has been found so far. `seen` are threads that had their message; None when they do not matter."""
+    """The matches found so far. `seen`: threads of which no further message is taken; None when all are taken."""
 
     wanted: int
     seen: set[str] | None
@@ -247,7 +258,7 @@ class _Taking:
         self.seen_before = frozenset(self.seen or ())
 
     def first_look(self, *, is_sure: bool) -> int:
-        """How many rows to read first; `is_sure`: each of them is a match."""
+        """How many rows to read first. `is_sure`: every row will be a match."""
         if is_sure and self.seen is None:
             return self.wanted
         return max(self.bounds.least, 2 * self.wanted)
@@ -275,7 +286,7 @@ class _Taking:
         patience: int | None = None,
         keep: Callable[[list[Row]], Awaitable[list[Row]]] | None = None,
     ) -> list[Match] | None:
-        """Read chunks until there is enough; None when `patience` rows were not enough."""
+        """Read chunks until `wanted` matches are found; return None when `patience` rows did not have as many."""
         looked = 0
         async for chunk in chunks:
             rows = chunk.rows if keep is None else await keep(chunk.rows)
@@ -289,7 +300,7 @@ class _Taking:
 
 
 class _Chunk(NamedTuple):
-    """Some rows in order; how many were looked at for them."""
+    """Some rows in order, and how many rows were looked at to get these."""
 
     rows: list[Row]
     looked: int

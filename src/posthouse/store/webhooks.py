@@ -13,14 +13,14 @@ from posthouse.store.records import dump, load
 
 @dataclass(frozen=True, slots=True)
 class WebhookEndpoint:
-    """Where to tell.
+    """A URL that is notified of events.
 
     Attributes:
-        pod_id, account_id: the scope it was made in; both None: the whole organisation.
-        event_types: what it hears, in the surface's words.
-        account_ids, pod_ids: when not empty, only events of these.
-        headers: sent along with each delivery.
-        hidden: kinds of mail (`mail.visibility`) that the key that made it may not see.
+        pod_id, account_id: the scope the endpoint was created in; both None: the whole organisation.
+        event_types: the events the endpoint is notified of, in the surface's words.
+        account_ids, pod_ids: when not empty, only events of these accounts or pods are notified.
+        headers: HTTP headers sent along with each notification.
+        hidden: kinds of mail (`mail.visibility`) that the key that created the endpoint may not see.
     """
 
     id: str
@@ -43,7 +43,13 @@ class WebhookEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class WebhookDelivery:
-    """One telling. `state`: `pending`, `failed` (will be retried), `delivered`, `dead`."""
+    """One event on its way to one endpoint.
+
+    Attributes:
+        body: what is posted, the same at each attempt; None until the first.
+        state: `pending`, `failed` (there will be another attempt), `delivered` or `dead` (given up).
+        due_at: when the next attempt is due; None when there is none.
+    """
 
     id: str
     endpoint_id: str
@@ -64,14 +70,14 @@ class WebhookDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one attempt at a telling came to, and what follows.
+    """How one attempt at a delivery went, and what follows.
 
     Attributes:
-        attempt: which one it was, from 1.
-        state: of the telling from now on.
-        due_at: of the next attempt; None for no other.
-        status: the answer's HTTP status; None when there was no answer.
-        error: None when it was heard.
+        attempt: the attempt's number, from 1.
+        state: the delivery's state from now on.
+        due_at: when the next attempt is due; None when there is none.
+        status: the HTTP status the endpoint answered with; None when it did not answer.
+        error: why the attempt failed; None when it did not.
         elapsed_ms: how long it took; 0 when nothing was sent.
     """
 
@@ -118,7 +124,7 @@ async def add(tx: Tx, endpoint: WebhookEndpoint) -> None:
 
 
 async def replace(tx: Tx, endpoint: WebhookEndpoint) -> None:
-    """Write all that may change of an endpoint."""
+    """Write an endpoint's fields that may change after it was created."""
     values = _values(endpoint)
     await tx.run(
         """UPDATE webhook_endpoint SET url = :url, secret = :secret, is_enabled = :is_enabled,
@@ -139,7 +145,7 @@ async def get(tx: Tx, organization_id: str, endpoint_id: str) -> WebhookEndpoint
 
 
 async def by_client_id(tx: Tx, organization_id: str, client_id: str) -> WebhookEndpoint | None:
-    """The endpoint a caller named so when creating it."""
+    """The endpoint whose creator gave it this `client_id`, or None."""
     row = await tx.one(
         """SELECT * FROM webhook_endpoint WHERE organization_id = :organization_id AND client_id = :client_id""",
         organization_id=organization_id, client_id=client_id,
@@ -169,9 +175,10 @@ async def page(
 async def enabled(
     tx: Tx, organization_id: str, *, pod_id: str | None = None, account_id: str | None = None
 ) -> list[WebhookEndpoint]:
-    """The endpoints that want to hear and were made where they may: for what happens in a pod and an account.
+    """The enabled endpoints whose scope covers an event in a pod and an account.
 
-    Without them: for what happens to the organisation itself. Each endpoint's own filters are not looked at.
+    Without pod and account it is an event of the organisation itself. The endpoints' own filters (`event_types`,
+    `account_ids`, `pod_ids`) are not looked at.
     """
     rows = await tx.all(
         """SELECT * FROM webhook_endpoint WHERE organization_id = :organization_id AND is_enabled
@@ -183,7 +190,7 @@ async def enabled(
 
 
 async def get_many(tx: Tx, organization_id: str, endpoint_ids: Iterable[str]) -> dict[str, WebhookEndpoint]:
-    """An organisation's endpoints by id; those that are gone are left out."""
+    """An organisation's endpoints by id; ids of deleted endpoints are left out."""
     rows = await tx.all(
         "SELECT * FROM webhook_endpoint WHERE organization_id = :organization_id AND id IN (:ids...)",
         organization_id=organization_id, ids=list(endpoint_ids),
@@ -209,7 +216,7 @@ async def delete_all(tx: Tx, organization_id: str) -> None:
 
 
 async def add_deliveries(tx: Tx, deliveries: Sequence[WebhookDelivery]) -> None:
-    """Insert tellings that are due at once; their bodies are rendered by the first worker that takes them."""
+    """Insert deliveries that are due at once; the first worker that takes a delivery renders its body."""
     await tx.many(
         """INSERT INTO webhook_delivery (id, endpoint_id, organization_id, account_id, event_id, event_type,
              state, due_at, created_at, updated_at)
@@ -229,7 +236,7 @@ async def add_deliveries(tx: Tx, deliveries: Sequence[WebhookDelivery]) -> None:
 
 
 async def due(tx: Tx, now: int, limit: int) -> list[tuple[str, str]]:
-    """(id, endpoint's id) of deliveries that are due, the longest waiting first; locked until the unit ends."""
+    """(delivery's id, endpoint's id) of due deliveries, the longest waiting first; locked until the unit ends."""
     rows = await tx.all(
         f"""SELECT id, endpoint_id FROM webhook_delivery WHERE due_at <= :now
             ORDER BY due_at, id LIMIT :limit {tx.lock}""",
@@ -239,7 +246,8 @@ async def due(tx: Tx, now: int, limit: int) -> list[tuple[str, str]]:
 
 
 async def take(tx: Tx, delivery_ids: Sequence[str], lease_until: int) -> list[WebhookDelivery]:
-    """Begin an attempt at each of these, found `due` in the same unit; nobody else gets them before `lease_until`."""
+    """Begin an attempt at deliveries that `due` returned in the same unit; no other worker gets them before
+    `lease_until`."""
     rows = await tx.all(
         """UPDATE webhook_delivery SET due_at = :lease_until, leased = TRUE, attempts = attempts + 1
            WHERE id IN (:ids...) RETURNING *""",

@@ -279,7 +279,7 @@ def _is_auto_submitted(fields: dict[str, str], root: Part) -> bool:
     auto = fields.get("auto-submitted")
     if auto is not None and unfold(auto).lower().split(";")[0].strip() not in ("no", ""):  # RFC 3834 §5
         return True
-    if unfold(fields.get("precedence", "")).lower() in _BULK:  # RFC 3834 §3.1.8
+    if unfold(fields.get("precedence", "")).lower() in _BULK:  # older than Auto-Submitted; values as in RFC 3834 §3.1.8
         return True
     if not _AUTOMATIC.isdisjoint(fields):  # RFC 2369, RFC 2919, and what clients agree on
         return True

@@ -15,7 +15,7 @@ import pytest
 from flows.engines import empty_database
 from flows.houses import Indoors, indoors
 from flows.server import Agent, Api, Server, mail
-from posthouse import admin
+from posthouse.admin import keys as admin_keys
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgres"])
@@ -115,6 +115,6 @@ async def whole(engine: str, request: pytest.FixtureRequest) -> AsyncIterator[Wh
     """A house of the test's own."""
     with empty_database(engine, request) as url:
         async with indoors(url, signup="open") as inside:
-            made = await admin.key_create(inside.house, surface="agentmail")
+            made = await admin_keys.create(inside.house, surface="agentmail")
             async with _api(inside, made["key"]) as api:
                 yield Whole(inside, api)

@@ -61,7 +61,7 @@ async def test_every_documented_code_is_given_by_some_request(whole: Whole) -> N
     async with whole.api_with(await whole.key(permissions={"api_key_create": True})) as weak:
         assert await codes.of(weak, "GET", "/v0/inboxes") == "missing_permission"
         assert await codes.of(weak, "POST", "/v0/api-keys", {}) == "unrestricted_key_required"
-        body = {"permissions": {"message_read": True}}
+        body: dict[str, Any] = {"permissions": {"message_read": True}}
         assert await codes.of(weak, "POST", "/v0/api-keys", body) == "permission_escalation"
     assert await codes.of(api, "POST", "/v0/agent/verify", {"otp_code": "1"}) == "forbidden"
     assert await codes.of(api, "DELETE", f"/v0/inboxes/catch@{whole.inside.domain}") == "cannot_delete"
@@ -99,7 +99,7 @@ async def test_every_documented_code_is_given_by_some_request(whole: Whole) -> N
     async def gone(_unit: Any) -> Any:
         raise Unavailable("the database does not answer")
 
-    database.read = gone  # type: ignore[method-assign]
+    database.read = gone  # type: ignore[assignment, method-assign]
     assert await codes.of(api, "GET", "/v0/inboxes") == "service_unavailable"
     database.read = read  # type: ignore[method-assign]
     assert codes.given == DOCUMENTED

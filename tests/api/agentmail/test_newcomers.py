@@ -14,9 +14,11 @@ from api.agentmail.test_organization import Records, code_for, sign_up, sign_up_
 from flows.engines import empty_database
 from flows.houses import indoors
 from flows.server import Api, unique
-from posthouse import admin
 from posthouse.accounts import registration
 from posthouse.accounts.allowance import SELF_REGISTERED, UNVERIFIED
+from posthouse.admin import keys as admin_keys
+from posthouse.admin import levels as admin_levels
+from posthouse.admin import oversight as admin_oversight
 from posthouse.store import changes
 
 
@@ -25,7 +27,7 @@ async def limited(engine: str, request: pytest.FixtureRequest, **settings: Any) 
     """As `whole`, with the limits on."""
     with empty_database(engine, request) as url:
         async with indoors(url, signup="open", rate_limits="on", **settings) as inside:
-            made = await admin.key_create(inside.house, surface="agentmail")
+            made = await admin_keys.create(inside.house, surface="agentmail")
             base = f"http://127.0.0.1:{inside.house.ports['http']}"
             async with aiohttp.ClientSession(base, headers={"Authorization": f"Bearer {made['key']}"}) as session:
                 yield Whole(inside, Api(session))
@@ -218,21 +220,21 @@ async def test_the_code_is_mailed_whatever_holds_the_owners_own_mail(whole: Whol
     house = whole.inside.house
     await whole.api.post("/v0/lists/send/allow", {"entry": "partner.example"})
     for level in ("gated", "read_only"):
-        await admin.level_set(house, level=level)
-        await admin.level_set(house, level=level, inbox=f"catch@{whole.inside.domain}")
+        await admin_levels.set_level(house, level=level)
+        await admin_levels.set_level(house, level=level, inbox=f"catch@{whole.inside.domain}")
         made = await sign_up(whole)
         assert await verify(whole, made["api_key"], await code_for(whole, made["inbox_id"])) == 200
-        assert (await admin.pending(house))["pending"] == []
+        assert (await admin_oversight.pending(house))["pending"] == []
 
 
 async def test_what_the_owner_and_keys_change_is_in_the_organizations_log(whole: Whole) -> None:
     house, db = whole.inside.house, whole.inside.house.db
     made = await verified(whole)
     organization, inbox = made["organization_id"], made["inbox_id"]
-    key = await admin.key_create(house, surface="agentmail", organization=organization)
-    await admin.key_revoke(house, id=key["id"])
-    await admin.level_set(house, level="gated", organization=inbox)
-    await admin.level_set(house, level="gated", inbox=inbox)
+    key = await admin_keys.create(house, surface="agentmail", organization=organization)
+    await admin_keys.revoke(house, id=key["id"])
+    await admin_levels.set_level(house, level="gated", organization=inbox)
+    await admin_levels.set_level(house, level="gated", inbox=inbox)
     async with whole.api_with(made["api_key"]) as api:
         hook = await api.post("/v0/webhooks", {"url": "https://a.example/", "event_types": ["message.received"]})
         since = await db.read(lambda tx: changes.current(tx, organization, ["WebhookEndpoint"]))

@@ -11,7 +11,7 @@ import pytest
 from api.agentmail.conftest import Whole
 from flows.server import Api, unique
 from flows.sinks import webhook_receiver
-from posthouse import admin
+from posthouse.admin import keys as admin_keys
 from posthouse.kit.clock import iso
 from posthouse.wire.resolver import NameNotFound
 
@@ -92,7 +92,7 @@ async def test_who_registered_first_and_enters_the_code_keeps_all_to_themselves(
 
 async def test_what_was_set_up_before_the_human_said_who_it_is_reads_nothing_more(whole: Whole) -> None:
     first = await sign_up(whole)
-    other = await admin.key_create(
+    other = await admin_keys.create(
         whole.inside.house, surface="agentmail", name="kept back", organization=first["organization_id"]
     )
     await whole.inside.settle()
@@ -306,8 +306,8 @@ async def test_a_human_is_attached_by_a_key_to_all_of_an_organization_that_regis
     assert (status, error["code"]) == (403, "forbidden"), "the operator's needs none"
     made = await sign_up_alone(whole)
     house, organization = whole.inside.house, made["organization_id"]
-    below = await admin.key_create(house, surface="agentmail", inbox=made["inbox_id"])
-    weak = await admin.key_create(house, surface="agentmail", organization=organization, scopes=["message_read"])
+    below = await admin_keys.create(house, surface="agentmail", inbox=made["inbox_id"])
+    weak = await admin_keys.create(house, surface="agentmail", organization=organization, scopes=["message_read"])
     async with whole.api_with(made["api_key"]) as api:
         for body in ({}, {"human_email": ""}, {"human_email": "nobody"}, {"human_email": None}):
             status, error = await api.call("POST", "/v0/agent/human", body)

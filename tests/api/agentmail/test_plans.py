@@ -10,7 +10,9 @@ import pytest
 
 from api.agentmail.conftest import Whole
 from flows.server import Api
-from posthouse import admin
+from posthouse.admin import keys as admin_keys
+from posthouse.admin import levels as admin_levels
+from posthouse.admin import oversight as admin_oversight
 from posthouse.kit.clock import iso
 
 
@@ -22,7 +24,7 @@ class Desk:
 
     @asynccontextmanager
     async def key(self, level: str | None = None, scopes: Sequence[str] | None = None) -> Any:
-        made = await admin.key_create(
+        made = await admin_keys.create(
             self.whole.inside.house, surface="agentmail", inbox=self.mine, level=level,
             scopes=None if scopes is None else list(scopes),
         )  # fmt: skip
@@ -44,7 +46,7 @@ class Desk:
         return [each["preview"] for each in found]
 
     async def held(self) -> list[dict[str, Any]]:
-        return list((await admin.pending(self.whole.inside.house))["pending"])
+        return list((await admin_oversight.pending(self.whole.inside.house))["pending"])
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ async def test_a_rewritten_plan_leaves_under_the_level_of_who_rewrote_it(desk: D
         assert (status, changed["send_status"]) == (200, "scheduled")
     assert await desk.arrived() == []
     (hold,) = await desk.held()
-    await admin.approve(desk.whole.inside.house, id=hold["id"])
+    await admin_oversight.approve(desk.whole.inside.house, id=hold["id"])
     assert await desk.arrived() == ["rewritten by another"]
 
 
@@ -83,7 +85,7 @@ async def test_who_may_not_send_rewrites_no_plan_and_makes_none(desk: Desk) -> N
 
 async def test_a_read_only_account_plans_nothing_and_what_it_had_planned_fails(desk: Desk) -> None:
     path = await desk.plan(desk.whole.api)
-    await admin.level_set(desk.whole.inside.house, level="read_only", inbox=desk.mine)
+    await admin_levels.set_level(desk.whole.inside.house, level="read_only", inbox=desk.mine)
     body = {"to": desk.theirs, "text": "x", "send_at": desk.soon()}
     assert (await desk.whole.api.call("POST", f"/v0/inboxes/{desk.mine}/drafts", body))[0] == 403
     assert await desk.arrived() == []
@@ -118,5 +120,5 @@ async def test_the_last_writers_key_is_what_a_plan_lives_by(desk: Desk) -> None:
     async with desk.key() as (first, first_id), desk.key() as (second, _):
         path = await desk.plan(first)
         assert (await second.call("PATCH", path, {"text": "taken over"}))[0] == 200
-    await admin.key_revoke(desk.whole.inside.house, id=first_id)
+    await admin_keys.revoke(desk.whole.inside.house, id=first_id)
     assert await desk.arrived() == ["taken over"]

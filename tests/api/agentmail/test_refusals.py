@@ -96,7 +96,8 @@ async def test_a_body_that_is_no_object_is_refused(caller: Any, body: bytes) -> 
 
 
 async def test_a_send_without_recipients_is_unprocessable(caller: Any) -> None:
-    for body in ({"text": "Hi."}, {"to": []}, {"to": "", "cc": []}):
+    bodies: tuple[dict[str, Any], ...] = ({"text": "Hi."}, {"to": []}, {"to": "", "cc": []})
+    for body in bodies:
         check(await caller.api.call("POST", f"{caller.inbox}/messages", body), "unprocessable")
 
 

@@ -14,7 +14,7 @@ import pytest
 from api.agentmail.conftest import Whole
 from flows.engines import empty_database
 from flows.houses import indoors
-from posthouse import admin
+from posthouse.admin import keys as admin_keys
 from posthouse.store import accounts, events
 from posthouse.store.database import Tx
 from posthouse.store.events import Event
@@ -160,7 +160,7 @@ async def test_rights_taken_from_a_key_are_taken_from_its_streams(whole: Whole) 
 
 
 async def test_a_key_that_runs_out_ends_its_stream(whole: Whole) -> None:
-    made = await admin.key_create(whole.inside.house, surface="agentmail")
+    made = await admin_keys.create(whole.inside.house, surface="agentmail")
     until = whole.inside.clock() + 60_000
 
     async def bound(tx: Tx) -> None:
@@ -210,7 +210,7 @@ async def test_a_key_holds_a_hundred_streams(whole: Whole) -> None:
 async def test_frames_count_as_requests(engine: str, request: pytest.FixtureRequest) -> None:
     with empty_database(engine, request) as url:
         async with indoors(url, rate_limits="on") as inside:
-            made = await admin.key_create(inside.house, surface="agentmail")
+            made = await admin_keys.create(inside.house, surface="agentmail")
             headers = {"Authorization": f"Bearer {made['key']}"}
             base = f"http://127.0.0.1:{inside.house.ports['http']}"
             async with aiohttp.ClientSession(base, headers=headers) as session, session.ws_connect("/v0") as socket:

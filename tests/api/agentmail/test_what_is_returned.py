@@ -156,7 +156,7 @@ def _names() -> set[str]:
         if handler.http_methods & {"DELETE"}:
             continue
         made = handler.operation_id
-        name = made if isinstance(made, str) else made(handler, "get", handler.paths and ["v0", "x"])  # type: ignore[arg-type, operator]
+        name = made if isinstance(made, str) else made(handler, "get", handler.paths and ["v0", "x"])  # type: ignore[arg-type]
         found.add(str(name))
     return found - {"agent_sign_up", "agent_attach_human", "agent_verify"}
 

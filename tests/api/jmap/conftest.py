@@ -13,7 +13,9 @@ import httpx
 import pytest
 
 import databases
-from posthouse import admin
+from posthouse.admin import accounts as admin_accounts
+from posthouse.admin import installation as admin_installation
+from posthouse.admin import keys as admin_keys
 from posthouse.app import House
 from posthouse.inbound import spool
 from posthouse.inbound.spool import HandedIn, Incoming
@@ -72,7 +74,8 @@ class Agent:
 
     async def box(self, role: str) -> dict[str, Any]:
         """The mailbox with a role, as it is now."""
-        return (await self.call("Mailbox/get", ids=[self.boxes[role]]))["list"][0]
+        found: dict[str, Any] = (await self.call("Mailbox/get", ids=[self.boxes[role]]))["list"][0]
+        return found
 
     async def receive(self, raw: bytes, mail_from: str = "bob@example.org") -> None:
         """Take in a mail as from outside, and file it."""
@@ -93,7 +96,8 @@ class Agent:
         }
         made = await self.call("Email/set", create={"d": given | values})
         assert made["created"], made
-        return made["created"]["d"]
+        draft: dict[str, Any] = made["created"]["d"]
+        return draft
 
 
 def mail(subject: str = "hello", *, body: str = "words", extra: str = "", to: str = "", from_: str = "") -> bytes:
@@ -127,7 +131,7 @@ async def house(tmp_path: Path, database_url: str, clock: Clock) -> AsyncIterato
     )  # fmt: skip
     databases.lay(settings.database_path)
     house = await House.open(settings, clock=clock)
-    await admin.init(house)
+    await admin_installation.init(house)
     yield house
     await house.close()
 
@@ -138,7 +142,7 @@ async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of the framework another surface is built on
         app = await house.asgi()
-    transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url=f"http://{DOMAIN}") as client:
         yield client
 
@@ -150,8 +154,8 @@ def make_agent(house: House, http: httpx.AsyncClient) -> Callable[..., Awaitable
 
     async def make(name: str = "") -> Agent:
         address = f"{name or f'agent{next(numbers)}'}@{DOMAIN}"
-        await admin.inbox_create(house, address=address)
-        key = (await admin.key_create(house, surface="atomicmail", inbox=address))["key"]
+        await admin_accounts.create(house, address=address)
+        key = (await admin_keys.create(house, surface="atomicmail", inbox=address))["key"]
         account = await house.db.read(lambda tx: accounts.by_address(tx, address))
         assert account is not None
         agent = Agent(house, http, address, account.id, key)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from api.jmap.conftest import ALL, Agent, mail
-from posthouse import admin
+from posthouse.admin import keys as admin_keys
 from posthouse.api.jmap import budget, errors, references
 from posthouse.api.jmap.errors import MethodError
 from posthouse.app import House
@@ -221,9 +221,9 @@ async def test_ordinary_clients_log_in_with_address_and_key_and_are_held_to_the_
     assert lenient.json()["methodResponses"][0][0] == "Mailbox/get"
     foreign = await ann.batch(("Mailbox/get", {"accountId": other.account_id}))
     assert foreign[0][1] == {"type": "accountNotFound"}
-    whole = (await admin.key_create(house, surface="agentmail"))["key"]
-    bound = (await admin.key_create(house, surface="agentmail", inbox=ann.address))["key"]
-    part = (await admin.key_create(house, surface="agentmail", inbox=ann.address, scopes=["message_read"]))["key"]
+    whole = (await admin_keys.create(house, surface="agentmail"))["key"]
+    bound = (await admin_keys.create(house, surface="agentmail", inbox=ann.address))["key"]
+    part = (await admin_keys.create(house, surface="agentmail", inbox=ann.address, scopes=["message_read"]))["key"]
     got = [
         (await ann.http.get("/.well-known/jmap", headers={"authorization": f"Bearer {key}"})).status_code
         for key in (whole, bound, part, "nonsense")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from api.jmap.conftest import Agent, Clock, mail
-from posthouse import admin
+from posthouse.admin import keys as admin_keys
 from posthouse.api.jmap.calls import Call, Caller
 from posthouse.api.jmap.email import importing
 from posthouse.app import House
@@ -297,7 +297,7 @@ async def test_labels_of_other_surfaces_survive_a_change_of_keywords(ann: Agent,
 async def test_a_draft_edited_at_another_door_keeps_its_keywords_and_places(ann: Agent, house: House) -> None:
     made = await ann.draft(keywords={"$draft": True, "$flagged": True, "$seen": True})
     await ann.call("Email/set", update={made["id"]: {f"mailboxIds/{ann.boxes['archive']}": True}})
-    key = (await admin.key_create(house, surface="agentmail", inbox=ann.address))["key"]
+    key = (await admin_keys.create(house, surface="agentmail", inbox=ann.address))["key"]
     drafts, headers = f"/v0/inboxes/{ann.address}/drafts", {"authorization": f"Bearer {key}"}
     (shown,) = (await ann.http.get(drafts, headers=headers)).json()["drafts"]
     changed = await ann.http.patch(f"{drafts}/{shown['draft_id']}", headers=headers, json={"text": "Other words."})
@@ -311,7 +311,7 @@ async def test_a_draft_edited_at_another_door_keeps_its_keywords_and_places(ann:
 async def test_what_is_marked_as_a_draft_is_one_at_every_door(ann: Agent, house: House) -> None:
     await ann.receive(mail("unfinished"))
     (id_,) = (await ann.call("Email/query"))["ids"]
-    key = (await admin.key_create(house, surface="agentmail", inbox=ann.address))["key"]
+    key = (await admin_keys.create(house, surface="agentmail", inbox=ann.address))["key"]
     inbox, headers = f"/v0/inboxes/{ann.address}", {"authorization": f"Bearer {key}"}
 
     async def listed() -> tuple[int, int]:

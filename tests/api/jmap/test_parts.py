@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from api.jmap.conftest import DOMAIN, Agent
@@ -10,14 +12,14 @@ from unit.wire import containers
 HEAD = f"From: Bob <bob@example.org>\nTo: ann@{DOMAIN}\nSubject: s\nMIME-Version: 1.0\n"
 
 
-async def newest(agent: Agent, raw: bytes, *names: str, **more: object) -> dict[str, object]:
+async def newest(agent: Agent, raw: bytes, *names: str, **more: object) -> dict[str, Any]:
     """The properties of a mail that is taken in."""
     before = set((await agent.call("Email/query"))["ids"])
     await agent.receive(raw.replace(b"\n", b"\r\n"))
     (new,) = set((await agent.call("Email/query"))["ids"]) - before
     answer = await agent.call("Email/get", ids=[*before, new], properties=["id", *names], **more)
     assert len(answer["list"]) == len(before) + 1
-    shown: dict[str, object] = next(each for each in answer["list"] if each["id"] == new)
+    shown: dict[str, Any] = next(each for each in answer["list"] if each["id"] == new)
     return shown
 
 
@@ -66,21 +68,21 @@ async def test_what_lies_in_a_container_is_read_and_fetched(ann: Agent) -> None:
     raw = HEAD.encode() + containers.as_part("application/pkcs7-mime; name=smime.p7m", containers.signed(both))
     names = ("textBody", "bodyValues", "attachments", "bodyStructure", "hasAttachment", "keywords", "preview")
     shown = await newest(ann, raw, *names, fetchTextBodyValues=True)
-    (text,) = shown["textBody"]  # type: ignore[misc]
-    assert shown["bodyValues"][text["partId"]]["value"] == "Grüße"  # type: ignore[index]
+    (text,) = shown["textBody"]
+    assert shown["bodyValues"][text["partId"]]["value"] == "Grüße"
     assert shown["preview"] == "Grüße"
-    assert shown["bodyStructure"]["type"] == "application/pkcs7-mime"  # type: ignore[index]
-    assert "$signature-unchecked" in shown["keywords"]  # type: ignore[operator]
+    assert shown["bodyStructure"]["type"] == "application/pkcs7-mime"
+    assert "$signature-unchecked" in shown["keywords"]
     await ann.call("Email/set", update={shown["id"]: {"keywords": {"$seen": True}}})
     answer = await ann.call("Email/get", ids=[shown["id"]], properties=["keywords"])
     assert set(answer["list"][0]["keywords"]) == {"$seen", "$signature-unchecked"}
     assert shown["hasAttachment"] is True
-    attachments = {each["name"]: each for each in shown["attachments"]}  # type: ignore[attr-defined]
+    attachments = {each["name"]: each for each in shown["attachments"]}
     assert list(attachments) == ["smime.p7m", "winmail.dat", "a.pdf"]
     for part, content in ((attachments["a.pdf"], b"%PDF"), (text, "Grüße".encode())):
         url = f"/jmap/download/{ann.account_id}/{part['blobId']}/x?accept=application/octet-stream"
-        answer = await ann.http.get(url, headers=ann.headers)
-        assert (answer.status_code, answer.content) == (200, content)
+        fetched = await ann.http.get(url, headers=ann.headers)
+        assert (fetched.status_code, fetched.content) == (200, content)
     # And it goes into a new mail like any other blob.
     made = await ann.draft(
         attachments=[{"blobId": attachments["a.pdf"]["blobId"], "name": "a.pdf", "type": "application/pdf"}]
@@ -91,6 +93,6 @@ async def test_what_lies_in_a_container_is_read_and_fetched(ann: Agent) -> None:
 async def test_html_is_read_in_the_charset_it_names(ann: Agent) -> None:
     raw = f"{HEAD}Content-Type: text/html\n\n<meta charset=windows-1251>Привет".encode("cp1251")
     shown = await newest(ann, raw, "bodyValues", "htmlBody", fetchHTMLBodyValues=True)
-    (part,) = shown["htmlBody"]  # type: ignore[misc]
-    assert shown["bodyValues"][part["partId"]]["value"].strip().endswith("Привет")  # type: ignore[index]
+    (part,) = shown["htmlBody"]
+    assert shown["bodyValues"][part["partId"]]["value"].strip().endswith("Привет")
     assert part["charset"] == "us-ascii"

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from api.jmap.conftest import DOMAIN, Agent, Clock, mail
-from posthouse import admin
+from posthouse.admin import events as admin_events
+from posthouse.admin import keys as admin_keys
+from posthouse.admin import levels as admin_levels
+from posthouse.admin import oversight as admin_oversight
 from posthouse.app import House
 from posthouse.inbound import spool
 from posthouse.inbound.spool import HandedIn, Incoming
@@ -134,15 +137,15 @@ async def test_a_held_submission_is_pending_until_the_owner_decides(
     ann: Agent, make_agent: Maker, house: House
 ) -> None:
     eve = await make_agent("eve")
-    await admin.level_set(house, level="gated", inbox=ann.address)
+    await admin_levels.set_level(house, level="gated", inbox=ann.address)
     made = await ann.draft(to=[{"email": eve.address}])
     answer = await send(ann, made["id"])
     held = answer[0][1]["created"]["s"]
     assert held["undoStatus"] == "pending"
     again = await send(ann, made["id"])
     assert again[0][1]["notCreated"]["s"]["type"] == "forbiddenToSend"
-    waiting = (await admin.pending(house))["pending"]
-    await admin.approve(house, id=waiting[0]["id"])
+    waiting = (await admin_oversight.pending(house))["pending"]
+    await admin_oversight.approve(house, id=waiting[0]["id"])
     await house.settle()
     assert (await ann.call("EmailSubmission/get", ids=[held["id"]]))["list"][0]["undoStatus"] == "final"
     assert len((await eve.call("Email/query"))["ids"]) == 1
@@ -150,7 +153,7 @@ async def test_a_held_submission_is_pending_until_the_owner_decides(
     assert (list(shown["mailboxIds"]), shown["keywords"]) == ([ann.boxes["sent"]], {"$seen": True})
     other = (await send(ann, (await ann.draft(to=[{"email": eve.address}]))["id"]))[0][1]["created"]["s"]
     await ann.call("EmailSubmission/set", update={other["id"]: {"undoStatus": "canceled"}})
-    assert (await admin.pending(house))["pending"] == []
+    assert (await admin_oversight.pending(house))["pending"] == []
 
 
 async def test_a_bounce_is_no_delivery_and_names_its_report(ann: Agent, house: House) -> None:
@@ -211,7 +214,8 @@ async def test_a_vacation_response_answers_each_sender_once_a_week(ann: Agent, m
         await eve.house.settle()
         ids = (await eve.call("Email/query", filter={"inMailbox": eve.boxes["inbox"]}))["ids"]
         names = ["subject", "from", "inReplyTo", "header:Auto-Submitted:asText", "header:Return-Path"]
-        return (await eve.call("Email/get", ids=ids, properties=names))["list"]
+        found: list[dict[str, Any]] = (await eve.call("Email/get", ids=ids, properties=names))["list"]
+        return found
 
     answers = await write()
     assert [(each["subject"], each["from"][0]["email"]) for each in answers] == [("Away", ann.address)]
@@ -300,7 +304,7 @@ async def test_a_submission_and_what_was_asked_for_in_it_are_written_together_or
 
 async def _key(agent: Agent, level: str) -> tuple[Agent, str]:
     """The same account with another key, and the key's id."""
-    made = await admin.key_create(agent.house, surface="atomicmail", inbox=agent.address, level=level)
+    made = await admin_keys.create(agent.house, surface="atomicmail", inbox=agent.address, level=level)
     return replace(agent, key=made["key"]), str(made["id"])
 
 
@@ -319,18 +323,18 @@ async def test_a_delayed_submission_is_asked_about_when_it_leaves(ann: Agent, ma
     planned = await _later(ann, eve, "of a key that lives")
     shown = (await ann.call("Email/get", ids=[planned["email"]], properties=["mailboxIds"]))["list"][0]
     assert ann.boxes["sent"] not in shown["mailboxIds"], "it has not been sent yet"
-    types = [event["type"] for event in (await admin.events_latest(house))["events"]]
+    types = [event["type"] for event in (await admin_events.latest(house))["events"]]
     assert "message.sent" not in types
-    await admin.key_revoke(house, id=spare_id)
-    await admin.level_set(house, level="gated", inbox=ann.address)
+    await admin_keys.revoke(house, id=spare_id)
+    await admin_levels.set_level(house, level="gated", inbox=ann.address)
     clock.at += 601_000
     await house.settle()
     assert (await eve.call("Email/query"))["ids"] == []
-    (hold,) = (await admin.pending(house))["pending"]
+    (hold,) = (await admin_oversight.pending(house))["pending"]
     assert hold["subject"] == "of a key that lives"
     states = {each["id"]: each["undoStatus"] for each in (await ann.call("EmailSubmission/get"))["list"]}
     assert states == {of_spare["id"]: "canceled", planned["id"]: "pending"}
-    await admin.approve(house, id=hold["id"])
+    await admin_oversight.approve(house, id=hold["id"])
     await house.settle()
     assert len((await eve.call("Email/query"))["ids"]) == 1
     shown = (await ann.call("Email/get", ids=[planned["email"]], properties=["mailboxIds"]))["list"][0]
@@ -342,10 +346,10 @@ async def test_a_delayed_submission_of_an_account_that_may_only_read_now_never_l
 ) -> None:
     eve, house = await make_agent("eve"), ann.house
     planned = await _later(ann, eve)
-    await admin.level_set(house, level="read_only", inbox=ann.address)
+    await admin_levels.set_level(house, level="read_only", inbox=ann.address)
     clock.at += 601_000
     await house.settle()
-    await admin.level_set(house, level="monitored", inbox=ann.address)
+    await admin_levels.set_level(house, level="monitored", inbox=ann.address)
     clock.at += 86_400_000
     await house.settle()
     assert (await eve.call("Email/query"))["ids"] == []
@@ -356,9 +360,9 @@ async def test_an_approved_mail_that_was_planned_leaves_at_its_time(
     ann: Agent, make_agent: Maker, clock: Clock
 ) -> None:
     eve, house = await make_agent("eve"), ann.house
-    await admin.level_set(house, level="gated", inbox=ann.address)
+    await admin_levels.set_level(house, level="gated", inbox=ann.address)
     await _later(ann, eve)
-    await admin.approve(house, id=(await admin.pending(house))["pending"][0]["id"])
+    await admin_oversight.approve(house, id=(await admin_oversight.pending(house))["pending"][0]["id"])
     await house.settle()
     assert (await eve.call("Email/query"))["ids"] == []
     clock.at += 601_000
@@ -384,14 +388,16 @@ async def test_a_vacation_response_leaves_under_the_level_of_who_wrote_it(ann: A
 
     await write_to_ann()
     assert (await eve.call("Email/query", filter={"inMailbox": eve.boxes["inbox"]}))["ids"] == []
-    (hold,) = (await admin.pending(house))["pending"]
+    (hold,) = (await admin_oversight.pending(house))["pending"]
     assert (hold["subject"], hold["to"]) == ("Away", [eve.address])
     await gated.call("VacationResponse/set", update={"singleton": {"subject": "Away again"}})
-    await admin.key_revoke(house, id=gated_id)
+    await admin_keys.revoke(house, id=gated_id)
     eve = await make_agent("eva")
     await write_to_ann()
     assert (await eve.call("Email/query", filter={"inMailbox": eve.boxes["inbox"]}))["ids"] == []
-    assert len((await admin.pending(house))["pending"]) == 1, "a response ends with the key it was written with"
+    assert len((await admin_oversight.pending(house))["pending"]) == 1, (
+        "a response ends with the key it was written with"
+    )
     words = {"isEnabled": True, "subject": "Away", "textBody": "Till Monday.", "htmlBody": None}
     await ann.call("VacationResponse/set", update={"singleton": words})
     eve = await make_agent("evi")
@@ -405,7 +411,7 @@ async def test_words_of_a_tighter_key_wait_for_the_owner_whoever_submits_them(an
         key, _ = await _key(ann, level)
         made = await key.draft(to=[{"email": eve.address}], subject=level)
         assert (await send(ann, made["id"]))[0][1]["created"]["s"]["undoStatus"] == "pending"
-    assert [hold["subject"] for hold in (await admin.pending(ann.house))["pending"]] == ["gated", "read_only"]
+    assert [hold["subject"] for hold in (await admin_oversight.pending(ann.house))["pending"]] == ["gated", "read_only"]
 
 
 async def test_a_parameter_that_is_not_served_is_refused(ann: Agent) -> None:
@@ -423,7 +429,7 @@ async def test_marks_of_the_house_are_neither_set_nor_taken_off(ann: Agent, hous
         values = {"mailboxIds": {ann.boxes["inbox"]: True}, "keywords": {mark: True}}
         made = await ann.call("Email/set", create={"a": values})
         assert made["notCreated"]["a"]["type"] == "invalidProperties"
-    await admin.level_set(house, level="gated", inbox=ann.address)
+    await admin_levels.set_level(house, level="gated", inbox=ann.address)
     held = await ann.draft()
     await send(ann, held["id"])
     for patch in ({"keywords": {"$flagged": True}}, {"keywords/$held": None}):
@@ -435,7 +441,8 @@ async def test_marks_of_the_house_are_neither_set_nor_taken_off(ann: Agent, hous
 
 
 async def _email(agent: Agent, email_id: str, *names: str) -> dict[str, Any]:
-    shown = (await agent.call("Email/get", ids=[email_id], properties=["mailboxIds", "keywords", *names]))["list"][0]
+    properties = ["mailboxIds", "keywords", *names]
+    shown: dict[str, Any] = (await agent.call("Email/get", ids=[email_id], properties=properties))["list"][0]
     return shown | {"mailboxIds": list(shown["mailboxIds"]), "keywords": sorted(shown["keywords"])}
 
 
@@ -478,10 +485,10 @@ async def test_held_mail_lies_in_drafts_whatever_is_asked_for_on_success(
     ann: Agent, make_agent: Maker, house: House
 ) -> None:
     eve = await make_agent("eve")
-    await admin.level_set(house, level="gated", inbox=ann.address)
+    await admin_levels.set_level(house, level="gated", inbox=ann.address)
     patch = {"mailboxIds": {ann.boxes["sent"]: True}, "keywords/$draft": None, "keywords/x": True}
     drafts, sent = ann.boxes["drafts"], ann.boxes["sent"]
-    for decide, where in ((admin.reject, drafts), (admin.approve, sent)):
+    for decide, where in ((admin_oversight.reject, drafts), (admin_oversight.approve, sent)):
         made = await ann.draft(to=[{"email": eve.address}])
         await send(ann, made["id"], onSuccessUpdateEmail={"#s": patch}, onSuccessDestroyEmail=["#s"])
         assert await _email(ann, made["id"]) == {
@@ -489,7 +496,7 @@ async def test_held_mail_lies_in_drafts_whatever_is_asked_for_on_success(
         }  # fmt: skip
         if where == drafts:
             await ann.call("Email/set", update={made["id"]: {"mailboxIds": {sent: True}}})
-        await decide(house, id=(await admin.pending(house))["pending"][0]["id"])
+        await decide(house, id=(await admin_oversight.pending(house))["pending"][0]["id"])
         assert (await _email(ann, made["id"]))["mailboxIds"] == [where]
         assert "$held" not in (await _email(ann, made["id"]))["keywords"]
     states = [each["undoStatus"] for each in (await ann.call("EmailSubmission/get"))["list"]]
@@ -498,18 +505,18 @@ async def test_held_mail_lies_in_drafts_whatever_is_asked_for_on_success(
 
 async def test_what_is_taken_back_is_a_draft_again(ann: Agent, make_agent: Maker, house: House) -> None:
     eve = await make_agent("eve")
-    await admin.level_set(house, level="gated", inbox=ann.address)
+    await admin_levels.set_level(house, level="gated", inbox=ann.address)
     made = await ann.draft(to=[{"email": eve.address}])
     held = (await send(ann, made["id"]))[0][1]["created"]["s"]
     await ann.call("EmailSubmission/set", update={held["id"]: {"undoStatus": "canceled"}})
     again = await _email(ann, made["id"])
     assert (again["mailboxIds"], again["keywords"]) == ([ann.boxes["drafts"]], ["$draft", "$seen"])
-    key = (await admin.key_create(house, surface="agentmail", inbox=ann.address))["key"]
+    key = (await admin_keys.create(house, surface="agentmail", inbox=ann.address))["key"]
     answer = await ann.http.get(f"/v0/inboxes/{ann.address}/drafts", headers={"authorization": f"Bearer {key}"})
     assert [each["subject"] for each in answer.json()["drafts"]] == ["Hello"]
-    await admin.level_set(house, level="monitored", inbox=ann.address)
+    await admin_levels.set_level(house, level="monitored", inbox=ann.address)
     assert (await send(ann, made["id"]))[0][1]["created"]["s"]["undoStatus"] == "pending", "its words wait still"
-    await admin.approve(house, id=(await admin.pending(house))["pending"][0]["id"])
+    await admin_oversight.approve(house, id=(await admin_oversight.pending(house))["pending"][0]["id"])
     await house.settle()
     assert len((await eve.call("Email/query"))["ids"]) == 1
 
@@ -517,7 +524,7 @@ async def test_what_is_taken_back_is_a_draft_again(ann: Agent, make_agent: Maker
 async def test_junk_is_the_same_at_every_door(ann: Agent, house: House) -> None:
     await ann.receive(mail("win"))
     (id_,) = (await ann.call("Email/query"))["ids"]
-    key = (await admin.key_create(house, surface="agentmail", inbox=ann.address))["key"]
+    key = (await admin_keys.create(house, surface="agentmail", inbox=ann.address))["key"]
     headers = {"authorization": f"Bearer {key}"}
     base = f"/v0/inboxes/{ann.address}/messages"
     listed = (await ann.http.get(f"{base}?include_spam=true", headers=headers)).json()["messages"]
@@ -535,7 +542,8 @@ async def test_junk_is_the_same_at_every_door(ann: Agent, house: House) -> None:
         shown = await _email(ann, id_)
         return shown["mailboxIds"], shown["keywords"], "spam" in await labels()
 
-    as_junk, as_mail = ([junk], ["$junk"], True), ([inbox], [], False)
+    as_junk: tuple[list[str], list[str], bool] = ([junk], ["$junk"], True)
+    as_mail: tuple[list[str], list[str], bool] = ([inbox], [], False)
     assert await patch(jmap={"keywords/$junk": True}) == as_junk
     assert await patch(path={"remove_labels": ["spam"]}) == as_mail
     assert await patch(path={"add_labels": ["spam"]}) == as_junk

@@ -18,7 +18,8 @@ from posthouse.kit.config import POW_SALT
 
 def payload_of(token: str) -> dict[str, Any]:
     part = token.split(".")[1]
-    return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    payload: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return payload
 
 
 def solve(jti: str, difficulty: int) -> tuple[str, str]:
@@ -124,7 +125,8 @@ async def test_the_seeds_message_is_sent_and_leaves_the_inbox(http: httpx.AsyncC
     async def post(calls: list[Any]) -> list[Any]:
         using = [f"urn:ietf:params:jmap:{name}" for name in ("core", "mail", "submission")]
         answer = await http.post("/jmap", headers=headers, json={"using": using, "methodCalls": calls})
-        return answer.json()["methodResponses"]
+        responses: list[Any] = answer.json()["methodResponses"]
+        return responses
 
     inbox = (await post([["Mailbox/query", {"filter": {"role": "inbox"}}, "mq0"]]))[0][1]["ids"][0]
     done = await post(

@@ -191,7 +191,8 @@ async def test_a_silent_or_dribbling_head_is_cut_off_and_an_answered_connection_
 
 @on_both_loops
 async def test_a_body_that_does_not_get_on_is_cut_off_and_the_app_hears_of_it() -> None:
-    for limits in ({"progress_s": 0.1}, {"body_s": 0.1, "progress_s": 0.2, "progress_octets": 0}):
+    cases: tuple[dict[str, Any], ...] = ({"progress_s": 0.1}, {"body_s": 0.1, "progress_s": 0.2, "progress_octets": 0})
+    for limits in cases:
         app = App()
         async with serving(app, **limits) as (register, port):
             answer = await said(port, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nabc")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ _MESSAGE = {"subject": "kept", "message_id": "msg_1", "labels": ["received"], "p
     ],
 )
 def test_what_is_too_long_is_left_out_and_the_rest_is_told(long: dict[str, object]) -> None:
-    told = {"type": "event", "event_type": "message.received", "event_id": "evt_1"}
+    told: dict[str, Any] = {"type": "event", "event_type": "message.received", "event_id": "evt_1"}
     told |= {"message": _MESSAGE | long, "thread": {"senders": ["a"], "recipients": ["b"] * 50}}
     data = events.encoded(told)
     assert len(data) <= MAX_BODY_BYTES
@@ -38,10 +39,16 @@ def test_what_is_too_long_is_left_out_and_the_rest_is_told(long: dict[str, objec
 
 
 def test_what_is_short_enough_is_told_whole() -> None:
-    told = {"type": "event", "message": _MESSAGE | {"text": "x" * 400_000, "extracted_text": "x" * 400_000}}
+    told: dict[str, Any] = {
+        "type": "event",
+        "message": _MESSAGE | {"text": "x" * 400_000, "extracted_text": "x" * 400_000},
+    }
     assert json.loads(events.encoded(told)) == told
 
 
 def test_long_lists_of_another_event_are_cut_as_well() -> None:
-    told = {"type": "event", "bounce": {"recipients": [{"address": "a" * 200, "status": "5.1.1"}] * 9_000}}
+    told: dict[str, Any] = {
+        "type": "event",
+        "bounce": {"recipients": [{"address": "a" * 200, "status": "5.1.1"}] * 9_000},
+    }
     assert len(events.encoded(told)) <= MAX_BODY_BYTES

@@ -9,11 +9,12 @@ import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from posthouse.kit.errors import Invalid, Unavailable
-from posthouse.net.dialer import DialFailed, DialRefused, GuardedDialer, is_public
+from posthouse.net.dialer import DialFailed, DialRefused, DialResponse, GuardedDialer, is_public
 from posthouse.net.tls import make_self_signed, server_context
 from posthouse.wire.resolver import NameNotFound, ResolverFailure
 
@@ -109,7 +110,7 @@ Make = Callable[..., GuardedDialer]
 async def make() -> AsyncIterator[Make]:
     made: list[GuardedDialer] = []
 
-    def dialer(names: Names | None = None, allow_private: bool = False, **options: object) -> GuardedDialer:
+    def dialer(names: Names | None = None, allow_private: bool = False, **options: Any) -> GuardedDialer:
         made.append(GuardedDialer(names or Names(), allow_private, **options))
         return made[-1]
 
@@ -118,7 +119,7 @@ async def make() -> AsyncIterator[Make]:
         await one.aclose()
 
 
-def post(dialer: GuardedDialer, url: str, **options: object) -> Awaitable[object]:
+def post(dialer: GuardedDialer, url: str, **options: Any) -> Awaitable[DialResponse]:
     return dialer.post(url, b"{}", {}, timeout_s=5, max_response_bytes=100, **options)
 
 

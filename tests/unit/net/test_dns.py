@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
 
 import dns.flags
 import dns.message
@@ -35,7 +36,7 @@ class NameServer(asyncio.DatagramProtocol):
         self.address = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast(asyncio.DatagramTransport, transport)
         host, port = transport.get_extra_info("sockname")
         self.address = f"{host}:{port}"
 
@@ -86,7 +87,7 @@ async def server() -> AsyncIterator[NameServer]:
 async def make(server: NameServer) -> AsyncIterator[Callable[..., DnsResolver]]:
     made: list[DnsResolver] = []
 
-    def resolver(**options: object) -> DnsResolver:
+    def resolver(**options: Any) -> DnsResolver:
         made.append(DnsResolver([server.address], **options))
         return made[-1]
 

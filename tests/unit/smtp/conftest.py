@@ -8,6 +8,7 @@ import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -43,11 +44,11 @@ async def start() -> AsyncIterator[Start]:
 async def mx() -> AsyncIterator[Courierly]:
     made: list[MxCourier] = []
 
-    def courier(host: Host | int, zone: Zone | None = None, **options: object) -> MxCourier:
-        options = {"hostname": "out.sender.example", "allow_private": True, "timeouts": QUICK} | options
-        options.setdefault("shuffle", lambda hosts: None)
+    def courier(host: Host | int, zone: Zone | None = None, **options: Any) -> MxCourier:
+        given: dict[str, Any] = {"hostname": "out.sender.example", "allow_private": True, "timeouts": QUICK} | options
+        given.setdefault("shuffle", lambda hosts: None)
         port = host if isinstance(host, int) else host.port
-        made.append(MxCourier(zone or Zone(), port=port, **options))
+        made.append(MxCourier(zone or Zone(), port=port, **given))
         return made[-1]
 
     yield courier
@@ -70,9 +71,9 @@ def tls(pair: tuple[Path, Path]) -> ssl.SSLContext:
 async def relay() -> AsyncIterator[Callable[..., SmarthostCourier]]:
     made: list[SmarthostCourier] = []
 
-    def courier(url: str, **options: object) -> SmarthostCourier:
-        options = {"hostname": "out.sender.example", "timeouts": QUICK} | options
-        made.append(SmarthostCourier(url, **options))
+    def courier(url: str, **options: Any) -> SmarthostCourier:
+        given: dict[str, Any] = {"hostname": "out.sender.example", "timeouts": QUICK} | options
+        made.append(SmarthostCourier(url, **given))
         return made[-1]
 
     yield courier

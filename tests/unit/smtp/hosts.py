@@ -35,7 +35,7 @@ class Host:
     `greeting` is the first line, `dot` the answer to the message. CLOSE, HANG and GARBAGE do what they say.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None = None, **script: Reply) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, /, **script: Reply) -> None:
         self.tls = tls
         self.script: dict[str, list[str]] = {
             "greeting": ["220 mx.example.com ESMTP"],

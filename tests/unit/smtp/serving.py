@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from posthouse.smtp.connection import Connection
 from posthouse.smtp.server import Limits, SmtpServer
 from posthouse.smtp.session import Peer, Session
 from posthouse.wire.smtp_events import Envelope, SmtpConfig
@@ -160,6 +161,13 @@ async def serving(
         yield server, port
     finally:
         await server.stop(grace_s=0.2)
+
+
+def only_guest(server: SmtpServer) -> Connection:
+    """The one connection there is."""
+    (guest,) = server._register.guests
+    assert isinstance(guest, Connection)
+    return guest
 
 
 async def until(condition: Callable[[], bool]) -> None:

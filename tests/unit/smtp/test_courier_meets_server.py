@@ -84,8 +84,8 @@ async def test_pipelined_and_step_by_step_come_to_the_same() -> None:
                 async def receive(raw: bytes, end: Reply = end) -> Reply:
                     return end
 
-                door.sender = lambda address, sender=sender: sender  # type: ignore[misc]
-                door.recipient = lambda address, turns=turns: next(turns)  # type: ignore[misc]
+                door.sender = lambda address, sender=sender: sender
+                door.recipient = lambda address, turns=turns: next(turns)
                 door.received = receive
                 parcel = replace(PARCEL, recipients=tuple(f"{name}@here.example" for name in "bcdef"))
                 found.append(await courier.deliver(parcel))
@@ -118,7 +118,7 @@ async def test_what_is_asked_arrives_as_it_was_asked() -> None:
     assert (asked.ret, asked.envid, asked.body, asked.smtputf8) == ("HDRS", "a+b=c d", "8BITMIME", True)
     assert asked.size_bytes == len(raw)
     b, ju = envelope.rcpt_to
-    assert (b.parameters.notify, b.parameters.orcpt) == ({"NEVER"}, "utf-8;ü\\+=@far.example")
+    assert (b.parameters.notify, b.parameters.orcpt) == (frozenset({"NEVER"}), "utf-8;ü\\+=@far.example")
     assert (ju.address, ju.parameters.notify, ju.parameters.orcpt) == (
         "jürgen@here.example",
         frozenset(),

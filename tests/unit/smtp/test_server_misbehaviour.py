@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
@@ -12,6 +14,7 @@ from unit.smtp.serving import (
     FakeDoor,
     connected,
     on_both_loops,
+    only_guest,
     serving,
     until,
 )
@@ -66,7 +69,7 @@ async def test_what_is_sent_during_a_hand_over_is_read_only_so_far() -> None:
         await client.say("DATA")
         client.write("x\r\n.\r\n")
         await started.wait()
-        (connection,) = server._register.guests
+        connection = only_guest(server)
         flood = b"NOOP " + b"x" * 1_000 + b"\r\n"
         client.writer.write(flood * 20_000)
         await until(lambda: connection._is_paused)
@@ -84,8 +87,8 @@ async def test_a_client_that_does_not_read_its_replies_is_not_read_either() -> N
     limits = Limits(idle_s=0.3)
     async with serving(FakeDoor(), config, limits=limits) as (server, port), connected(port) as client:
         await client.hello()
-        client.writer.transport.pause_reading()
-        (connection,) = server._register.guests
+        cast(asyncio.Transport, client.writer.transport).pause_reading()
+        connection = only_guest(server)
         client.writer.write(b"HELP\r\n" * 2_000_000)
         await until(lambda: connection._writable is not None)
         assert connection._transport.get_write_buffer_size() < 32_000_000
@@ -103,7 +106,7 @@ async def test_an_oversized_message_is_refused_at_its_end_and_the_session_goes_o
         await client.say("DATA")
         client.write("x" * 3_000_000)
         assert (await client.say("\r\n.")).startswith("552 5.3.4")
-        (connection,) = server._register.guests
+        connection = only_guest(server)
         assert connection._machine.buffered_bytes == 0
         assert (await client.say("NOOP")).startswith("250 ")
     assert door.messages == []

@@ -98,7 +98,9 @@ async def test_families_are_tried_by_turns_ipv6_first(start: Start, mx: Courierl
     host = await start(Host(), "127.0.0.2")
     zone = Zone(addresses={"mx.example.com": ["127.0.0.2", "127.0.0.3", "::1"]})
     courier = mx(host, zone)
-    assert courier._in_turn(zone.hosts["mx.example.com"]) == ["::1", "127.0.0.2", "127.0.0.3"]
+    found = zone.hosts["mx.example.com"]
+    assert isinstance(found, list)
+    assert courier._in_turn(found) == ["::1", "127.0.0.2", "127.0.0.3"]
     assert brief(await courier.deliver(PARCEL)) == [("delivered", "2.0.0")]
 
 

@@ -7,6 +7,7 @@ import importlib.util
 import dkim as dkimpy
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from posthouse.kit.errors import Invalid, Malformed
@@ -115,6 +116,7 @@ def test_signature_of_rfc_8463_appendix_a_is_reproduced():
     )
     data = b"".join(dkim.canonical_field(field, "relaxed") for field in dkim.select(fields, names))
     data += dkim.canonical_field((b"DKIM-Signature", own), "relaxed")[:-2]
+    assert isinstance(key.private_key, Ed25519PrivateKey)
     assert base64.b64encode(key.private_key.sign(hashlib.sha256(data).digest())) == (
         b"/gCrinpcQOoIfuHNQIbq4pgh9kyIK3AQUdt9OdqQehSwhEIug4D11BusFa3bT3FY5OsU7ZbnKELq+eXdp1Q1Dw=="
     )

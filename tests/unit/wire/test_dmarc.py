@@ -221,8 +221,10 @@ def test_record_is_read_leniently_and_its_version_strictly():
     assert (record.policy, record.strict_dkim, record.strict_spf, record.psd) == ("reject", True, False, "u")
     assert record.is_testing
     assert record.rua == ("mailto:a@x", "https://x/y")
-    assert parse("v=DMARC1; p=none; p=reject").policy == "none"
-    assert parse("v=DMARC1").policy is None
+    for text, policy in (("v=DMARC1; p=none; p=reject", "none"), ("v=DMARC1", None)):
+        record = parse(text)
+        assert record is not None
+        assert record.policy == policy
     for text in ("", "v=dmarc1; p=reject", "p=reject; v=DMARC1", "v=DMARC10; p=none", " v=DMARC1", "v=DMARC1 p=none"):
         assert parse(text) is None
 

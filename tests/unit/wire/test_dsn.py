@@ -4,6 +4,7 @@ import base64
 import email
 import email.policy
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -292,7 +293,7 @@ DELAY = DsnRecipient(
 
 
 def build(*recipients, original=ORIGINAL, **changes):
-    arguments = {
+    arguments: dict[str, Any] = {
         "to": "ann@example.com",
         "postmaster": "postmaster@example.com",
         "reporting_mta": "post.example.com",

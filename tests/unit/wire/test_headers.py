@@ -222,7 +222,7 @@ def test_message_ids_are_found(value: str, ids: tuple[str, ...]) -> None:
 
 
 def at(*when: int) -> int:
-    return int(datetime(*when, tzinfo=UTC).timestamp() * 1000)  # type: ignore[misc,arg-type]
+    return int(datetime(*when, tzinfo=UTC).timestamp() * 1000)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

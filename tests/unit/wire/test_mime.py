@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from posthouse.wire.mime import Limits, Part, clean_filename, decode_part, decode_span, scan
+from posthouse.wire.contents import decode_span
+from posthouse.wire.mime import Limits, Part, clean_filename, decode_part, scan
 
 LIMITS = Limits()
 

@@ -182,6 +182,6 @@ def test_any_octets_are_read(data: bytes) -> None:
         lambda size: beside_text("", tnef.SIGNATURE + b"\1\0" + containers.attribute(1, 0x00069003, b"\xff" * size)),
     ],
 )
-def test_opening_takes_linear_time(make) -> None:  # type: ignore[no-untyped-def]
+def test_opening_takes_linear_time(make) -> None:
     short, long = (least_time(parse, make(size)) for size in (2_000, 16_000))
     assert long < 24 * short + 0.1

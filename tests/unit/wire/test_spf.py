@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 import ipaddress
 import warnings
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -15,7 +16,7 @@ from posthouse.wire.spf import check_spf
 with warnings.catch_warnings():
     # Its source has escape sequences that newer Pythons warn about when compiling it.
     warnings.simplefilter("ignore")
-    pyspf = importlib.import_module("spf")
+    pyspf: Any = importlib.import_module("spf")
 
 
 class Zone:

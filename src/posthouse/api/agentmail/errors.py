@@ -1,4 +1,4 @@
-"""Our errors in AgentMail's words: one body that its clients and its older documents both read."""
+"""The core's errors in AgentMail's words: one body that AgentMail's clients and its older documents both know."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _HUNG_UP = "client disconnected prematurely"
 
 
 class Row(NamedTuple):
-    """How an error is told: status, code and the class name clients know."""
+    """How AgentMail tells one kind of error: the HTTP status, the code, and the class name its clients know."""
 
     status: int
     code: str
@@ -101,7 +101,7 @@ _FIXES = {
 
 
 def body(row: Row, message: str, *, field: str | None = None, reason: str | None = None) -> dict[str, Any]:
-    """The error body: flat for the clients, nested as the older documents have it."""
+    """The body of an error: at the top as the clients read it, and once more in `error` as older documents have it."""
     details: dict[str, Any] = {}
     if field is not None:
         details["field"] = field
@@ -118,21 +118,21 @@ def body(row: Row, message: str, *, field: str | None = None, reason: str | None
 
 
 def row_of(error: PosthouseError) -> Row:
-    """The row for an error: by its reason, else by its class."""
+    """The row for an error of the core: that of the error's reason, else that of the error's class."""
     if error.reason in REASONS:
         return REASONS[error.reason]
     return next(ERRORS[kind] for kind in type(error).__mro__ if kind in ERRORS)
 
 
 def response(row: Row, content: dict[str, Any], headers: dict[str, str] | None = None) -> Response[bytes]:
-    """An answer that carries an error."""
+    """The HTTP response that carries an error's body."""
     return Response(
         msgspec.json.encode(content), status_code=row.status, media_type="application/json", headers=headers or {}
     )
 
 
 def on_core_error(_: Request[Any, Any, Any], error: PosthouseError) -> Response[bytes]:
-    """Tell an error of the core."""
+    """The response to an error that the core raised."""
     row = row_of(error)
     headers = {}
     if error.temporary:
@@ -141,7 +141,7 @@ def on_core_error(_: Request[Any, Any, Any], error: PosthouseError) -> Response[
 
 
 def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """Tell what the framework found: a body that does not fit, an unknown path, a wrong method."""
+    """The response to what the framework refused: a body that does not fit, an unknown path, a wrong method."""
     if isinstance(error, ValidationException):
         message, field = _validation(error)
         row = ERRORS[Invalid]
@@ -178,7 +178,7 @@ def _validation(error: ValidationException) -> tuple[str, str | None]:
 
 
 def on_unreadable(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Tell that a body is no text or too deep, where it was the decoder of the body that found it."""
+    """The response to a body that the framework's JSON decoder could not read: no text, or nested too deep."""
     frame = error.__traceback__
     while frame is not None:
         if frame.tb_frame.f_globals.get("__name__", "").startswith("litestar.serialization"):
@@ -189,6 +189,6 @@ def on_unreadable(request: Request[Any, Any, Any], error: Exception) -> Response
 
 
 def on_any_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Tell that something went wrong here, and nothing of what."""
+    """The response to an error nobody expected: the log has the details, the caller learns only that there was one."""
     _log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
     return response(_INTERNAL, body(_INTERNAL, "something went wrong here"))

@@ -1,4 +1,7 @@
-"""The API's description, made true where the framework cannot know: path parameters, errors, headers."""
+"""AgentMail's OpenAPI document: what the framework writes, completed with what it cannot know.
+
+The framework does not know which parameters a path has, which errors an operation answers with, and headers.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ _ERROR: dict[str, Any] = {
 
 
 def completed(document: dict[str, Any]) -> dict[str, Any]:
-    """The framework's document with what every operation has: its path's parameters and its errors."""
+    """Return the framework's document with the path's parameters and the errors added to every operation."""
     codes: dict[int, set[str]] = {500: {"internal_error"}}
     for row in (*ERRORS.values(), *REASONS.values()):
         codes.setdefault(row.status, set()).add(row.code)
@@ -74,7 +77,7 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _name_the_one(content: dict[str, Any]) -> None:
-    """Where an answer is one of ours or bytes for an old client, the description is ours."""
+    """Where a handler returns either a typed answer or, to an old client, bytes, describe the typed answer alone."""
     named = [each for each in content.get("schema", {}).get("oneOf", ()) if each]
     if len(named) == 1 and {} in content["schema"]["oneOf"]:
         content["schema"] = named[0]

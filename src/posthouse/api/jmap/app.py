@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -24,7 +24,6 @@ from posthouse.api.jmap import (
     streams,
     websocket,
 )
-from posthouse.api.jmap.aside import Aside
 from posthouse.api.jmap.calls import Caller, Json
 from posthouse.api.jmap.errors import RequestError
 from posthouse.api.jmap.registry import CAPABILITIES, METHODS
@@ -32,6 +31,7 @@ from posthouse.api.jmap.request import Reply
 from posthouse.api.limits import Allowance
 from posthouse.api.services import Services
 from posthouse.kit import log
+from posthouse.kit.aside import aside
 from posthouse.kit.errors import Malformed, NotFound, PosthouseError, TooLarge, TooMany, Unauthenticated
 
 _log = log.get("jmap")
@@ -58,8 +58,6 @@ class JmapApp:
     def __init__(self, services: Services, max_body_bytes: int) -> None:
         """Its own limits (`calls`) are the narrower ones; `max_body_bytes` bounds all bodies before it."""
         self._services = services
-        self._streams = streams.Streams()
-        self._aside = Aside()
         self._busy: dict[tuple[str, str], int] = {}
         self._sessions: dict[tuple[str, str, str], Json] = {}
 
@@ -208,14 +206,12 @@ class JmapApp:
 
     async def read(self, body: bytes) -> Any:
         """JSON, wherever it came by."""
-        return await self._aside.run(len(body), json_pieces.read, body, inline=_INLINE_JSON)
+        return await aside(len(body), json_pieces.read, body, above=_INLINE_JSON)
 
     async def _respond(self, caller: Caller, asked: Json, size_bytes: int) -> Reply:
         """The Response to a Request, wherever it came by."""
         state = self._session(caller)["state"]
-        return await request.answer(
-            self._services, caller, asked, METHODS, CAPABILITIES, state, self._aside, size_bytes
-        )
+        return await request.answer(self._services, caller, asked, METHODS, CAPABILITIES, state, size_bytes)
 
     async def respond_on_socket(self, caller: Caller, asked: Json, size_bytes: int) -> Reply:
         """The Response to a Request on a WebSocket, which counts against the same rates as others.
@@ -264,13 +260,16 @@ class JmapApp:
             (b"cache-control", b"private, immutable, max-age=31536000"),
             *_SAFE,
         ]
-        data = await blobs.Reader(self._services.blobs, budget.new(), self._aside).read(found[blob_id])
+        data = await blobs.Reader(self._services.blobs, budget.new()).read(found[blob_id])
         await _answer(send, 200, data, content_type, extra)
 
     async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller = await self._caller(scope)
         asked = streams.Asked(_query(scope), _header(scope, b"last-event-id") or None)
-        leave = self._streams.enter(caller)
+        with streams.room(self._services, caller):
+            await self._stream(caller, asked, receive, send)
+
+    async def _stream(self, caller: Caller, asked: streams.Asked, receive: Receive, send: Send) -> None:
         gone = asyncio.create_task(_until_gone(receive))
         lease = self._services.leases.take(caller.principal)
         ended = asyncio.create_task(lease.ended())
@@ -298,23 +297,20 @@ class JmapApp:
             gone.cancel()
             ended.cancel()
             await asyncio.gather(gone, ended, return_exceptions=True)
-            leave()
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"].rstrip("/") != "/jmap/ws":
             await send({"type": "websocket.close", "code": 1000})
             return
-        try:
-            caller = await self._caller(scope)
-            leave = self._streams.enter(caller)
-        except PosthouseError as error:
-            status, body = errors.e1(error)
-            await websocket.refuse(scope, send, status, body)
-            return
-        try:
+        with ExitStack() as held:
+            try:
+                caller = await self._caller(scope)
+                held.enter_context(streams.room(self._services, caller))
+            except PosthouseError as error:
+                status, body = errors.e1(error)
+                await websocket.refuse(scope, send, status, body)
+                return
             await websocket.serve(self._services, caller, self, scope, receive, send)
-        finally:
-            leave()
 
 
 class _Gone(Exception):

@@ -14,6 +14,7 @@ from posthouse.api.jmap.calls import Answer, Call, Json, invalid
 from posthouse.api.jmap.errors import MethodError, SetError
 from posthouse.api.jmap.methods import check_count
 from posthouse.api.services import Services
+from posthouse.kit.aside import aside
 from posthouse.kit.clock import DAY
 from posthouse.kit.errors import NotFound, OverQuota, PosthouseError, TooLarge
 from posthouse.store import accounts, mailboxes, messages, uploads
@@ -157,7 +158,7 @@ async def get(call: Call) -> Answer:
         data = await reader.read(found[id_])
         octets = _shown_octets(len(data), names, offset, length)
         call.budget.spend(ANSWERS, octets)
-        shown[id_] = await call.aside.run(octets, _shape, id_, data, names, offset, length, inline=_INLINE_OCTETS)
+        shown[id_] = await aside(octets, _shape, id_, data, names, offset, length, above=_INLINE_OCTETS)
     missing = [each for each in ids if resolved[each] not in found]
     listed = [shown[resolved[each]] for each in dict.fromkeys(ids) if resolved[each] in shown]
     return [(call.method, {"accountId": call.account_id, "list": listed, "notFound": missing})]

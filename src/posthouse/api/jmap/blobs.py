@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from posthouse.api.jmap.aside import Aside
 from posthouse.api.jmap.budget import BLOBS
 from posthouse.api.jmap.calls import Call
+from posthouse.kit.aside import aside
 from posthouse.kit.budget import Budget
 from posthouse.kit.errors import NotFound
 from posthouse.store import uploads
@@ -100,10 +100,9 @@ async def look_up(db: Database, account_id: str, blob_ids: Iterable[str]) -> dic
 class Reader:
     """Reads blobs of one request one after the other; the whole that was read last is kept for the next part of it."""
 
-    def __init__(self, blobs: Blobs, budget: Budget, aside: Aside) -> None:
+    def __init__(self, blobs: Blobs, budget: Budget) -> None:
         self._blobs = blobs
         self._budget = budget
-        self._aside = aside
         self._last: tuple[str, Contents] | None = None
 
     async def read(self, known: Known) -> bytes:
@@ -117,7 +116,7 @@ class Reader:
         span = known.span
         if span.end is None:
             return contents.raw
-        return await self._aside.run(known.at_most_bytes, contents.span, span.start, span.end, span.encoding)
+        return await aside(known.at_most_bytes, contents.span, span.start, span.end, span.encoding)
 
     async def _whole(self, known: Known) -> Contents:
         hash_ = known.span.hash
@@ -130,7 +129,7 @@ class Reader:
 
 def reader(call: Call) -> Reader:
     """A reader of blobs for a call."""
-    return Reader(call.services.blobs, call.budget, call.aside)
+    return Reader(call.services.blobs, call.budget)
 
 
 async def find(call: Call, blob_id: str, account_id: str | None = None) -> Known:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from posthouse.api.jmap import budget
-from posthouse.api.jmap.aside import Aside
 from posthouse.api.jmap.errors import MethodError, SetError
 from posthouse.api.services import Services
 from posthouse.kit.budget import Budget
@@ -78,7 +77,6 @@ class Call:
         account_id: the account it is about.
         created_ids: creation id → id, over all types, of the whole request (RFC 8620 §5.3).
         budget: what the whole request may use.
-        aside: where long work is done.
     """
 
     services: Services
@@ -89,7 +87,6 @@ class Call:
     account_id: str = ""
     created_ids: dict[str, str] = field(default_factory=dict)
     budget: Budget = field(default_factory=budget.new)
-    aside: Aside = field(default_factory=Aside)
 
     @property
     def address(self) -> str:

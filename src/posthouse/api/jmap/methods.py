@@ -1,6 +1,6 @@
-"""What all types have in common: get, changes, set, queryChanges (RFC 8620 §5).
+"""What the methods of all types have in common: get, changes, set, queryChanges (RFC 8620 §5).
 
-A type is a `Kind`: its properties and the functions that are special about it.
+A type (`Email`, `Mailbox` …) is a `Kind`: the type's properties, and the functions in which it differs from others.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Read = Callable[[Call, list[str] | None, Properties], Awaitable[tuple[str, list[
 
 
 class Work(NamedTuple):
-    """What a function of a type works with inside the unit of a `/set`."""
+    """What the `create`, `update` and `destroy` of a `Kind` work with, inside the unit of a `/set`."""
 
     tx: Tx
     journal: Journal
@@ -34,19 +34,22 @@ class Work(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A type.
+    """A type of JMAP.
 
     Attributes:
-        name: as it stands before the slash of a method, and in the change log.
-        properties: all it has; `defaults` those given when none are asked for.
-        read: (call, ids or None, properties) → the state, and the objects found. Objects have at least the
-            properties asked for, and `id`.
-        prepare: before the unit: what a new object is made of. Raises `SetError`.
-        create: in the unit: make it; answers what the server set, `id` among it.
-        update: in the unit: apply a patch; answers what the server changed beyond it, or None.
-        destroy: in the unit.
-        is_property: whether a name is a property that is not listed (headers).
-        singleton: there is exactly one, with the id `singleton`.
+        name: as written before the slash of a method, and in the change log.
+        properties: the names of all properties.
+        defaults: the properties a `/get` returns when it names none; None: all.
+        read: (call, ids or None for all, properties) → the type's state, and the objects found. Each object has at
+            least the properties asked for, and `id`.
+        prepare: before the unit: reads a new object's properties, and returns what `create` is given. Raises
+            `SetError`.
+        create: in the unit: makes the object; returns the properties the server set, `id` among them.
+        update: in the unit: applies a patch to an object; returns the properties the server changed beyond the
+            patch, or None.
+        destroy: in the unit: destroys an object.
+        is_property: whether a name that is not among `properties` is a property all the same (`header:…`).
+        singleton: an account has exactly one object of this type, with the id `singleton`.
     """
 
     name: str
@@ -66,7 +69,7 @@ class Kind:
 
 
 async def get(kind: Kind, call: Call) -> Answer:
-    """RFC 8620 §5.1."""
+    """Answer a `/get` (RFC 8620 §5.1)."""
     ids = call.strings("ids")
     properties = check_properties(kind, call.strings("properties"))
     wanted = None
@@ -95,10 +98,10 @@ async def get(kind: Kind, call: Call) -> Answer:
 
 
 def check_properties(kind: Kind, properties: list[str] | None) -> list[str]:
-    """The properties to give, `id` among them.
+    """The properties a `/get` is to return, `id` among them.
 
     Raises:
-        MethodError: `invalidArguments`: one is unknown.
+        MethodError: `invalidArguments`: the type has no such property.
     """
     if properties is None:
         return list(kind.defaults or sorted(kind.properties))
@@ -110,7 +113,7 @@ def check_properties(kind: Kind, properties: list[str] | None) -> list[str]:
 
 
 def check_count(argument: str, properties: Sequence[str]) -> None:
-    """Raises `MethodError("requestTooLarge")`: more properties than anything has."""
+    """Refuse a list of properties longer than any type has. Raises `MethodError("requestTooLarge")`."""
     if len(properties) > MAX_PROPERTIES:
         raise MethodError("requestTooLarge", f"{argument}: at most {MAX_PROPERTIES} a call")
 
@@ -119,7 +122,7 @@ def check_count(argument: str, properties: Sequence[str]) -> None:
 
 
 async def changed(kind: str, call: Call) -> Answer:
-    """RFC 8620 §5.2."""
+    """Answer a `/changes` (RFC 8620 §5.2)."""
     since, limit = read_since(call, "sinceState"), _max_changes(call)
     page = await call.services.db.read(
         lambda tx: changes.page(tx, call.account_id, states.logged_as(kind), since, limit)
@@ -143,10 +146,10 @@ async def changed(kind: str, call: Call) -> Answer:
 
 
 def read_since(call: Call, name: str) -> changes.Position:
-    """The state an answer starts from.
+    """The change number that the state in an argument stands for.
 
     Raises:
-        MethodError: `cannotCalculateChanges`: no state of ours.
+        MethodError: `cannotCalculateChanges`: this server never gave out such a state.
     """
     since = states.read(call.required(name, str))
     if since is None:
@@ -193,13 +196,16 @@ class Outcome:
 
 
 async def set_(kind: Kind, call: Call) -> Answer:
-    """RFC 8620 §5.3."""
+    """Answer a `/set` (RFC 8620 §5.3)."""
     outcome = await apply(kind, call)
     return [(call.method, outcome.body(call.account_id))]
 
 
 async def apply(kind: Kind, call: Call) -> Outcome:
-    """Make, change and destroy objects: all in one unit, each for itself whole or not at all."""
+    """Create, update and destroy objects in one unit.
+
+    Of an object that is refused nothing is written; the others go through.
+    """
     create, update, destroy = call.objects("create"), call.objects("update"), call.strings("destroy") or []
     if_in_state = call.get("ifInState", str)
     if len(create) + len(update) + len(destroy) > calls.MAX_OBJECTS_IN_SET:
@@ -290,7 +296,7 @@ def _body(error: SetError | PosthouseError) -> Json:
 
 
 def _in_order(prepared: Mapping[str, Any]) -> list[str]:
-    """Creation ids so that what names another comes after it; what names itself round about comes as it stands."""
+    """Creation ids, each object after those it names; objects that name each other round about stay as they came."""
     order: dict[str, None] = {}
     begun: set[str] = set()
     for first in prepared:
@@ -307,7 +313,7 @@ def _in_order(prepared: Mapping[str, Any]) -> list[str]:
 
 
 def check_patch(patch: Json) -> Json:
-    """A patch none of whose paths lies inside another's (RFC 8620 §5.3).
+    """Return a patch in which no path lies inside another path (RFC 8620 §5.3).
 
     Raises:
         SetError: `invalidPatch`.
@@ -320,7 +326,7 @@ def check_patch(patch: Json) -> Json:
 
 
 def unescape(token: str) -> str:
-    """A step of a patch's path (RFC 6901 §4)."""
+    """One step of a patch's path with its escapes undone (RFC 6901 §4)."""
     return token.replace("~1", "/").replace("~0", "~")
 
 
@@ -328,7 +334,7 @@ def unescape(token: str) -> str:
 
 
 class Window(NamedTuple):
-    """Which part of the results is asked for."""
+    """Which part of a query's results the caller asks for."""
 
     position: int
     anchor: str | None
@@ -337,7 +343,7 @@ class Window(NamedTuple):
 
 
 def read_window(call: Call) -> Window:
-    """Position, anchor and limit (RFC 8620 §5.5)."""
+    """The window that a call's position, anchor and limit describe (RFC 8620 §5.5)."""
     position, offset = call.get("position", int, 0), call.get("anchorOffset", int, 0)
     for name, value in (("position", position), ("anchorOffset", offset)):
         if abs(value) > calls.MAX_INT:
@@ -347,10 +353,10 @@ def read_window(call: Call) -> Window:
 
 
 def slice_of(ids: Sequence[str], window: Window) -> tuple[int, list[str]]:
-    """The position and the ids of a window on all results.
+    """Where a window on all results begins, and the ids inside the window.
 
     Raises:
-        MethodError: `anchorNotFound`.
+        MethodError: `anchorNotFound`: the anchor is not among the results.
     """
     if window.anchor is not None:
         if window.anchor not in ids:

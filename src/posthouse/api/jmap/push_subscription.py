@@ -1,4 +1,8 @@
-"""PushSubscription (RFC 8620 §7.2): where to post changes to. It belongs to a credential and has no state."""
+"""PushSubscription (RFC 8620 §7.2): a URL that changes of an account are posted to.
+
+A subscription belongs to the credential that created it: another key neither sees nor changes it. The type has no
+state, so there is no `/changes`.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +47,7 @@ async def _own(tx: Tx, call: Call) -> list[PushSubscription]:
 
 
 async def get(call: Call) -> Answer:
-    """RFC 8620 §7.2.1. URL and keys are never given back."""
+    """Answer `PushSubscription/get` (RFC 8620 §7.2.1). A subscription's URL and keys are never returned."""
     ids, properties = call.strings("ids"), call.strings("properties")
     for name in properties or ():
         if name in _PRIVATE:
@@ -114,7 +118,7 @@ def _new(call: Call, value: Json) -> PushSubscription:
 
 
 async def set_(call: Call) -> Answer:
-    """RFC 8620 §7.2.2."""
+    """Answer `PushSubscription/set` (RFC 8620 §7.2.2)."""
     create, update, destroy = call.objects("create"), call.objects("update"), call.strings("destroy") or []
     created: dict[str, Json] = {}
     updated: dict[str, Json | None] = {}

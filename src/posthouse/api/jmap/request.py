@@ -9,12 +9,12 @@ import msgspec
 
 from posthouse.api.jmap import budget as budgets
 from posthouse.api.jmap import calls, json_pieces, references
-from posthouse.api.jmap.aside import Aside
 from posthouse.api.jmap.budget import ANSWERS
 from posthouse.api.jmap.calls import Answer, Call, Caller, Json
 from posthouse.api.jmap.errors import MethodError, RequestError, method_error
 from posthouse.api.services import Services
 from posthouse.kit import log
+from posthouse.kit.aside import aside
 from posthouse.kit.errors import PosthouseError, TooLarge
 
 _log = log.get("jmap")
@@ -94,7 +94,6 @@ async def answer(
     methods: Mapping[str, Method],
     capabilities: frozenset[str],
     session_state: str,
-    aside: Aside,
     size_bytes: int,
 ) -> Reply:
     """The Response object.
@@ -115,7 +114,7 @@ async def answer(
     written: list[list[bytes]] = []
     asked = request["methodCalls"]
     for index, (name, args, call_id) in enumerate(asked):
-        call = Call(services, caller, name, {}, using, created_ids=created_ids, budget=budget, aside=aside)
+        call = Call(services, caller, name, {}, using, created_ids=created_ids, budget=budget)
         before = budget.left(ANSWERS)
         answers = await _one(call, args, responses, methods, size_bytes)
         spent = before - budget.left(ANSWERS)
@@ -155,7 +154,7 @@ async def _written(
         return [*_joined(pieces), tail]
 
     try:
-        pieces = await call.aside.run(spent, write, inline=_LONG_OCTETS)
+        pieces = await aside(spent, write, above=_LONG_OCTETS)
         more = sum(map(len, pieces)) - spent
         if changed:
             budgets.spend_rest(call.budget, ANSWERS, max(0, more))
@@ -188,7 +187,7 @@ async def _one(
         method = methods.get(call.method)
         if method is None or method.capability not in call.using:
             raise MethodError("unknownMethod")
-        call.args = await call.aside.run(size_bytes, references.resolve, args, responses, call.budget)
+        call.args = await aside(size_bytes, references.resolve, args, responses, call.budget)
         if method.changes is not None:
             _check_arguments(call, method.changes)
         if method.of_account:

@@ -1,9 +1,10 @@
-"""Telling open connections of changes: the event source (RFC 8620 §7.3), and what the WebSocket shares with it."""
+"""Changes for open connections: the event source (RFC 8620 §7.3), and what JMAP's WebSocket shares with it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from posthouse.api.jmap import states
 from posthouse.api.jmap.calls import Caller
 from posthouse.api.services import Services
-from posthouse.kit.errors import Invalid, TooMany
+from posthouse.kit.errors import Invalid
 from posthouse.store.database import Tx
 
 # RFC 8620 §7.3: a server may raise the interval; more often than this is only noise.
@@ -24,36 +25,17 @@ MAX_STREAMS = 5
 MAX_ACCOUNT_STREAMS = 20
 
 
-class Streams:
-    """Counts the open streams of each key and account, in this process: event sources and WebSockets alike.
+def room(services: Services, caller: Caller) -> AbstractContextManager[None]:
+    """Hold one more stream open: an event source or a WebSocket.
 
     These are hard limits, whether or not request rates are limited.
+
+    Raises:
+        TooMany: on entering: the key, or the account, has as many as it may.
     """
-
-    def __init__(self) -> None:
-        self._open: dict[str, int] = {}
-
-    def enter(self, caller: Caller) -> Callable[[], None]:
-        """Open one more; what is answered closes it.
-
-        Raises:
-            TooMany: the key, or the account, has as many as it may.
-        """
-        key, account = f"key {caller.principal.key_id}", f"account {caller.account_id}"
-        if self._open.get(key, 0) >= MAX_STREAMS:
-            raise TooMany(f"a key has at most {MAX_STREAMS} open streams", retry_after_s=30)
-        if self._open.get(account, 0) >= MAX_ACCOUNT_STREAMS:
-            raise TooMany(f"an account has at most {MAX_ACCOUNT_STREAMS} open streams", retry_after_s=30)
-        for name in (key, account):
-            self._open[name] = self._open.get(name, 0) + 1
-
-        def leave() -> None:
-            for name in (key, account):
-                self._open[name] -= 1
-                if not self._open[name]:
-                    del self._open[name]
-
-        return leave
+    return services.open_streams.one_more(
+        {f"a key:{caller.principal.key_id}": MAX_STREAMS, f"an account:{caller.account_id}": MAX_ACCOUNT_STREAMS}
+    )
 
 
 class Watch:
@@ -68,7 +50,7 @@ class Watch:
         self._stop = services.db.listen(f"account:{account_id}", lambda _topic: self._woken.set())
 
     async def start(self) -> None:
-        """From now on, unless a change number was given."""
+        """Wait for changes from now on, unless a change number was given."""
         if self._since is None:
             self._since, _ = await self._look(2**62)
 
@@ -89,7 +71,7 @@ class Watch:
         return max(found.values()), changed
 
     async def changed(self, timeout_s: float | None) -> tuple[int, dict[str, str]] | None:
-        """The next changed states with the change number they lead to; None when the time is over."""
+        """Wait for the next change; return its change number and the types' new states, or None when time is up."""
         loop = asyncio.get_running_loop()
         end = None if timeout_s is None else loop.time() + timeout_s
         while True:
@@ -115,7 +97,7 @@ def state_change(account_id: str, changed: dict[str, str]) -> dict[str, Any]:
 
 
 class Asked:
-    """The query of an event source's URL."""
+    """What the query of an event source's URL asks for (RFC 8620 §7.3)."""
 
     def __init__(self, query: dict[str, str], last_event_id: str | None) -> None:
         """Raises `Invalid` when a parameter is not acceptable."""
@@ -136,7 +118,7 @@ class Asked:
 
 
 async def events(services: Services, caller: Caller, asked: Asked) -> AsyncGenerator[bytes, None]:
-    """The event stream's text, piece by piece. The id of an event is the change number it leads to."""
+    """The text of an event stream, piece by piece. An event's id is the change number its states stand for."""
     watch = Watch(services, caller.account_id, asked.types, asked.since)
     try:
         await watch.start()

@@ -1,4 +1,4 @@
-"""VacationResponse (RFC 8621 §8): one object, which answers mail while it is enabled."""
+"""VacationResponse (RFC 8621 §8): an account's one object of this type; while it is enabled, mail is answered."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _shape(vacation: Vacation) -> Json:
 
 
 async def read(call: Call, ids: list[str] | None, properties: Sequence[str]) -> tuple[str, list[Json]]:
-    """The one object."""
+    """Read the account's vacation response: a `Kind.read`."""
 
     async def unit(tx: Tx) -> tuple[str, Vacation]:
         return await states.current(tx, call.account_id, VACATION), await vacations.get(tx, call.account_id)
@@ -50,7 +50,10 @@ async def read(call: Call, ids: list[str] | None, properties: Sequence[str]) -> 
 
 
 async def update(work: Work, id_: str, patch: Json) -> Json | None:
-    """Change it. A response that is switched on is news to everybody again."""
+    """Change the vacation response: a `Kind.update`.
+
+    When it is switched on, everybody is answered again, also who was answered the last time it was on.
+    """
     if id_ != ID:
         raise SetError("notFound")
     before = await vacations.get(work.tx, work.call.account_id)

@@ -10,6 +10,7 @@ from posthouse.api.jmap import blobs
 from posthouse.api.jmap.calls import Call, Json
 from posthouse.api.jmap.email.headers import CONVENIENCE, HeaderProperty, read_property
 from posthouse.api.jmap.errors import SetError
+from posthouse.kit.aside import aside
 from posthouse.kit.clock import parse_iso_zone
 from posthouse.kit.errors import Invalid
 from posthouse.wire.address import Address, split
@@ -52,7 +53,7 @@ async def build(call: Call, value: Json) -> bytes:
         except Invalid as error:
             raise SetError("invalidProperties", error.message, [error.field or "bodyStructure"]) from error
 
-    return await call.aside.run(octets, compose)
+    return await aside(octets, compose)
 
 
 # --- Header fields

@@ -12,6 +12,7 @@ from posthouse.api.jmap.email.importing import is_message
 from posthouse.api.jmap.email.set import KIND, PARSED_INLINE_OCTETS
 from posthouse.api.jmap.errors import MethodError
 from posthouse.api.jmap.methods import check_properties
+from posthouse.kit.aside import aside
 from posthouse.kit.budget import Budget
 from posthouse.wire.message import parse
 
@@ -43,9 +44,7 @@ async def parse_blobs(call: Call) -> Answer:
         if id_ not in found:
             continue
         raw = await reader.read(found[id_])
-        shown = await call.aside.run(
-            len(raw), _shape, call.budget, id_, raw, names, wanted, inline=PARSED_INLINE_OCTETS
-        )
+        shown = await aside(len(raw), _shape, call.budget, id_, raw, names, wanted, above=PARSED_INLINE_OCTETS)
         if shown is None:
             not_parsable.append(named)
         else:
