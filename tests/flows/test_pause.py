@@ -72,3 +72,24 @@ async def test_held_mail_that_is_approved_meanwhile_waits(server: Server) -> Non
         assert [each for each in await other.inbox() if each["subject"] == subject] == []
         await owner.call("PATCH", f"/v0/inboxes/{agent.address}", {"status": "active"})
     await other.received(subject)
+
+
+async def test_the_owner_stops_everything_and_lets_it_go_on(server: Server) -> None:
+    agent, other = await server.agent(), await server.agent()
+    await server.command("pause", everything=True, reason="something is wrong")
+    try:
+        status, error = await agent.call("POST", "messages", {"to": other.address, "text": "Hi."})
+        assert (status, error["code"]) == (403, "inbox_paused")
+        assert "something is wrong" in error["message"]
+        assert (await agent.call("GET", f"/v0/inboxes/{agent.address}"))[1]["status"] == "paused"
+        assert (await agent.call("PATCH", f"/v0/inboxes/{agent.address}", {"status": "active"}))[0] == 200
+        assert (await agent.call("POST", "messages", {"to": other.address, "text": "Hi."}))[0] == 403
+        assert "everything" in [each["what"] for each in (await server.command("pause_list"))["pauses"]]
+        printed = server.run("pause", "--list")
+        assert "everything: by the owner since" in printed.stdout
+    finally:
+        await server.command("resume", everything=True)
+    subject = unique("Again")
+    await agent.send(other.address, subject=subject)
+    await other.received(subject)
+    assert not (await server.command("resume", everything=True))["was_paused"]

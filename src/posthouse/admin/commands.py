@@ -14,6 +14,7 @@ from posthouse.admin import (
     levels,
     organizations,
     oversight,
+    pauses,
     suppressions,
 )
 from posthouse.admin.backup import backup
@@ -34,6 +35,9 @@ COMMANDS: dict[str, Command] = {
     "pending": oversight.pending,
     "approve": oversight.approve,
     "reject": oversight.reject,
+    "pause": pauses.pause,
+    "resume": pauses.resume,
+    "pause_list": pauses.listed,
     "events": events.latest,
     "undelete_list": accounts.graves,
     "undelete": accounts.bring_back,

@@ -20,6 +20,6 @@ def set_level(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Set the oversight level: read_only, gated, monitored or autonomous."""
+    """Set the oversight level: read_only, gated, guarded, monitored or autonomous."""
     answer = call(data_dir, "level_set", level=level, inbox=inbox, organization=organization)
     show(answer, lambda answer: [f"{answer['inbox'] or 'The organisation'} is {answer['level']} now."], as_json=as_json)

@@ -16,6 +16,7 @@ from posthouse.cli import (
     levels,
     organizations,
     oversight,
+    pauses,
     scanning,
     serving,
     suppressions,
@@ -34,6 +35,8 @@ _COMMANDS = (
     oversight.pending,
     oversight.approve,
     oversight.reject,
+    pauses.pause,
+    pauses.resume,
     scanning.scan,
 )
 _GROUPS = {

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from posthouse.kit import log
+from posthouse.kit.aside import UNDERWAY, aside
 from posthouse.scan import outbound
 from posthouse.scan.passages import File, Letter
 from posthouse.scan.verdict import Finding, Verdict
@@ -51,9 +52,8 @@ class Guard:
     async def look(self, raw: bytes, parsed: ParsedMessage, recipients: Sequence[str]) -> Findings:
         """What is found in a message, as it is kept. Never raises: a scan that fails or takes long is a finding."""
         try:
-            if self._is_ready and len(raw) <= _INLINE_BYTES:
-                return written_down(_judge(raw, parsed, recipients).findings)
-            work = asyncio.to_thread(_judge, raw, parsed, recipients)
+            above = _INLINE_BYTES if self._is_ready else 0
+            work = aside(len(raw), _judge, raw, parsed, recipients, above=above, room=UNDERWAY)
             verdict = await asyncio.wait_for(work, self._timeout_s)
             self._is_ready = True  # the rules have been read
             return written_down(verdict.findings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from posthouse.accounts import identities
-from posthouse.kit.aside import aside
+from posthouse.kit.aside import UNDERWAY, aside
 from posthouse.kit.errors import Forbidden, Invalid, NotFound
 from posthouse.mail import filing
 from posthouse.outbound.request import Composition, RawMail, RecipientOptions, StoredMail
@@ -15,7 +15,7 @@ from posthouse.store.blobfiles import Blob, Blobs
 from posthouse.store.database import Database
 from posthouse.wire import raw_headers
 from posthouse.wire.address import MAX_LIST_CHARS, Address, normalize, split, untagged
-from posthouse.wire.canonical import canonical
+from posthouse.wire.canonical import INLINE_BYTES, canonical
 from posthouse.wire.compose import compose, new_message_id
 from posthouse.wire.header_encode import message_ids
 from posthouse.wire.message import ParsedMessage, parse, parse_headers_only
@@ -81,7 +81,7 @@ def sender_of(mail: Composition | RawMail | StoredMail) -> tuple[str, str]:
 
 
 async def _canonical(raw: bytes) -> bytes:
-    return await aside(len(raw), canonical, raw)
+    return await aside(len(raw), canonical, raw, above=INLINE_BYTES, room=UNDERWAY)
 
 
 def _composed(account: Account, mail: Composition, at: int) -> Ready:
