@@ -53,6 +53,8 @@ from posthouse.net.dialer import GuardedDialer
 from posthouse.net.dns import DnsResolver
 from posthouse.net.register import Register, is_among
 from posthouse.net.room import Room
+from posthouse.outbound import asking, holding
+from posthouse.outbound.asking import Asker, OwnerMail
 from posthouse.outbound.courier import Courier
 from posthouse.outbound.delivery import DeliveryWorker
 from posthouse.outbound.registration import Registrar
@@ -162,7 +164,16 @@ class House:
             schedule_ms=settings.retry_schedule_ms,
         )
         self.pace = Pace()
-        self.ingester = Ingester(db, self.blobs, clock, Authenticator(resolver, clock, self.hostname), pace=self.pace)
+        owner_mail = OwnerMail(settings.owner_email, settings.operator_address, leaves=settings.outbound != "catch")
+        self.asker = Asker(db, self.blobs, self.submitter, clock, owner_mail)
+        self.ingester = Ingester(
+            db,
+            self.blobs,
+            clock,
+            Authenticator(resolver, clock, self.hostname),
+            pace=self.pace,
+            owner_mail=owner_mail,
+        )
         self.dialects: dict[str, Dialect] = {each.name: each.events for each in SURFACES if each.events is not None}
         self.webhooks = WebhookWorker(db, self.dialer, self.dialects, clock)
         self.vacations = VacationResponder(db, self.submitter, clock)
@@ -253,6 +264,9 @@ class House:
             Work("push", self.pushes.run_once, self.pushes.next_due, ("push", "account:*"), "push_subscription"),
             of_jobs(JobKind(domain_proof.VERIFY_JOB, self.verifier.verify, batch=10)),
             of_jobs(JobKind(INDEX_JOB, self._index), self._after_bursts),
+            of_jobs(JobKind(holding.ASK_JOB, self.asker.ask)),
+            of_jobs(JobKind(asking.ANSWER_JOB, self.asker.take)),
+            of_jobs(JobKind(holding.EXPIRE_JOB, self.asker.expire)),
             of_jobs(JobKind(VACATION_JOB, self.vacations.answer, lease_ms=5 * MINUTE)),
         )
 

@@ -22,11 +22,18 @@ async def postgres_url(emptied_postgres_url: str) -> str:
 
 
 @pytest.fixture
-async def home(database_url: str, engine: str, tmp_path: Path) -> AsyncIterator[Home]:
+def more_settings() -> dict[str, str]:
+    """What a module's house has set beside the usual."""
+    return {}
+
+
+@pytest.fixture
+async def home(database_url: str, engine: str, tmp_path: Path, more_settings: dict[str, str]) -> AsyncIterator[Home]:
     """A house of the test's own. Nothing is limited but what the test limits."""
     settings = Settings.of(
-        data_dir=tmp_path, database_url=database_url, domain=DOMAIN, rate_limits="off", webhooks_allow_private=True
-    )
+        data_dir=tmp_path, database_url=database_url, domain=DOMAIN, rate_limits="off", webhooks_allow_private=True,
+        **more_settings,
+    )  # fmt: skip
     if engine == "sqlite":
         databases.lay(settings.database_path)
     clock, zone = Clock(), Zone()

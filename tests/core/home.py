@@ -62,6 +62,8 @@ from store import builders
 from store.builders import DOMAIN
 
 BOB = "bob@elsewhere.example"
+# Where the owner reads mail.
+OWNER = "olga@owners.example"
 SURFACE = "agentmail"
 # A key's surface, and that of the endpoints which are told in plain words.
 PLAIN = "plain"
@@ -532,6 +534,12 @@ class Home:
         """The journey of each recipient."""
         found = await self.db.read(lambda tx: submissions.deliveries(tx, sent.submission_id))
         return {delivery.recipient: delivery for delivery in found}
+
+    async def decided(self, hold_id: str) -> Hold:
+        """A hold, decided or not."""
+        found = await self.db.read(lambda tx: holds.get(tx, self.organization_id, hold_id))
+        assert found is not None
+        return found
 
     async def states(self, sent: Submitted) -> dict[str, str]:
         """What became of each recipient."""

@@ -22,7 +22,8 @@ from posthouse.mail import filing
 from posthouse.mail.filing import NewMessage
 from posthouse.mail.journal import DELIVERY, SUBMISSION, changing
 from posthouse.mail.mailboxes import INBOX, JUNK
-from posthouse.outbound import bounces
+from posthouse.outbound import asking, bounces
+from posthouse.outbound.asking import OwnerMail
 from posthouse.store import accounts, graveyard, spool, submissions
 from posthouse.store.blobfiles import Blob, Blobs
 from posthouse.store.database import Database, Tx
@@ -54,11 +55,13 @@ class Ingester:
         *,
         pace: Pace | None = None,
         in_flight: int = 128,
+        owner_mail: OwnerMail | None = None,
     ) -> None:
         self._db = db
         self._blobs = blobs
         self._clock = clock
         self._authenticator = authenticator
+        self._owner_mail = owner_mail
         self._pace = pace or Pace()
         # A mail whose look-ups hang keeps its place here and nobody else waiting.
         self._room = asyncio.Semaphore(in_flight)
@@ -171,6 +174,9 @@ class Ingester:
                         kind = "dsn" if isinstance(report.content, Dsn) else "complaint"
                         await submissions.add_report(tx, submission_id, message.id, kind)
                         journal.updated(SUBMISSION, submission_id)
+                if self._owner_mail is not None and judgement is not _BARRED:
+                    dmarc = None if known is None else known.summary.get("dmarc")
+                    await asking.consider(tx, self._owner_mail, account, parsed, dmarc=dmarc, at=at)
                 # Mail of this machine and its own accounts is known by how it was handed in.
                 if known is None or known.proves_sender:
                     await vacation.consider(tx, account, message, parsed, row.mail_from, at)

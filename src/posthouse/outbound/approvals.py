@@ -209,8 +209,13 @@ def _lines(text: str) -> str:
     return "\n".join(printable(line) for line in text.replace("\t", "    ").split("\n"))
 
 
-async def approve(db: Database, blobs: Blobs, principal: Principal, hold_id: str, clock: Clock) -> Hold:
+async def approve(
+    db: Database, blobs: Blobs, principal: Principal, hold_id: str, clock: Clock, *, by: str = "owner"
+) -> Hold:
     """Send the very bytes that were held.
+
+    Args:
+        by: how it was decided, kept with the decision: `owner`, `owner-reply`.
 
     Raises:
         Forbidden: the caller is not the owner, or what is stored is not what was held (reason `tampered`).
@@ -225,12 +230,14 @@ async def approve(db: Database, blobs: Blobs, principal: Principal, hold_id: str
     hold, submission, deliveries = await db.read(look)
     if hold.state == "pending" and submission is not None:
         await _held_bytes(blobs, hold, submission, deliveries)
-    return await db.write(lambda tx: _decide(tx, principal, hold_id, "approved", None, clock()))
+    return await db.write(lambda tx: _decide(tx, principal, hold_id, "approved", None, clock(), by))
 
 
-async def reject(db: Database, principal: Principal, hold_id: str, reason: str | None, clock: Clock) -> Hold:
+async def reject(
+    db: Database, principal: Principal, hold_id: str, reason: str | None, clock: Clock, *, by: str = "owner"
+) -> Hold:
     """Never send it. Raises as `approve` does."""
-    return await db.write(lambda tx: _decide(tx, principal, hold_id, "rejected", reason, clock()))
+    return await db.write(lambda tx: _decide(tx, principal, hold_id, "rejected", reason, clock(), by))
 
 
 async def _of_owner(tx: Tx, principal: Principal, hold_id: str) -> Hold:
@@ -242,9 +249,9 @@ async def _of_owner(tx: Tx, principal: Principal, hold_id: str) -> Hold:
     return hold
 
 
-async def _decide(tx: Tx, principal: Principal, hold_id: str, state: str, reason: str | None, at: int) -> Hold:
+async def _decide(tx: Tx, principal: Principal, hold_id: str, state: str, reason: str | None, at: int, by: str) -> Hold:
     hold = await _of_owner(tx, principal, hold_id)
-    if not await holds.decide(tx, hold.id, state, "owner", reason, at):
+    if not await holds.decide(tx, hold.id, state, by, reason, at):
         raise Conflict(f"it was {hold.state} already", reason="decided")
     submission = await submissions.get(tx, hold.submission_id)
     account = await accounts.get(tx, hold.account_id)

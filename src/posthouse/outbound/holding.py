@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from posthouse.kit.clock import DAY
 from posthouse.kit.errors import OverQuota
-from posthouse.kit.ids import new_id
-from posthouse.store import holds
+from posthouse.kit.ids import new_id, new_secret
+from posthouse.store import holds, jobs
 from posthouse.store.blobs import digest
 from posthouse.store.database import Tx
 from posthouse.store.holds import Hold
@@ -24,6 +25,11 @@ MAX_OF_ACCOUNT = 100
 MAX_OF_KEY = 500
 # Answers that strangers cause by writing take no more than this of the account's room.
 MAX_AUTOMATIC = 25
+# What nobody decides on in this time is rejected.
+EXPIRES_MS = 14 * DAY
+# Jobs: the owner is asked by mail; nobody having answered is a no.
+ASK_JOB = "hold-ask"
+EXPIRE_JOB = "hold-expire"
 
 
 async def hold(
@@ -57,8 +63,13 @@ async def hold(
             decided_at=None,
             created_at=at,
             key_id=submission.key_id,
+            token=new_secret("", 24),
+            expires_at=at + EXPIRES_MS,
         ),
     )
+    payload = {"hold_id": hold_id, "organization_id": submission.organization_id}
+    await jobs.add(tx, ASK_JOB, payload=payload, account_id=submission.account_id, due_at=at, at=at)
+    await jobs.add(tx, EXPIRE_JOB, payload=payload, account_id=submission.account_id, due_at=at + EXPIRES_MS, at=at)
     return hold_id
 
 

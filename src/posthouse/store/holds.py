@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,13 @@ from posthouse.store.records import dump, load
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A question to the owner. `digest` binds the answer to the very bytes and envelope that were held."""
+    """A question to the owner. `digest` binds the answer to the very bytes and envelope that were held.
+
+    Attributes:
+        token: a secret that an answer by mail must name.
+        asked_id: the Message-ID of the question by mail; None: it was not asked so.
+        expires_at: when nobody having answered is a no.
+    """
 
     id: str
     organization_id: str
@@ -26,6 +33,9 @@ class Hold:
     decided_at: int | None
     created_at: int
     key_id: str | None = None
+    token: str | None = None
+    asked_id: str | None = None
+    expires_at: int | None = None
 
 
 def _hold(row: Row) -> Hold:
@@ -36,12 +46,12 @@ async def add(tx: Tx, hold: Hold) -> None:
     """Insert a pending hold."""
     await tx.run(
         """INSERT INTO hold (id, organization_id, account_id, submission_id, digest, findings, state, created_at,
-             key_id)
+             key_id, token, expires_at)
            VALUES (:id, :organization_id, :account_id, :submission_id, :digest, :findings, 'pending', :created_at,
-             :key_id)""",
+             :key_id, :token, :expires_at)""",
         id=hold.id, organization_id=hold.organization_id, account_id=hold.account_id,
         submission_id=hold.submission_id, digest=hold.digest, findings=dump(hold.findings),
-        created_at=hold.created_at, key_id=hold.key_id,
+        created_at=hold.created_at, key_id=hold.key_id, token=hold.token, expires_at=hold.expires_at,
     )  # fmt: skip
 
 
@@ -51,6 +61,20 @@ async def get(tx: Tx, organization_id: str, hold_id: str) -> Hold | None:
         "SELECT * FROM hold WHERE organization_id = :organization_id AND id = :id",
         organization_id=organization_id, id=hold_id,
     )  # fmt: skip
+    return _hold(row) if row else None
+
+
+async def set_asked(tx: Tx, hold_id: str, asked_id: str) -> None:
+    """The owner has been asked by a mail with this Message-ID."""
+    await tx.run("UPDATE hold SET asked_id = :asked_id WHERE id = :id", id=hold_id, asked_id=asked_id)
+
+
+async def by_asked_id(tx: Tx, asked_ids: Sequence[str]) -> Hold | None:
+    """The hold that one of these mails asked about. Unscoped: the Message-ID of a question is a secret."""
+    row = await tx.one(
+        "SELECT * FROM hold WHERE asked_id IN (:asked_ids...) ORDER BY created_at DESC LIMIT 1",
+        asked_ids=list(asked_ids),
+    )
     return _hold(row) if row else None
 
 

@@ -121,6 +121,17 @@ async def exists(tx: Tx, key_id: str) -> bool:
     return await tx.one("SELECT 1 AS one FROM api_key WHERE id = :id", id=key_id) is not None
 
 
+async def is_open(tx: Tx, organization_id: str, pod_id: str, account_id: str, at: int) -> bool:
+    """Whether a key that is not the owner's opens an account."""
+    row = await tx.one(
+        """SELECT 1 AS found FROM api_key
+           WHERE organization_id = :organization_id AND NOT is_owner AND (expires_at IS NULL OR expires_at > :at)
+             AND (account_id = :account_id OR (account_id IS NULL AND (pod_id IS NULL OR pod_id = :pod_id))) LIMIT 1""",
+        organization_id=organization_id, account_id=account_id, pod_id=pod_id, at=at,
+    )  # fmt: skip
+    return row is not None
+
+
 async def update(tx: Tx, key_id: str, *, name: str, rights: list[str] | None) -> None:
     """Replace a key's name and permissions."""
     await tx.run(
