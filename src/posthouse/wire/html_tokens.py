@@ -16,9 +16,13 @@ from html import unescape
 TEXT, OPEN, CLOSE = 0, 1, 2
 Token = tuple[int, int, int, str, str]
 
-_MARKUP = re.compile(r"<(?:(/?)([A-Za-z][^\s/>\x00]*+)(>?)|!--|[!?]|/)")
 # A quote counts only as the first character of a value; possessive, so that no input makes it go back.
-_TAG_END = re.compile(r"""[^>=]*+(?:=\s*+(?:"[^"]*+"|'[^']*+'|(?!["'])[^\s>]*+)[^>=]*+)*+>""")
+_ATTRIBUTES = r"""[^>=]*+(?:=\s*+(?:"[^"]*+"|'[^']*+'|(?!["'])[^\s>]*+)[^>=]*+)*+"""
+_NAME = r"<(?:(/?)([A-Za-z][^\s/>\x00]*+)"
+_OTHER = r"|!--|[!?]|/)"
+_MARKUP = re.compile(rf"{_NAME}(?:>|({_ATTRIBUTES})>)?+{_OTHER}")
+# Once a quote was found that never closes: the next `>` ends a tag, and no tag looks for quotes again.
+_MARKUP_WITHOUT_QUOTES = re.compile(rf"{_NAME}(?:>|([^>]*+)>)?+{_OTHER}")
 _COMMENT_END = re.compile(r"--!?>")
 _RAW_TEXT = ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes")
 _RAW_END = {name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in _RAW_TEXT}
@@ -33,38 +37,34 @@ def tokens(html: str) -> Iterator[Token]:
         the element as its name.
     """
     position, size = 0, len(html)
-    unclosed_quote = False
+    search = _MARKUP.search
     while position < size:
-        match = _MARKUP.search(html, position)
+        match = search(html, position)
         if match is None:
             break
-        if match.start() > position:
-            yield TEXT, position, match.start(), "", ""
-        start, after = match.start(), match.end()
-        slash, name, is_whole = match.groups()
+        start, end = match.span()
+        if start > position:
+            yield TEXT, position, start, "", ""
+        slash, name, rest = match.groups()
         if name is None:
-            position = _skip_declaration(html, match.group(), after)
+            position = _skip_declaration(html, match.group(), end)
             continue
-        if is_whole:
-            position, after = after, after - 1
-        elif not unclosed_quote and (end := _TAG_END.match(html, after)) is not None:
-            position = end.end()
-        else:
-            # A quote that never closes: the next `>` ends the tag, and no later tag looks for quotes again.
-            unclosed_quote = True
-            position = html.find(">", after) + 1
-            if position == 0:
+        if html[end - 1] != ">":
+            search = _MARKUP_WITHOUT_QUOTES.search
+            after, end = end, html.find(">", end) + 1
+            if not end:
                 return  # an unfinished tag is dropped (HTML §13.2.5.8, EOF in tag)
+            rest = html[after : end - 1]
+        position = end
         name = name.lower()
         if slash:
-            yield CLOSE, start, position, name, ""
+            yield CLOSE, start, end, name, ""
             continue
-        yield OPEN, start, position, name, html[after : position - 1]
+        yield OPEN, start, end, name, rest or ""
         if name in _RAW_END:
-            close = _RAW_END[name].search(html, position)
-            stop = size if close is None else close.start()
-            yield TEXT, position, stop, name, ""
-            position = stop
+            close = _RAW_END[name].search(html, end)
+            position = size if close is None else close.start()
+            yield TEXT, end, position, name, ""
     if position < size:
         yield TEXT, position, size, "", ""
 
