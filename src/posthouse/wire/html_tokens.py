@@ -79,17 +79,23 @@ def _skip_declaration(html: str, opening: str, after: int) -> int:
     return len(html) if close < 0 else close + 1
 
 
-_ATTRIBUTE = re.compile(r"""([^\s=/>"']+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>"']\S*)))?""")
+# An attribute without a value says nothing, but for these.
+_ATTRIBUTE = re.compile(
+    r"""[\s=/>"']*+(?:(?!hidden|reversed|style|href|alt)[^\s=/>"']++(?!\s*+=)[\s=/>"']*+)*+"""
+    r"""(?:([^\s=/>"']++)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s>"']\S*+)))?)?+""",
+    re.IGNORECASE,
+)
+_MAX_ATTRIBUTE_CHARS = 65_536
 
 
 def attributes(rest: str) -> dict[str, str]:
     """The attributes of a start tag; the first of two equal names counts (HTML §13.2.5.33)."""
     found: dict[str, str] = {}
-    if len(rest) > 65_536:
-        rest = rest[:65_536]
-    for match in _ATTRIBUTE.finditer(rest):
-        name, double, single, bare = match.groups()
-        found.setdefault(name.lower(), unescape(double or single or bare or ""))
+    for name, double, single, bare in _ATTRIBUTE.findall(rest[:_MAX_ATTRIBUTE_CHARS]):
+        name = name.lower()
+        if name and name not in found:
+            value = double or single or bare
+            found[name] = unescape(value) if "&" in value else value
     return found
 
 
@@ -117,6 +123,8 @@ _CLOSED_BY = {
     "thead": ("tr", "td", "th", "tbody", "thead", "tfoot"),
     "tfoot": ("tr", "td", "th", "tbody", "thead", "tfoot"),
 }
+# The start tags that may close something.
+CLOSERS = BLOCKS | _CLOSED_BY.keys()
 _LIST_OF = {"li": ("ul", "ol", "menu"), "dt": ("dl",), "dd": ("dl",), "option": ("select",)}
 _LOOK_BACK = 40
 
@@ -124,23 +132,27 @@ _LOOK_BACK = 40
 class Elements:
     """The stack of open elements, near enough to the standard's to know what a closing tag closes."""
 
-    __slots__ = ("counts", "names")
+    __slots__ = ("counts", "names", "scopes")
 
     def __init__(self) -> None:
         self.names: list[str] = []
+        self.scopes: list[str] = []  # those of the open elements that an end tag does not reach out of
         self.counts: list[dict[str, int]] = [{}]  # open elements by name, one count for each scope
 
     def push(self, name: str) -> None:
         """An element opens."""
         self.names.append(name)
-        self.counts[-1][name] = self.counts[-1].get(name, 0) + 1
+        counts = self.counts[-1]
+        counts[name] = counts.get(name, 0) + 1
         if name in _SCOPES:
+            self.scopes.append(name)
             self.counts.append({})
 
     def pop(self) -> str:
         """The innermost element closes."""
         name = self.names.pop()
         if name in _SCOPES:
+            self.scopes.pop()
             self.counts.pop()
         self.counts[-1][name] -= 1
         return name
@@ -170,19 +182,20 @@ class Elements:
     def closed_by_end(self, name: str) -> int:
         """How many elements an end tag closes; 0 when it matches none it can reach."""
         if self.counts[-1].get(name):
-            back = 1
-            while self.names[-back] != name:
-                back += 1
-            return back
+            return self._back_to(name)
         if name not in _SCOPES and name not in ("tr", "tbody", "thead", "tfoot"):
             return 0
         # The end of a table or cell closes what is open in it, scopes and all.
         for level in range(len(self.counts) - 1, max(-1, len(self.counts) - _LOOK_BACK), -1):
             if self.counts[level].get(name):
-                back = 1
-                while self.names[-back] != name:
-                    if name != "table" and self.names[-back] == "table":
-                        return 0
-                    back += 1
-                return back
+                return self._back_to(name)
+            if name != "table" and level and self.scopes[level - 1] == "table":
+                return 0
         return 0
+
+    def _back_to(self, name: str) -> int:
+        """How many elements are open from an element of that name on. All of them are closed then."""
+        back = 1
+        while self.names[-back] != name:
+            back += 1
+        return back
