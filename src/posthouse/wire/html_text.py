@@ -12,9 +12,21 @@ from typing import NamedTuple
 
 from posthouse.wire.css import Subject, sheet_of
 from posthouse.wire.html_style import PLAIN, Look, Looks, State
-from posthouse.wire.html_tokens import BLOCKS, CLOSE, CLOSERS, OPEN, TEXT, VOID, Elements, attributes, tokens
+from posthouse.wire.html_tokens import (
+    BLOCKS,
+    CLOSE,
+    CLOSERS,
+    MAX_STEPS,
+    OPEN,
+    REST,
+    TEXT,
+    VOID,
+    Elements,
+    attributes,
+    tokens,
+    without_tags,
+)
 
-# Half a second of work at most, were it all tags.
 MAX_HTML_CHARS = 1024 * 1024
 # Set apart by an empty line.
 _SET_APART = frozenset(["p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "pre", "blockquote", "table"])
@@ -49,6 +61,10 @@ class Page(NamedTuple):
 
     text: str
     hidden: tuple[Hidden, ...]
+
+
+# Of the words of a link: enough to tell whether they are its target.
+_MAX_PIECES = 200
 
 
 class _Writer:
@@ -113,6 +129,12 @@ class _Writer:
                 self.bullet = False
         self.space = False
 
+    def plain(self, text: str) -> None:
+        """Lines that are taken as they are."""
+        self.end_block(1)
+        self._start_line()
+        self.lines += text.split("\n")
+
     def strike(self, is_struck: bool) -> None:
         """What follows is struck out, or no longer."""
         self._end_struck()
@@ -168,10 +190,10 @@ class _Writer:
             self.bullet = False
 
     def since(self, lines: int, pieces: int) -> str:
-        """The text written since there were so many lines, and so many pieces in the line."""
+        """The beginning of what was written since there were so many lines, and so many pieces in the line."""
         if len(self.lines) == lines:
-            return "".join(self.line[pieces:]).strip()
-        return " ".join([*self.lines[lines:], "".join(self.line)]).strip()
+            return "".join(self.line[pieces : pieces + _MAX_PIECES]).strip()
+        return " ".join([*self.lines[lines : lines + _MAX_PIECES], "".join(self.line[:_MAX_PIECES])]).strip()
 
     def result(self) -> str:
         self.end_item()
@@ -197,12 +219,14 @@ def read(html: str, *, whole: bool = False) -> Page:
     """The text of `to_text`, and what was left out of it because nobody would see it.
 
     Args:
-        whole: keep all hidden text, not only the first of it: for whoever has to vouch for all of a mail.
+        whole: read all, and keep all hidden text, however long it takes: for whoever has to vouch for all of a mail.
+            Else what lies beyond `MAX_STEPS` tags is shown, whatever hides it.
     """
     html = html[:MAX_HTML_CHARS]
-    reader = _TextReader(
-        html, _Findings(len(html), len(html)) if whole else _Findings(_MAX_FINDINGS, _MAX_FINDING_CHARS)
-    )
+    if whole:
+        reader = _TextReader(html, _Findings(len(html), len(html)), None)
+    else:
+        reader = _TextReader(html, _Findings(_MAX_FINDINGS, _MAX_FINDING_CHARS), MAX_STEPS)
     reader.run()
     return Page(reader.writer.result(), reader.hidden.found())
 
@@ -276,11 +300,12 @@ class _TextReader:
     """The state of turning tokens into text."""
 
     __slots__ = ("above", "changes", "counted", "elements", "flows", "gone", "has_sheet", "has_tags", "hidden",
-                 "hidden_at", "html", "is_pre_begun", "links", "lists", "looks", "looks_up", "state", "states", "unseen",
-                 "writer")  # fmt: skip
+                 "hidden_at", "html", "is_pre_begun", "links", "lists", "looks", "looks_up", "state", "states", "steps",
+                 "unseen", "writer")  # fmt: skip
 
-    def __init__(self, html: str, hidden: _Findings) -> None:
+    def __init__(self, html: str, hidden: _Findings, steps: int | None) -> None:
         self.html = html
+        self.steps = steps
         self.writer = _Writer()
         self.elements = Elements()
         self.looks = Looks(sheet_of(html))
@@ -307,10 +332,13 @@ class _TextReader:
     def run(self) -> None:
         """Read all tokens."""
         elements, names, traits = self.elements, self.elements.names, _TRAITS.get
-        for kind, start, end, name, rest in tokens(self.html):
+        for kind, start, end, name, rest in tokens(self.html, self.steps):
             if kind == TEXT:
                 if not name or name in ("textarea", "xmp"):
                     self._text(start, end, name)
+                elif name == REST:
+                    self._pop(len(names))
+                    self.writer.plain(without_tags(self.html[start:end]))
             elif kind == OPEN:
                 trait = traits(name, 0)
                 if trait & _IMPLIES:

@@ -15,6 +15,11 @@ from html import unescape
 
 TEXT, OPEN, CLOSE = 0, 1, 2
 Token = tuple[int, int, int, str, str]
+# The name of the text that stands for all that was not taken apart.
+REST = "#rest"
+# Tags, comments and, four for one, attributes that are read in one document: thrice what the largest of some
+# thousand public mails have.
+MAX_STEPS = 20_000
 
 # A quote counts only as the first character of a value; possessive, so that no input makes it go back.
 _ATTRIBUTES = r"""[^>=]*+(?:=\s*+(?:"[^"]*+"|'[^']*+'|(?!["'])[^\s>]*+)[^>=]*+)*+"""
@@ -28,23 +33,32 @@ _RAW_TEXT = ("script", "style", "textarea", "title", "xmp", "iframe", "noembed",
 _RAW_END = {name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in _RAW_TEXT}
 
 
-def tokens(html: str) -> Iterator[Token]:
+def tokens(html: str, steps: int | None = None) -> Iterator[Token]:
     """Text, start tags and end tags, in order; comments and declarations are left out.
+
+    Args:
+        html: any markup.
+        steps: how much is taken apart, as for `MAX_STEPS`; None for all. What is left then comes as one text with
+            the name `REST`, markup and all: `without_tags` makes text of it.
 
     Yields:
         (kind, start, end, name, rest): offsets of the token; for a tag, its name in lower case and what
         stands between the name and `>`. The content of script, style and their like is one text token with
         the element as its name.
     """
-    position, size = 0, len(html)
+    position, size, left = 0, len(html), len(html) if steps is None else steps
     search = _MARKUP.search
     while position < size:
+        if left < 0 and steps is not None:
+            yield TEXT, position, size, REST, ""
+            return
         match = search(html, position)
         if match is None:
             break
         start, end = match.span()
         if start > position:
             yield TEXT, position, start, "", ""
+        left -= 1
         slash, name, rest = match.groups()
         if name is None:
             position = _skip_declaration(html, match.group(), end)
@@ -60,13 +74,29 @@ def tokens(html: str) -> Iterator[Token]:
         if slash:
             yield CLOSE, start, end, name, ""
             continue
-        yield OPEN, start, end, name, rest or ""
+        if rest is None:
+            rest = ""
+        else:
+            left -= rest.count("=") >> 2
+        yield OPEN, start, end, name, rest
         if name in _RAW_END:
             close = _RAW_END[name].search(html, end)
             position = size if close is None else close.start()
             yield TEXT, end, position, name, ""
     if position < size:
         yield TEXT, position, size, "", ""
+
+
+# Tags side by side; comments, scripts and styles with what is in them.
+_TAGS_OF_REST = re.compile(
+    r"(?:<(?:!--.*?(?:-->|\Z)|(script|style|title)\b.*?(?:</\1\b[^>]*+>?+|\Z)|[A-Za-z/!?][^>]*+>?+)\s*+)++",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def without_tags(html: str) -> str:
+    """The text of a `REST`: a line wherever tags stood, hidden or not."""
+    return unescape(_TAGS_OF_REST.sub("\n", html))
 
 
 def _skip_declaration(html: str, opening: str, after: int) -> int:

@@ -297,8 +297,8 @@ def without_signature(text: str) -> str | None:
     for index, line in enumerate(lines):
         if "--" in line and len(line) < 6 and seen_text and _SIGNATURE.fullmatch(line):
             # RFC 3676 §4.3 has a blank behind the dashes; many clients lose it, and people rule lists with two dashes.
-            rest = lines[index + 1 :]
-            if line == "-- " or (len(rest) <= _MAX_UNSURE_LINES and not any(map(_SIGNATURE.fullmatch, rest))):
+            is_near_end = len(lines) - index - 1 <= _MAX_UNSURE_LINES
+            if line == "-- " or (is_near_end and not any(map(_SIGNATURE.fullmatch, lines[index + 1 :]))):
                 lines = lines[:index]
                 break
         seen_text = seen_text or bool(line.strip())
