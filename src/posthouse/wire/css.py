@@ -23,6 +23,7 @@ PROPERTIES = frozenset(
 _MAX_STYLE_CHARS = 4_096
 _MAX_SHEET_CHARS = 256 * 1024
 _MAX_RULES = 2_000
+_MAX_BLOCKS = 4_000
 _MAX_COMPOUNDS = 5
 _MAX_ANCESTORS = 60
 # Comparisons of elements with selectors for one document.
@@ -134,7 +135,9 @@ class Sheet:
 
     def _read(self, css: str, *, is_nested: bool = False) -> None:
         position = 0
-        while self._order < _MAX_RULES:
+        for _ in range(_MAX_BLOCKS):
+            if self._order >= _MAX_RULES:
+                return
             brace = css.find("{", position)
             if brace < 0:
                 return

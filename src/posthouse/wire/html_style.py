@@ -8,11 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from html import unescape
 from typing import NamedTuple
 
 from posthouse.wire.css import Declaration, Rule, Sheet, Subject, declarations
-from posthouse.wire.html_tokens import attributes
+from posthouse.wire.html_tokens import attributes, characters
 
 # A colour is its 24 bits, or one of these.
 CLEAR, UNKNOWN = -1, -2
@@ -100,8 +99,10 @@ _ID = re.compile(r"\bid\s*=")
 _GIVEN = ("bgcolor", "background", "color", "text", "size", "hidden", "aria-hidden")
 _ABOVE_ALL = (9_999, 0, 0)
 _MAX_KNOWN = 4_096
-# Declarations in style attributes that are read in one document; what comes after is shown.
-_MAX_DECLARATIONS = 60_000
+# Of the steps a sheet may ask for.
+_COST_OF_KIND = 10
+# What is read of different style attributes in one document: their declarations, and four for each. The rest is shown.
+_MAX_DECLARATIONS = 12_000
 _NO_CLASSES: frozenset[str] = frozenset()
 
 # What attributes say of the look: the style, and those that are named in `_GIVEN`.
@@ -128,13 +129,14 @@ class Kind(NamedTuple):
 class Looks:
     """The looks of a document's elements, each kind read once."""
 
-    __slots__ = ("_kinds", "_known", "_left", "_looks", "sheet")
+    __slots__ = ("_alone", "_kinds", "_known", "_left", "_looks", "sheet")
 
     def __init__(self, sheet: Sheet) -> None:
         self.sheet = sheet
         self._kinds: dict[tuple[str, str], Kind] = {}
         self._looks: dict[tuple[str, str], Look] = {}
         self._known: dict[tuple[str, Said, tuple[int, ...]], Look] = {}
+        self._alone: dict[tuple[str, Said], Look] = {}
         self._left = _MAX_DECLARATIONS
 
     def alone(self, name: str, rest: str) -> Look:
@@ -150,6 +152,8 @@ class Looks:
         key = (name, rest)
         look = self._looks.get(key)
         if look is None:
+            if self._left <= 0:
+                return PLAIN
             look = self._look_alone(name, _said(name, rest, lower))
             if len(self._looks) < _MAX_KNOWN:
                 self._looks[key] = look
@@ -168,6 +172,8 @@ class Looks:
     def _kind(self, name: str, rest: str) -> Kind:
         sheet, lower = self.sheet, rest.lower()
         subject: Subject = (name, "", _NO_CLASSES)
+        if not sheet.spend(_COST_OF_KIND):
+            return Kind(subject, self.alone(name, rest))
         if sheet.named and ("class" in lower or _ID.search(lower) is not None):
             found = attributes(rest)
             id_ = found.get("id", "").strip().lower()
@@ -192,7 +198,10 @@ class Looks:
         """
         if not self.sheet:
             return self.alone(name, rest) if rest else PLAIN
-        kind = self.kind(name, rest)
+        return self.placed(name, self.kind(name, rest), above)
+
+    def placed(self, name: str, kind: Kind, above: list[Subject]) -> Look:
+        """The look of an element of that name and kind below those elements."""
         if kind.look is not None:
             return kind.look
         return self._look_by(name, kind.said, self.sheet.hold(kind.ruled, above))
@@ -228,15 +237,20 @@ class Looks:
         style, given = said
         if not style and not given:
             return PLAIN
-        if style and not self._spend(style):
-            style = ""
-        name = name if name in ("a", *_SPEAKING_NAMES) else ""
-        if len(style) > _MAX_CACHED_CHARS or any(len(value) > 40 for _, value in given):
-            return _look_kept.__wrapped__(name, style, given)
-        return _look_kept(name, style, given)
+        name = name if name == "a" or name in _SPEAKING_NAMES else ""
+        look = self._alone.get((name, said))
+        if look is None:
+            if not self._spend(style):
+                return PLAIN
+            if len(style) > _MAX_CACHED_CHARS or any(len(value) > 40 for _, value in given):
+                look = _look_kept.__wrapped__(name, style, given)
+            else:
+                look = _look_kept(name, style, given)
+            self._alone[name, said] = look
+        return look
 
     def _spend(self, style: str) -> bool:
-        self._left -= 1 + style.count(";")
+        self._left -= 4 + style.count(";")
         return self._left > 0
 
 
@@ -260,7 +274,7 @@ def _said(name: str, rest: str, lower: str) -> Said:
             and not _tells(lower[end:])
         ):
             style = rest[start + len(_STYLE) : end]
-            return unescape(style) if "&" in style else style, ()
+            return characters(style), ()
     found = attributes(rest)
     return found.get("style", ""), tuple([(key, found[key]) for key in _GIVEN if key in found])
 

@@ -7,7 +7,6 @@ text is shown rather than hidden.
 from __future__ import annotations
 
 import re
-from html import unescape
 from typing import NamedTuple
 
 from posthouse.wire.css import Subject, sheet_of
@@ -23,6 +22,7 @@ from posthouse.wire.html_tokens import (
     VOID,
     Elements,
     attributes,
+    characters,
     tokens,
     without_tags,
 )
@@ -153,7 +153,7 @@ class _Writer:
         if self.line:
             self.end_line()
         if self.lines and self.breaks > 1 and self.lines[-1].strip("> "):
-            self.lines.append(("> " * min(self.quotes, self.line_quotes)).rstrip())
+            self.lines.append(("> " * min(self.quotes, self.line_quotes, 20)).rstrip())
         self.breaks = 0
 
     def end_line(self) -> None:
@@ -365,11 +365,11 @@ class _TextReader:
         html = self.html
         if self.hidden_at >= 0:
             if self.gone:
-                self.hidden.add(self.gone, unescape(html[start : min(end, start + self.hidden.chars)]))
+                self.hidden.add(self.gone, characters(html[start : min(end, start + self.hidden.chars)]))
             return
         text = html[start:end]
         if "&" in text and name != "xmp":
-            text = unescape(text)
+            text = characters(text)
         if self.unseen:
             self.hidden.add(self.unseen, text)
             return
@@ -435,10 +435,11 @@ class _TextReader:
 
     def _ruled_look(self, name: str, rest: str) -> Look:
         """The look where there is a style sheet."""
-        looks = self.looks
-        look = looks.of(name, rest, self.above) if self.hidden_at < 0 else PLAIN
-        if self.looks_up:
-            self.above.append(looks.kind(name, rest).subject)
+        if not self.looks_up:
+            return self.looks.of(name, rest, self.above) if self.hidden_at < 0 else PLAIN
+        kind = self.looks.kind(name, rest)
+        look = self.looks.placed(name, kind, self.above) if self.hidden_at < 0 else PLAIN
+        self.above.append(kind.subject)
         return look
 
     def _act(self, name: str, rest: str, start: int) -> None:
@@ -497,7 +498,7 @@ class _TextReader:
         if self.counted is None:
             self.counted = {}
             lists: list[int] = []
-            for kind, place, _, name, _ in tokens(self.html):
+            for kind, place, _, name, _ in tokens(self.html, self.steps):
                 if name in ("ol", "ul", "menu"):
                     if kind == OPEN:
                         lists.append(place)

@@ -7,7 +7,6 @@ Takes linear time: one walk over the tokens, and one more over what is cut.
 from __future__ import annotations
 
 import re
-from html import unescape
 
 from posthouse.wire.html_text import MAX_HTML_CHARS, to_text
 from posthouse.wire.html_tokens import (
@@ -21,6 +20,7 @@ from posthouse.wire.html_tokens import (
     VOID,
     Elements,
     attributes,
+    characters,
     tokens,
 )
 from posthouse.wire.reply import BEGINS_REST, INTRODUCES, PLAIN, Lines, old_lines
@@ -205,7 +205,7 @@ class _Reader:
 
     def _piece(self, text: str, start: int, end: int) -> None:
         if "&" in text:
-            text = unescape(text)
+            text = characters(text)
         if text.isspace() or not text:
             if self.line:
                 self.line.append(" ")
