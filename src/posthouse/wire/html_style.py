@@ -100,9 +100,9 @@ _GIVEN = ("bgcolor", "background", "color", "text", "size", "hidden", "aria-hidd
 _ABOVE_ALL = (9_999, 0, 0)
 _MAX_KNOWN = 4_096
 # Of the steps a sheet may ask for.
-_COST_OF_KIND = 10
+_COST_OF_KIND = 20
 # What is read of different style attributes in one document: their declarations, and four for each. The rest is shown.
-_MAX_DECLARATIONS = 12_000
+_MAX_DECLARATIONS = 8_000
 _NO_CLASSES: frozenset[str] = frozenset()
 
 # What attributes say of the look: the style, and those that are named in `_GIVEN`.
