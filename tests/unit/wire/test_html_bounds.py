@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.unit.wire.timing import least_time
 
 from posthouse.wire.html import MAX_HTML_CHARS, read, to_text
 from posthouse.wire.html_beside import beside
 from posthouse.wire.html_tokens import MAX_STEPS, Elements, attributes, characters, tokens, without_tags
 from posthouse.wire.message import parse
 from posthouse.wire.reply_html import new_html
+from unit.wire.timing import least_time
 
 
 @pytest.mark.parametrize(
