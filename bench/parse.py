@@ -1,4 +1,4 @@
-"""Reading mail: ordinary messages a second beside an earlier commit, and the worst message there is.
+"""Reading mail: ordinary messages and answers a second beside an earlier commit, and the worst messages there are.
 
 `BENCH_COMMIT` names the commit to compare with (`HEAD~1` when unset).
 """
@@ -19,22 +19,25 @@ _ROOT = Path(__file__).resolve().parent.parent
 _ROUNDS = 5
 # CPU seconds one message may take.
 _WORST_S = 0.25
-_CLAIM = "parse: ordinary mail read"
+_RATES = {"rate": "parse: ordinary mail read", "trim": "parse: answers read and trimmed"}
+_WORST = {"worst": "parse: CPU of the worst mail", "markup": "parse: CPU of the worst markup"}
 
 
 def measure(work: Path) -> Iterator[Row]:
-    """One row for ordinary mail, one for the worst."""
+    """Rows for ordinary mail and for answers, and for the worst mail and the worst markup."""
     peer = _earlier(work)
-    if peer is None:
-        yield skipped(_CLAIM, "there is no earlier commit in this checkout")
-    else:
+    for what, claim in _RATES.items():
+        if peer is None:
+            yield skipped(claim, "there is no earlier commit in this checkout")
+            continue
         ours, theirs = [], []
         for _ in range(_ROUNDS):
-            ours.append(float(_run(_ROOT / "src", "rate")))
-            theirs.append(float(_run(peer, "rate")))
-        yield at_least(_CLAIM, median(ours), median(theirs), 0.9, "/s", "an earlier commit")
-    name, seconds = _run(_ROOT / "src", "worst").split()
-    yield within(f"parse: CPU of the worst mail ({name})", float(seconds), _WORST_S)
+            ours.append(float(_run(_ROOT / "src", what)))
+            theirs.append(float(_run(peer, what)))
+        yield at_least(claim, median(ours), median(theirs), 0.9, "/s", "an earlier commit")
+    for what, claim in _WORST.items():
+        name, seconds = _run(_ROOT / "src", what).split()
+        yield within(f"{claim} ({name})", float(seconds), _WORST_S)
 
 
 def _earlier(work: Path) -> Path | None:

@@ -124,10 +124,39 @@ def hostile() -> Iterator[tuple[str, bytes]]:
     )
 
 
+_SIZE = 1024 * 1024
+
+
+def hostile_markup() -> Iterator[tuple[str, bytes]]:
+    """Answers of a megabyte of markup, which are read for their text, for what is new in them, and for its text."""
+    rules = "".join(f".c{at} .d{at % 7} > p.c{at % 50}{{color:red;display:none}}" for at in range(2_000))
+    pages = {
+        "tags": "<b>x</b>" * _SIZE,
+        "nesting": "<div>" * _SIZE,
+        "quotes": "<blockquote>x" * _SIZE,
+        "tables": "<table><tr><td>" * _SIZE,
+        "rows": "<table><tr><td><table>" + "<b>" * 60_000 + "</tr>" * 60_000,
+        "attributes": ("<p " + " ".join(f"a{at}=1" for at in range(300)) + ">x") * 1_000,
+        "styles": "".join(f'<p style="color:#{at:06x};font-size:{at}px">x' for at in range(25_000)),
+        "rules": f"<style>{rules}</style>"
+        + "".join(f'<p class="c{at % 50} c{at} d{at % 7}">x' for at in range(30_000)),
+        "selectors": "<style>" + "td," * 80_000 + "p{color:red}</style>" + "<p>x" * _SIZE,
+        "references": "&notit;&#x41;" * _SIZE,
+        "comments": "<!---->" * _SIZE,
+        "open-quotes": '<a b="' * _SIZE,
+    }
+    head = "Subject: Re: x\nIn-Reply-To: <a@b>\nContent-Type: text/html; charset=utf-8\n\n"
+    for name, page in pages.items():
+        yield name, (head + page[:_SIZE]).encode()
+
+
 def main() -> None:
-    """`rate`: ordinary mails a second of CPU; `worst`: the slowest hostile mail and its CPU seconds."""
-    if sys.argv[1] == "rate":
+    """`rate`: ordinary mails a second of CPU; `trim`: likewise of answers; `markup` and `worst`: the slowest hostile mail and its CPU seconds."""
+    if sys.argv[1] in ("rate", "trim"):
         mails = [ordinary(number) for number in range(_COUNT)]
+        if sys.argv[1] == "trim":
+            mails = [ordinary(4 * number + 1 + number % 3) for number in range(_COUNT)]
+            mails = [mail.replace(b"MIME-Version", b"In-Reply-To: <a@x>\nMIME-Version", 1) for mail in mails]
         for mail in mails[:100]:
             parse(mail)
         passes = []
@@ -139,7 +168,7 @@ def main() -> None:
         print(_COUNT / min(passes))
         return
     spent = {}
-    for name, mail in hostile():
+    for name, mail in hostile_markup() if sys.argv[1] == "markup" else hostile():
         began = time.process_time()
         parse(mail)
         spent[name] = time.process_time() - began

@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 import re2
 
+from posthouse.wire.html_text import read
 from posthouse.wire.html_tokens import BLOCKS, OPEN, TEXT, attributes, tokens
 from posthouse.wire.text import nfkc
 
@@ -103,7 +104,8 @@ def _without_look_alikes(word: str) -> str:
 def of_html(html: str, place: str = "html") -> Iterator[Passage]:
     """What HTML says: its text without a seam where tags stood, its comments, and the values of its attributes.
 
-    Hidden parts are part of the text: whoever receives the mail can read them.
+    Hidden parts are part of the text: whoever receives the mail can read them. Where there are some, what is left
+    without them is a passage too, for a word may be cut in two by what nobody sees; `wire` says what is hidden.
     """
     shown: list[str] = []
     values: list[str] = []
@@ -121,6 +123,10 @@ def of_html(html: str, place: str = "html") -> Iterator[Passage]:
                 values += [value for key, value in attributes(rest).items() if len(value) > 5 and key != "style"]
         last = max(last, end)
     yield Passage(place, "".join(shown))
+    page = read(html, whole=True)
+    if page.hidden:
+        yield Passage(f"{place}, as it is shown", page.text)
+        yield Passage(f"{place}, hidden", "\n".join(hidden.text for hidden in page.hidden))
     comments = [html[start + 4 : end] for start, end in _comments(html)]
     if comments:
         yield Passage(f"{place}, a comment", unescape("\n".join(comments)))

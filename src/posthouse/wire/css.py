@@ -23,10 +23,13 @@ PROPERTIES = frozenset(
 _MAX_STYLE_CHARS = 4_096
 _MAX_SHEET_CHARS = 256 * 1024
 _MAX_RULES = 2_000
+_MAX_BLOCKS = 4_000
 _MAX_COMPOUNDS = 5
 _MAX_ANCESTORS = 60
 # Comparisons of elements with selectors for one document.
-_MAX_STEPS = 300_000
+_MAX_STEPS = 60_000
+# Style elements and comments among which styles are looked for.
+_MAX_OPENINGS = 2_000
 _MAX_KNOWN = 4_096
 
 Declaration = tuple[str, str, bool]
@@ -113,7 +116,7 @@ _HIDING = frozenset(
 class Sheet:
     """The rules of a document's `<style>` elements."""
 
-    __slots__ = ("_by_key", "_doubtful", "_known", "_order", "_steps", "is_sure", "looks_up")
+    __slots__ = ("_by_key", "_doubtful", "_known", "_order", "_steps", "is_sure", "looks_up", "named")
 
     def __init__(self, css: str = "") -> None:
         self._by_key: dict[str, list[Rule]] = {}
@@ -122,6 +125,7 @@ class Sheet:
         self._order = 0
         self._steps = _MAX_STEPS
         self.looks_up = False  # whether some rule asks what stands above an element
+        self.named: frozenset[str] = frozenset()  # the classes and ids that selectors ask for
         self.is_sure = True  # whether no rule that was passed over may paint a background
         if css:
             self._read(_plain(css[:_MAX_SHEET_CHARS]).replace("<!--", " ").replace("-->", " "))
@@ -131,7 +135,9 @@ class Sheet:
 
     def _read(self, css: str, *, is_nested: bool = False) -> None:
         position = 0
-        while self._order < _MAX_RULES:
+        for _ in range(_MAX_BLOCKS):
+            if self._order >= _MAX_RULES:
+                return
             brace = css.find("{", position)
             if brace < 0:
                 return
@@ -143,12 +149,13 @@ class Sheet:
                 continue
             end = css.find("}", brace)
             end = len(css) if end < 0 else end
-            body = declarations(css[brace + 1 : end])
+            body = _last_of_each(declarations(css[brace + 1 : end]))
             if body:
                 self._add(prelude, body)
             position = end + 1
 
     def _add(self, selectors: str, body: tuple[Declaration, ...]) -> None:
+        self.named = self.named.union(name for _, name in _PART.findall(selectors[:_MAX_SHEET_CHARS]))
         for selector in selectors.split(",")[:100]:
             self._order += 1
             rule = _rule(selector.strip(), self._order, body)
@@ -183,11 +190,19 @@ class Sheet:
         if self._doubtful and not self._doubtful.isdisjoint(keys):
             return ()
         found = [rule for key in keys for rule in self._by_key.get(key, ())]
-        self._steps -= len(found)
-        return tuple(rule for rule in found if _fits(rule.subject, element)) if self._steps > 0 else ()
+        if not self.spend(len(found)):
+            return ()
+        return tuple([rule for rule in found if _fits(rule.subject, element)])
+
+    def spend(self, steps: int) -> bool:
+        """Whether so much may still be compared for this document; what is not leaves text shown."""
+        self._steps -= steps
+        return self._steps > 0
 
     def hold(self, rules: tuple[Rule, ...], above: Sequence[Subject]) -> list[Rule]:
         """Those rules that hold below the elements above, from the outside in."""
+        if not self.spend(len(rules)):
+            return []
         return [rule for rule in rules if not rule.above or self._stands_below(rule.above, above)]
 
     def _stands_below(self, wanted: tuple[tuple[str, Subject], ...], above: Sequence[Subject]) -> bool:
@@ -206,6 +221,16 @@ class Sheet:
                 if combinator == ">":
                     return False
         return True
+
+
+def _last_of_each(body: tuple[Declaration, ...]) -> tuple[Declaration, ...]:
+    """Of equal properties of one rule, the later counts."""
+    found: dict[tuple[str, bool], Declaration] = {}
+    for declaration in body:
+        key, _, important = declaration
+        found.pop((key, important), None)
+        found[key, important] = declaration
+    return tuple(found.values())
 
 
 def _block(css: str, brace: int) -> tuple[str, int]:
@@ -256,7 +281,10 @@ def sheet_of(html: str) -> Sheet:
         return _NO_SHEET
     found: list[str] = []
     position, size = 0, 0
-    while size < _MAX_SHEET_CHARS and (opening := _OPENING.search(html, position)) is not None:
+    for _ in range(_MAX_OPENINGS):
+        opening = _OPENING.search(html, position) if size < _MAX_SHEET_CHARS else None
+        if opening is None:
+            break
         if opening.group() == "<!--":
             end = html.find("-->", opening.end() - 2)
             if end < 0:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from html import unescape
 from typing import NamedTuple
 
 from posthouse.wire.css import Declaration, Rule, Sheet, Subject, declarations
-from posthouse.wire.html_tokens import attributes
+from posthouse.wire.html_tokens import attributes, characters
 
 # A colour is its 24 bits, or one of these.
 CLEAR, UNKNOWN = -1, -2
@@ -92,13 +91,23 @@ def _are_alike(one: int, other: int) -> bool:
     return all(abs((one >> shift & 255) - (other >> shift & 255)) <= _ALIKE for shift in (0, 8, 16))
 
 
-# Only an element whose attributes may say something is looked at.
-_TELLING = re.compile(r"style|hidden|color|background")
-_SPEAKING_NAMES = ("font", "body")  # for these, other attributes too
+_SPEAKING_NAMES = ("font", "body")  # for these, attributes say more
 _STYLE = 'style="'
 _BEFORE_NAMES = ' \t\r\n\f"/'
 _MAX_CACHED_CHARS = 512
-_NAMED = re.compile(r"class|id\s*=", re.IGNORECASE)
+_ID = re.compile(r"\bid\s*=")
+_GIVEN = ("bgcolor", "background", "color", "text", "size", "hidden", "aria-hidden")
+_ABOVE_ALL = (9_999, 0, 0)
+_MAX_KNOWN = 4_096
+# Of the steps a sheet may ask for.
+_COST_OF_KIND = 20
+# What is read of different style attributes in one document: their declarations, and four for each. The rest is shown.
+_MAX_DECLARATIONS = 8_000
+_NO_CLASSES: frozenset[str] = frozenset()
+
+# What attributes say of the look: the style, and those that are named in `_GIVEN`.
+Said = tuple[str, tuple[tuple[str, str], ...]]
+_NOTHING: Said = ("", ())
 
 
 class Kind(NamedTuple):
@@ -107,32 +116,51 @@ class Kind(NamedTuple):
     Attributes:
         subject: the element as selectors see it.
         look: None where it depends on the elements around.
-        ruled: the rules that hold for it, some only in the right place.
+        ruled: the rules that hold for it in the right place.
+        said: what its attributes say.
     """
 
     subject: Subject
     look: Look | None
-    ruled: tuple[Rule, ...]
+    ruled: tuple[Rule, ...] = ()
+    said: Said = _NOTHING
 
 
 class Looks:
     """The looks of a document's elements, each kind read once."""
 
-    __slots__ = ("_inline", "_kinds", "_known", "sheet")
+    __slots__ = ("_alone", "_kinds", "_known", "_left", "_looks", "sheet")
 
     def __init__(self, sheet: Sheet) -> None:
         self.sheet = sheet
         self._kinds: dict[tuple[str, str], Kind] = {}
-        self._known: dict[tuple[str, str, tuple[int, ...]], Look] = {}
-        self._inline: dict[str, tuple[Declaration, ...]] = {}
+        self._looks: dict[tuple[str, str], Look] = {}
+        self._known: dict[tuple[str, Said, tuple[int, ...]], Look] = {}
+        self._alone: dict[tuple[str, Said], Look] = {}
+        self._left = _MAX_DECLARATIONS
 
-    def kind(self, name: str, rest: str) -> Kind:
-        """The kind of an element.
+    def alone(self, name: str, rest: str) -> Look:
+        """The look of an element where no rule holds for it.
 
         Args:
             name: the element's.
             rest: its attributes as written.
         """
+        lower = rest.lower()
+        if not _tells(lower) and name not in _SPEAKING_NAMES:
+            return PLAIN
+        key = (name, rest)
+        look = self._looks.get(key)
+        if look is None:
+            if self._left <= 0:
+                return PLAIN
+            look = self._look_alone(name, _said(name, rest, lower))
+            if len(self._looks) < _MAX_KNOWN:
+                self._looks[key] = look
+        return look
+
+    def kind(self, name: str, rest: str) -> Kind:
+        """The kind of an element, where there is a style sheet."""
         key = (name, rest)
         found = self._kinds.get(key)
         if found is None:
@@ -142,15 +170,23 @@ class Looks:
         return found
 
     def _kind(self, name: str, rest: str) -> Kind:
-        sheet = self.sheet
-        subject = _subject(name, rest) if sheet else (name, "", _NO_CLASSES)
-        ruled = sheet.candidates(subject) if sheet else ()
+        sheet, lower = self.sheet, rest.lower()
+        subject: Subject = (name, "", _NO_CLASSES)
+        if not sheet.spend(_COST_OF_KIND):
+            return Kind(subject, self.alone(name, rest))
+        if sheet.named and ("class" in lower or _ID.search(lower) is not None):
+            found = attributes(rest)
+            id_ = found.get("id", "").strip().lower()
+            classes = found.get("class", "").lower().split()[:50] if "class" in found else ()
+            subject = (name, id_ if id_ in sheet.named else "", sheet.named.intersection(classes))
+        ruled = sheet.candidates(subject)
+        if not ruled:
+            return Kind(subject, self.alone(name, rest))
+        tells = _tells(lower) or name in _SPEAKING_NAMES
+        said = _said(name, rest, lower) if tells else _NOTHING
         if any(rule.above for rule in ruled):
-            return Kind(subject, None, ruled)
-        look = None
-        if not ruled and name not in _SPEAKING_NAMES:
-            look = _quick_look(name, rest) if rest else PLAIN
-        return Kind(subject, self._read(name, rest, ruled) if look is None else look, ())
+            return Kind(subject, None, ruled, said)
+        return Kind(subject, self._look_by(name, said, ruled))
 
     def of(self, name: str, rest: str, above: list[Subject]) -> Look:
         """The look of an element.
@@ -160,80 +196,87 @@ class Looks:
             rest: its attributes as written.
             above: the elements around it, from the outside in; empty where the sheet does not look up.
         """
-        kind = self.kind(name, rest)
+        if not self.sheet:
+            return self.alone(name, rest) if rest else PLAIN
+        return self.placed(name, self.kind(name, rest), above)
+
+    def placed(self, name: str, kind: Kind, above: list[Subject]) -> Look:
+        """The look of an element of that name and kind below those elements."""
         if kind.look is not None:
             return kind.look
-        held = self.sheet.hold(kind.ruled, above)
-        key = (name, rest, tuple(rule.order for rule in held))
+        return self._look_by(name, kind.said, self.sheet.hold(kind.ruled, above))
+
+    def _look_by(self, name: str, said: Said, ruled: Sequence[Rule]) -> Look:
+        """The look by rules and attributes."""
+        key = (name, said, tuple([rule.order for rule in ruled]))
         look = self._known.get(key)
         if look is None:
-            look = self._read(name, rest, held)
+            look = self._read(name, said, ruled)
             if len(self._known) < _MAX_KNOWN:
                 self._known[key] = look
         return look
 
-    def _read(self, name: str, rest: str, ruled: Sequence[Rule]) -> Look:
-        found = attributes(rest) if rest else {}
-        given = tuple((key, found[key]) for key in _GIVEN if key in found)
-        style = found.get("style", "")
-        if not ruled:
-            return _look_alone(name, style, given)
-        inline = self._declared(style)
+    def _read(self, name: str, said: Said, ruled: Sequence[Rule]) -> Look:
+        if not ruled or not self.sheet.spend(sum(len(rule.declarations) for rule in ruled)):
+            return self._look_alone(name, said)
+        style, given = said
+        inline = declarations(style) if style and self._spend(style) else ()
         # CSS Cascade 4 §6.1: the style attribute stands above every selector, `!important` above both.
-        said = [
+        held = [
             (important, rule.specificity, rule.order, key, value)
             for rule in ruled
             for key, value, important in rule.declarations
         ]
-        said += [(important, _ABOVE_ALL, index, key, value) for index, (key, value, important) in enumerate(inline)]
+        held += [(important, _ABOVE_ALL, index, key, value) for index, (key, value, important) in enumerate(inline)]
         rules: dict[str, str] = {}
-        for _, _, _, key, value in sorted(said):
+        for _, _, _, key, value in sorted(held):
             _set(rules, key, value)
         return _look(name, rules, dict(given))
 
-    def _declared(self, style: str) -> tuple[Declaration, ...]:
-        if not style:
-            return ()
-        found = self._inline.get(style)
-        if found is None:
-            found = declarations(style)
-            if len(self._inline) < _MAX_KNOWN:
-                self._inline[style] = found
-        return found
+    def _look_alone(self, name: str, said: Said) -> Look:
+        style, given = said
+        if not style and not given:
+            return PLAIN
+        name = name if name == "a" or name in _SPEAKING_NAMES else ""
+        look = self._alone.get((name, said))
+        if look is None:
+            if not self._spend(style):
+                return PLAIN
+            if len(style) > _MAX_CACHED_CHARS or any(len(value) > 40 for _, value in given):
+                look = _look_kept.__wrapped__(name, style, given)
+            else:
+                look = _look_kept(name, style, given)
+            self._alone[name, said] = look
+        return look
+
+    def _spend(self, style: str) -> bool:
+        self._left -= 4 + style.count(";")
+        return self._left > 0
 
 
-_NO_CLASSES: frozenset[str] = frozenset()
+def _tells(lower: str) -> bool:
+    """Whether attributes, in lower case, may say something of the look."""
+    return "style" in lower or "hidden" in lower or "color" in lower or "background" in lower
 
 
-def _subject(name: str, rest: str) -> Subject:
-    """The element as selectors see it."""
-    if not rest or _NAMED.search(rest) is None:
-        return name, "", _NO_CLASSES
-    named = attributes(rest)
-    return name, named.get("id", "").strip().lower(), frozenset(named.get("class", "").lower().split()[:50])
-
-
-_ABOVE_ALL = (9_999, 0, 0)
-_MAX_KNOWN = 4_096
-
-
-def _quick_look(name: str, rest: str) -> Look | None:
-    """The look, where attributes say nothing, or a style in double quotes says all; else None."""
-    lower = rest.lower()
+def _said(name: str, rest: str, lower: str) -> Said:
+    """What attributes say of the look; quickly where a style in double quotes says all."""
     start = lower.find(_STYLE)
-    if start < 0:
-        return None if _TELLING.search(lower) else PLAIN
-    end = lower.find('"', start + len(_STYLE))
-    before = lower[:start]
-    if end < 0 or before.count('"') % 2 or "'" in before or lower[start - 1] not in _BEFORE_NAMES:
-        return None
-    if _TELLING.search(before) or _TELLING.search(lower, end):
-        return None
-    style = rest[start + len(_STYLE) : end]
-    return _look_alone(name, unescape(style) if "&" in style else style)
-
-
-_GIVEN = ("bgcolor", "background", "color", "text", "size", "hidden", "aria-hidden")
+    if start >= 0 and name not in _SPEAKING_NAMES and len(lower) == len(rest):
+        end = lower.find('"', start + len(_STYLE))
+        before = lower[:start]
+        if (
+            end > 0
+            and (not before or before[-1] in _BEFORE_NAMES)
+            and not before.count('"') % 2
+            and "'" not in before
+            and not _tells(before)
+            and not _tells(lower[end:])
+        ):
+            style = rest[start + len(_STYLE) : end]
+            return characters(style), ()
+    found = attributes(rest)
+    return found.get("style", ""), tuple([(key, found[key]) for key in _GIVEN if key in found])
 
 
 @lru_cache(maxsize=2_048)
@@ -241,13 +284,6 @@ def _look_kept(name: str, style: str, given: tuple[tuple[str, str], ...]) -> Loo
     """The look by attributes alone. Short styles come again and again, in one mail and in the next."""
     rules = _rules(declarations(style))
     return _look(name, rules, dict(given)) if rules or given else PLAIN
-
-
-def _look_alone(name: str, style: str, given: tuple[tuple[str, str], ...] = ()) -> Look:
-    name = name if name in ("a", "font", "body") else ""
-    if len(style) > _MAX_CACHED_CHARS or any(len(value) > 40 for _, value in given):
-        return _look_kept.__wrapped__(name, style, given)
-    return _look_kept(name, style, given)
 
 
 def _rules(inline: tuple[Declaration, ...]) -> dict[str, str]:

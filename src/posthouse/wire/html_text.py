@@ -7,17 +7,29 @@ text is shown rather than hidden.
 from __future__ import annotations
 
 import re
-from html import unescape
 from typing import NamedTuple
 
 from posthouse.wire.css import Subject, sheet_of
 from posthouse.wire.html_style import PLAIN, Look, Looks, State
-from posthouse.wire.html_tokens import BLOCKS, CLOSE, OPEN, TEXT, VOID, Elements, attributes, tokens
+from posthouse.wire.html_tokens import (
+    BLOCKS,
+    CLOSE,
+    CLOSERS,
+    MAX_STEPS,
+    OPEN,
+    REST,
+    TEXT,
+    VOID,
+    Elements,
+    attributes,
+    characters,
+    tokens,
+    without_tags,
+)
 
-# Half a second of work at most, were it all tags.
 MAX_HTML_CHARS = 1024 * 1024
 # Set apart by an empty line.
-_SPACED = frozenset(["p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "pre", "blockquote", "table"])
+_SET_APART = frozenset(["p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "dl", "pre", "blockquote", "table"])
 # Elements whose content is no text of the mail.
 DROPPED = frozenset(
     ["script", "style", "template", "noembed", "noframes", "iframe", "object", "svg", "math", "audio", "video",
@@ -49,6 +61,10 @@ class Page(NamedTuple):
 
     text: str
     hidden: tuple[Hidden, ...]
+
+
+# Of the words of a link: enough to tell whether they are its target.
+_MAX_PIECES = 200
 
 
 class _Writer:
@@ -113,6 +129,12 @@ class _Writer:
                 self.bullet = False
         self.space = False
 
+    def plain(self, text: str) -> None:
+        """Lines that are taken as they are."""
+        self.end_block(1)
+        self._start_line()
+        self.lines += text.split("\n")
+
     def strike(self, is_struck: bool) -> None:
         """What follows is struck out, or no longer."""
         self._end_struck()
@@ -131,7 +153,7 @@ class _Writer:
         if self.line:
             self.end_line()
         if self.lines and self.breaks > 1 and self.lines[-1].strip("> "):
-            self.lines.append(("> " * min(self.quotes, self.line_quotes)).rstrip())
+            self.lines.append(("> " * min(self.quotes, self.line_quotes, 20)).rstrip())
         self.breaks = 0
 
     def end_line(self) -> None:
@@ -168,10 +190,10 @@ class _Writer:
             self.bullet = False
 
     def since(self, lines: int, pieces: int) -> str:
-        """The text written since there were so many lines, and so many pieces in the line."""
+        """The beginning of what was written since there were so many lines, and so many pieces in the line."""
         if len(self.lines) == lines:
-            return "".join(self.line[pieces:]).strip()
-        return " ".join([*self.lines[lines:], "".join(self.line)]).strip()
+            return "".join(self.line[pieces : pieces + _MAX_PIECES]).strip()
+        return " ".join([*self.lines[lines : lines + _MAX_PIECES], "".join(self.line[:_MAX_PIECES])]).strip()
 
     def result(self) -> str:
         self.end_item()
@@ -197,12 +219,14 @@ def read(html: str, *, whole: bool = False) -> Page:
     """The text of `to_text`, and what was left out of it because nobody would see it.
 
     Args:
-        whole: keep all hidden text, not only the first of it: for whoever has to vouch for all of a mail.
+        whole: read all, and keep all hidden text, however long it takes: for whoever has to vouch for all of a mail.
+            Else what lies beyond `MAX_STEPS` tags is shown, whatever hides it.
     """
     html = html[:MAX_HTML_CHARS]
-    reader = _TextReader(
-        html, _Findings(len(html), len(html)) if whole else _Findings(_MAX_FINDINGS, _MAX_FINDING_CHARS)
-    )
+    if whole:
+        reader = _TextReader(html, _Findings(len(html), len(html)), None)
+    else:
+        reader = _TextReader(html, _Findings(_MAX_FINDINGS, _MAX_FINDING_CHARS), MAX_STEPS)
     reader.run()
     return Page(reader.writer.result(), reader.hidden.found())
 
@@ -275,14 +299,18 @@ _TAGS = re.compile("(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0000-\U000e007f
 class _TextReader:
     """The state of turning tokens into text."""
 
-    __slots__ = ("above", "changes", "counted", "elements", "flows", "gone", "has_tags", "hidden", "hidden_at", "html",
-                 "is_pre_begun", "links", "lists", "looks", "state", "states", "unseen", "writer")  # fmt: skip
+    __slots__ = ("above", "changes", "counted", "elements", "flows", "gone", "has_sheet", "has_tags", "hidden",
+                 "hidden_at", "html", "is_pre_begun", "links", "lists", "looks", "looks_up", "state", "states", "steps",
+                 "unseen", "writer")  # fmt: skip
 
-    def __init__(self, html: str, hidden: _Findings) -> None:
+    def __init__(self, html: str, hidden: _Findings, steps: int | None) -> None:
         self.html = html
+        self.steps = steps
         self.writer = _Writer()
         self.elements = Elements()
         self.looks = Looks(sheet_of(html))
+        self.has_sheet = bool(self.looks.sheet)
+        self.looks_up = self.looks.sheet.looks_up
         self.above: list[Subject] = []  # the open elements, where a style sheet asks for them
         self.hidden = hidden
         self.hidden_at = -1  # height of the stack at which the hidden element stands
@@ -297,27 +325,34 @@ class _TextReader:
         self.counted: dict[int, int] | None = None  # items by the place of their list
         self.is_pre_begun = False
         self.has_tags = not html.isascii() and _TAGS.search(html) is not None
-        if self.looks.sheet:
+        if self.has_sheet:
             for name in ("html", "body"):  # which may have no tags
                 self._change(self.state.within(self.looks.of(name, "", []), name), -1)
 
     def run(self) -> None:
         """Read all tokens."""
-        elements = self.elements
-        for kind, start, end, name, rest in tokens(self.html):
+        elements, names, traits = self.elements, self.elements.names, _TRAITS.get
+        for kind, start, end, name, rest in tokens(self.html, self.steps):
             if kind == TEXT:
                 if not name or name in ("textarea", "xmp"):
                     self._text(start, end, name)
+                elif name == REST:
+                    self._pop(len(names))
+                    self.writer.plain(without_tags(self.html[start:end]))
             elif kind == OPEN:
-                count = elements.implied(name)
-                if count:
-                    self._pop(count)
-                if name not in VOID:
-                    self._open(name, rest, start)
+                trait = traits(name, 0)
+                if trait & _IMPLIES:
+                    count = elements.implied(name)
+                    if count:
+                        self._pop(count)
+                if not trait & _VOID:
+                    self._open(name, rest, start, trait)
                 elif self.hidden_at < 0:
                     self._void(name, rest)
                 elif self.gone:
                     self.hidden.add(self.gone, " ")
+            elif names and names[-1] == name:
+                self._pop(1)
             elif name in ("p", "br") and not elements.counts[-1].get(name):
                 if self.hidden_at < 0:
                     self.writer.end_block(1)  # HTML §13.2.6.4.7: a stray </p> or </br> is an element of its own
@@ -330,11 +365,11 @@ class _TextReader:
         html = self.html
         if self.hidden_at >= 0:
             if self.gone:
-                self.hidden.add(self.gone, unescape(html[start : min(end, start + self.hidden.chars)]))
+                self.hidden.add(self.gone, characters(html[start : min(end, start + self.hidden.chars)]))
             return
         text = html[start:end]
         if "&" in text and name != "xmp":
-            text = unescape(text)
+            text = characters(text)
         if self.unseen:
             self.hidden.add(self.unseen, text)
             return
@@ -369,40 +404,62 @@ class _TextReader:
             self.writer.strike(state.is_struck)
         self.state, self.unseen = state, unseen
 
-    def _open(self, name: str, rest: str, start: int) -> None:
+    def _open(self, name: str, rest: str, start: int, trait: int) -> None:
         self.elements.push(name)
-        looks = self.looks
-        look = looks.of(name, rest, self.above) if self.hidden_at < 0 and (rest or looks.sheet) else PLAIN
-        if looks.sheet.looks_up:
-            self.above.append(looks.kind(name, rest).subject)
+        look = PLAIN
+        if self.has_sheet:
+            look = self._ruled_look(name, rest)
+        elif rest and self.hidden_at < 0:
+            look = self.looks.alone(name, rest)
         if self.hidden_at >= 0:
-            if self.gone and name in BLOCKS:
+            if self.gone and trait & _BLOCK:
                 self.hidden.add(self.gone, " ")
             return
-        height = len(self.elements.names)
-        if name in DROPPED or look.gone:
-            self.hidden_at, self.gone = height, "" if name in DROPPED else look.gone
+        if trait & _DROPPED or look.gone:
+            self.hidden_at, self.gone = len(self.elements.names), "" if trait & _DROPPED else look.gone
             return
         self.is_pre_begun = name == "pre"
-        if look is not PLAIN or name in _STATEFUL:
-            self._shape(name, look, height)
+        if look is not PLAIN or trait & _SHAPES:
+            self._shape(name, look, len(self.elements.names))
+        if self.flows:
+            if self.flows.get(len(self.elements.names), trait & _BLOCK):
+                self._end_block(trait)
+        elif trait & _BLOCK:
+            self._end_block(trait)
+        if trait & _ACTS:
+            self._act(name, rest, start)
+
+    def _end_block(self, trait: int) -> None:
+        spaced = trait & _SPACED and not (trait & _LIST and self.lists)
+        self.writer.end_block(2 if spaced else 1)
+
+    def _ruled_look(self, name: str, rest: str) -> Look:
+        """The look where there is a style sheet."""
+        if not self.looks_up:
+            return self.looks.of(name, rest, self.above) if self.hidden_at < 0 else PLAIN
+        kind = self.looks.kind(name, rest)
+        look = self.looks.placed(name, kind, self.above) if self.hidden_at < 0 else PLAIN
+        self.above.append(kind.subject)
+        return look
+
+    def _act(self, name: str, rest: str, start: int) -> None:
+        """What an element does to the text besides beginning a line."""
         writer = self.writer
-        if self.flows.get(height, name in BLOCKS):
-            writer.end_block(2 if name in _SPACED and not (name in ("ul", "ol") and self.lists) else 1)
         if name == "a":
-            target = attributes(rest).get("href", "").strip()[:_MAX_HREF_CHARS]
+            target = attributes(rest).get("href", "").strip()[:_MAX_HREF_CHARS] if rest else ""
             shown = target if target.lower().startswith(_HREF_SCHEMES) else ""
             self.links.append((shown, len(writer.lines), len(writer.line)))
-        elif name in ("ul", "ol", "menu"):
-            self.lists.append(self._list(name, rest, start))
-            writer.indent = max(0, len(self.lists) - 1)
+        elif name in ("td", "th"):
+            if writer.line and not writer.breaks:
+                writer.line.append("\t")
+                writer.space = False
         elif name == "li":
             self._item(rest)
         elif name == "blockquote":
             writer.quotes += 1
-        elif name in ("td", "th") and writer.line and not writer.breaks:
-            writer.line.append("\t")
-            writer.space = False
+        else:
+            self.lists.append(self._list(name, rest, start))
+            writer.indent = max(0, len(self.lists) - 1)
 
     def _shape(self, name: str, look: Look, height: int) -> None:
         """How the text of an element is shown."""
@@ -441,7 +498,7 @@ class _TextReader:
         if self.counted is None:
             self.counted = {}
             lists: list[int] = []
-            for kind, place, _, name, _ in tokens(self.html):
+            for kind, place, _, name, _ in tokens(self.html, self.steps):
                 if name in ("ol", "ul", "menu"):
                     if kind == OPEN:
                         lists.append(place)
@@ -486,36 +543,40 @@ class _TextReader:
                     writer.end_block(1)
 
     def _pop(self, count: int) -> None:
+        names = self.elements.names
         for _ in range(count):
-            height = len(self.elements.names)
+            height = len(names)
             name = self.elements.pop()
-            if self.looks.sheet.looks_up:
+            trait = _TRAITS.get(name, 0)
+            if self.looks_up:
                 self.above.pop()
             if self.hidden_at >= 0:
                 if height <= self.hidden_at:
                     self.hidden_at = -1
                     self.hidden.end()
-                elif self.gone and name in BLOCKS:
+                elif self.gone and trait & _BLOCK:
                     self.hidden.add(self.gone, " ")
                 continue
-            self._close(name, height)
+            self._close(name, height, trait)
 
-    def _close(self, name: str, height: int) -> None:
-        writer = self.writer
-        if name == "a" and self.links:
-            self._end_link(*self.links.pop())
-        elif name in ("ul", "ol", "menu") and self.lists:
-            self.lists.pop()
+    def _close(self, name: str, height: int, trait: int) -> None:
+        if trait & _ACTS:
+            if name == "a":
+                if self.links:
+                    self._end_link(*self.links.pop())
+            elif trait & _LIST and self.lists:
+                self.lists.pop()
         if self.states and self.states[-1][0] == height:
             self._restore()
-        is_block = name in BLOCKS
+        is_block = trait & _BLOCK
         if self.flows:
             is_block = self.flows.pop(height, is_block)
         if is_block:
-            writer.end_block(2 if name in _SPACED and not (name in ("ul", "ol") and self.lists) else 1)
-        if name == "blockquote" and writer.quotes:
-            writer.quotes -= 1
-        writer.indent = max(0, len(self.lists) - 1)
+            self._end_block(trait)
+        if trait & _ACTS:
+            if name == "blockquote" and self.writer.quotes:
+                self.writer.quotes -= 1
+            self.writer.indent = max(0, len(self.lists) - 1)
 
     def _end_link(self, target: str, lines: int, pieces: int) -> None:
         if not target:
@@ -528,7 +589,29 @@ class _TextReader:
 
 _CROSSED, _PREFORMATTED = Look(is_struck=True), Look(lines="pre")
 _MAX_CHANGES = 4_096
-_STATEFUL = frozenset(["a", "pre", *_STRUCK])
+# What is to be done for an element, by its name.
+_VOID, _BLOCK, _SPACED, _DROPPED, _IMPLIES, _SHAPES, _ACTS, _LIST = (1 << each for each in range(8))
+_LISTS = frozenset(["ul", "ol", "menu"])
+
+
+def _traits() -> dict[str, int]:
+    found: dict[str, int] = {}
+    for trait, names in (
+        (_VOID, VOID),
+        (_BLOCK, BLOCKS),
+        (_SPACED, _SET_APART),
+        (_DROPPED, DROPPED),
+        (_IMPLIES, CLOSERS),
+        (_SHAPES, {"a", "pre", *_STRUCK}),
+        (_ACTS, {"a", "td", "th", "li", "blockquote", *_LISTS}),
+        (_LIST, _LISTS),
+    ):
+        for name in names:
+            found[name] = found.get(name, 0) | trait
+    return found
+
+
+_TRAITS = _traits()
 _INTEGER = re.compile(r"[ \t\n\f\r]*([+-]?[0-9]{1,9})(?![0-9])")
 _ROMAN = ((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"),
           (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))  # fmt: skip

@@ -30,7 +30,7 @@ from posthouse.wire.mime import Limits, Part, Structure, decode_part, scan
 from posthouse.wire.named import named_in
 from posthouse.wire.opened import open_containers
 from posthouse.wire.reply import answers, new_text, without_signature
-from posthouse.wire.reply_html import new_html
+from posthouse.wire.reply_html import new_part
 
 __all__ = [
     "Contents",
@@ -164,13 +164,13 @@ def parse(raw: bytes, limits: Limits = _LIMITS) -> ParsedMessage:
         plain = to_text(html) if html is not None else ""
     extracted_html, extracted_text = html, plain.strip() or None
     if answers(subject, is_threaded=bool(in_reply_to or references)):
-        extracted_html = new_html(html) if html is not None else None
+        extracted_html, new = new_part(html) if html is not None else (None, "")
         if not is_made:
             extracted_text = new_text(plain)
         elif extracted_html is html:
             extracted_text = without_signature(plain)
         else:
-            extracted_text = without_signature(to_text(extracted_html or ""))
+            extracted_text = without_signature(new)
 
     sent = read_date(fields["date"]) if "date" in fields else None
     people = _People(fields, defects)

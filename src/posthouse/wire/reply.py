@@ -27,6 +27,8 @@ from posthouse.wire.thread_subject import is_forward, is_reply
 
 # Longer texts are returned whole: nobody types that much, and what is quoted in it cannot be told by its form.
 MAX_TEXT_CHARS = 256 * 1024
+# Lines that are looked at closely, for having a colon or dashes; below them only marks tell what is old.
+_MAX_LINES = 3_000
 # Blank lines between an introduction and its quote.
 _GAP = 5
 
@@ -130,12 +132,13 @@ def old_lines(lines: Lines) -> OldLines:
 
 
 class _Sorter:
-    __slots__ = ("box", "fields", "has_quote", "lines", "new_lines", "old")
+    __slots__ = ("box", "fields", "has_quote", "left", "lines", "new_lines", "old")
 
     def __init__(self, lines: Lines) -> None:
         self.lines = lines
         self.old = [False] * len(lines.texts)
         self.fields = Fields(lines.texts)
+        self.left = _MAX_LINES
         self.new_lines = 0  # with text, so far
         self.has_quote = False
         self.box = -1
@@ -161,7 +164,11 @@ class _Sorter:
             if quotes[index] == _MAYBE and (index == 0 or quotes[index - 1] != _MAYBE) and self._begins_old(index):
                 self._quote_from(index)
                 continue
-            if ":" in text or "--" in text or "：" in text or "|" in text or "__" in text or "==" in text:
+            is_telling = ":" in text or "--" in text or "：" in text or "|" in text or "__" in text or "==" in text
+            if is_telling:
+                self.left -= 1
+                is_telling = self.left >= 0
+            if is_telling:
                 if is_forward_mark(text):
                     return OldLines(self.old, count)
                 if is_separator(self.fields, index) or starts_head(self.fields, index):
@@ -169,7 +176,7 @@ class _Sorter:
             if hints and hints[index] == BEGINS_REST and self._may_begin_rest(index):
                 return self._rest(index)
             introduces = bool(hints) and hints[index] == INTRODUCES
-            if introduces or ends_in_colon(text):
+            if introduces or (is_telling and ends_in_colon(text)):
                 following = self._following(index)
                 if introduces and following < count and hints[following] == INTRODUCES:
                     self.old[index] = True
@@ -297,8 +304,8 @@ def without_signature(text: str) -> str | None:
     for index, line in enumerate(lines):
         if "--" in line and len(line) < 6 and seen_text and _SIGNATURE.fullmatch(line):
             # RFC 3676 §4.3 has a blank behind the dashes; many clients lose it, and people rule lists with two dashes.
-            rest = lines[index + 1 :]
-            if line == "-- " or (len(rest) <= _MAX_UNSURE_LINES and not any(map(_SIGNATURE.fullmatch, rest))):
+            is_near_end = len(lines) - index - 1 <= _MAX_UNSURE_LINES
+            if line == "-- " or (is_near_end and not any(map(_SIGNATURE.fullmatch, lines[index + 1 :]))):
                 lines = lines[:index]
                 break
         seen_text = seen_text or bool(line.strip())

@@ -276,11 +276,14 @@ _MESSAGE = re.compile(
 
 def is_forward_mark(line: str) -> bool:
     """Whether what stands below is handed on, and so part of what is new."""
-    if len(line) > MAX_LINE_CHARS or _FORWARDED.search(line) is None:
+    if len(line) > MAX_LINE_CHARS:
         return False
-    return _SEPARATOR.fullmatch(line) is not None or (
-        line.rstrip(_EDGES).endswith(":") and len(line) < 60 and _MESSAGE.search(line) is not None
-    )
+    # The form first: the words take longer to look for.
+    if _SEPARATOR.fullmatch(line) is not None:
+        return _FORWARDED.search(line) is not None
+    if len(line) >= 60 or not line.rstrip(_EDGES).endswith(":"):
+        return False
+    return _FORWARDED.search(line) is not None and _MESSAGE.search(line) is not None
 
 
 def is_separator(known: Fields, index: int) -> bool:
@@ -318,14 +321,18 @@ _CLIENTS = (
     r"postbox|mimestream|netease|网易|qq邮箱|foxmail"
 )
 _NAMED = re.compile(f"{_DEVICES}|{_CLIENTS}", re.IGNORECASE)
-_SENT = re.compile(
-    r"\b(?:sent|send|get|gesendet|geschickt|versendet|envoy|enviad|enviat|inviat|trimis|verzonden|verstuurd|skickat|"
-    r"skickad|sendt|lähetet|wysłan|odeslán|odoslan|отправлен|надіслан|изпратен|послат|poslano|"
-    r"poslané|elküldve|küldve|"
-    r"στάλθηκε|gửi từ|được gửi|dikirim|terkirim|saadetud)|gönderil|נשלח|أرسل|ارسل|送信|发送|发自|傳送|寄自|보냄|"
-    r"보냈|에서 보낸|ส่งจาก",
-    re.IGNORECASE,
-)
+# That something is sent, by the beginning of a word, and by a part of the line.
+_SENT_WORDS = (
+    "sent", "send", "get", "gesendet", "geschickt", "versendet", "envoy", "enviad", "enviat", "inviat", "trimis",
+    "verzonden", "verstuurd", "skickat", "skickad", "sendt", "lähetet", "wysłan", "odeslán", "odoslan", "отправлен",
+    "надіслан", "изпратен", "послат", "poslano", "poslané", "elküldve", "küldve", "στάλθηκε", "dikirim", "terkirim",
+    "saadetud",
+)  # fmt: skip
+_SENT_PARTS = (
+    "gönderil", "נשלח", "أرسل", "ارسل", "送信", "发送", "发自", "傳送", "寄自", "보냄", "보냈", "에서 보낸", "ส่งจาก",
+    "gửi từ", "được gửi",
+)  # fmt: skip
+_WORD = re.compile(r"\w+")
 _LINK = re.compile(r"[<(\[]?\s?https?://[^\s<>()\[\]]{1,500}\s?[>)\]]?")
 _CONTENT = re.compile(r"\d{3,}|#|\d\s?[€$£%]")
 _MOBILE_SYSTEM = re.compile(r"\b(?:ios|android|iphone|ipad|mobile)\b", re.IGNORECASE)
@@ -333,13 +340,22 @@ _MOBILE_SYSTEM = re.compile(r"\b(?:ios|android|iphone|ipad|mobile)\b", re.IGNORE
 
 def is_device_signature(line: str) -> bool:
     """Whether a line says with which device or program the mail was sent, and nothing else."""
-    if len(line) > MAX_LINE_CHARS or _NAMED.search(line) is None:
+    if len(line) > MAX_LINE_CHARS:
         return False
-    line = _LINK.sub(" ", line).strip(_EDGES + "_.()[]<>")
-    if len(line) > 90 or line.count(" ") > 11 or _CONTENT.search(line) or has_moment(line):
+    if "http" in line.lower():
+        line = _LINK.sub(" ", line)
+    line = line.strip(_EDGES + "_.()[]<>")
+    if len(line) > 90 or "," in line or "?" in line or line.count(" ") > 11:
         return False
-    if _NAMED.search(line) is None or "," in line or "?" in line:
+    lower = line.lower()
+    if not _says_sent(lower) and not (
+        "outlook" in lower and line.count(" ") < 6 and _MOBILE_SYSTEM.search(line) is not None
+    ):
         return False
-    return _SENT.search(line) is not None or (
-        "outlook" in line.lower() and _MOBILE_SYSTEM.search(line) is not None and line.count(" ") < 6
-    )
+    return _NAMED.search(line) is not None and _CONTENT.search(line) is None and not has_moment(line)
+
+
+def _says_sent(lower: str) -> bool:
+    if any(word.startswith(_SENT_WORDS) for word in _WORD.findall(lower)):
+        return True
+    return not lower.isascii() and any(part in lower for part in _SENT_PARTS)

@@ -7,10 +7,22 @@ Takes linear time: one walk over the tokens, and one more over what is cut.
 from __future__ import annotations
 
 import re
-from html import unescape
 
 from posthouse.wire.html_text import MAX_HTML_CHARS, to_text
-from posthouse.wire.html_tokens import BLOCKS, CLOSE, OPEN, TEXT, VOID, Elements, attributes, tokens
+from posthouse.wire.html_tokens import (
+    BLOCKS,
+    CLOSE,
+    CLOSERS,
+    MAX_STEPS,
+    OPEN,
+    REST,
+    TEXT,
+    VOID,
+    Elements,
+    attributes,
+    characters,
+    tokens,
+)
 from posthouse.wire.reply import BEGINS_REST, INTRODUCES, PLAIN, Lines, old_lines
 
 # What mailers call their quotes. An element of one of these names is a quote; so is any `blockquote type=cite`.
@@ -36,11 +48,13 @@ _REST_IDS = frozenset(
     ["divrplyfwdmsg", "appendonsend", "stopspelling", "mail-editor-reference-message-container", "zwchr"]
 )
 _OUTLOOK_LINE = re.compile(r"border:\s*none;\s*border-top:\s*solid\s+#[0-9a-f]{6}", re.IGNORECASE)
-_MARKED = re.compile(r"\b(?:class|id|type|name)\s*=|border-top|white-space", re.IGNORECASE)
+_MARKED = re.compile(r"\b(?:id|type|name)\s*=|border-top|white-space")
 _KEEPS_LINES = re.compile(r"white-space:\s*(?:pre|break)", re.IGNORECASE)
 
 _MAILTO = re.compile(r"mailto:([^\s@<>\"'?&]{1,80}@[^\s@<>\"'?&]{1,120})", re.IGNORECASE)
 
+_BREAKS = BLOCKS | {"br"}
+_MAX_KNOWN = 4_096
 _ORDINARY, _QUOTE, _MAYBE_QUOTE, _BOX, _INTRODUCTION, _SIGNATURE, _REST, _LINES = range(8)
 
 
@@ -50,20 +64,25 @@ def new_html(html: str) -> str | None:
     The result may leave elements open; `html.sanitize` closes them.
 
     Args:
-        html: the HTML of a message that answers another; longer than `MAX_HTML_CHARS`, it is returned whole.
+        html: the HTML of a message that answers another; longer than `MAX_HTML_CHARS`, or with more than
+            `MAX_STEPS` tags, it is returned whole.
 
     Returns:
         The markup, or None when no text would be left.
     """
+    return new_part(html)[0]
+
+
+def new_part(html: str) -> tuple[str | None, str]:
+    """The markup of `new_html`, and the text of it; "" where nothing was cut, and the text is all there is."""
     if not html or html.isspace():
-        return None
-    if len(html) > MAX_HTML_CHARS:
-        return html
+        return None, ""
     reader = _Reader(html)
-    reader.run()
+    if len(html) > MAX_HTML_CHARS or not reader.run():
+        return html, ""
     cuts = _Cutter(reader).cuts()
     if not cuts:
-        return html
+        return html, ""
     out, position = [], 0
     for start, end in cuts:
         if start > position:
@@ -71,12 +90,14 @@ def new_html(html: str) -> str | None:
         position = max(position, end)
     out.append(html[position:])
     result = "".join(out)
-    return result if to_text(result).strip() else None
+    text = to_text(result).strip()
+    return (result, text) if text else (None, "")
 
 
 def _what_is(name: str, rest: str) -> int:
     """What the mailer says of an element by its names."""
-    if not rest or _MARKED.search(rest) is None:
+    lower = rest.lower()
+    if "class" not in lower and _MARKED.search(lower) is None:
         return _MAYBE_QUOTE if name == "blockquote" else _ORDINARY
     found = attributes(rest)
     id_ = found.get("id", "").lower().removeprefix("x_")
@@ -124,40 +145,52 @@ class _Reader:
         self.is_rest = False
         self.address: re.Match[str] | None = None  # of the link whose words follow
 
-    def run(self) -> None:
-        """Read all tokens."""
-        elements, html = self.elements, self.html
-        for kind, start, end, name, rest in tokens(html):
+    def run(self) -> bool:
+        """Read all tokens; False where there are too many."""
+        elements, names, html = self.elements, self.elements.names, self.html
+        known: dict[tuple[str, str], int] = {}
+        for kind, start, end, name, rest in tokens(html, MAX_STEPS):
             if kind == TEXT:
                 if not name and not self.signature_at:
                     self._text(start, end)
+                elif name == REST:
+                    return False
             elif kind == OPEN:
-                count = elements.implied(name)
-                if count:
-                    self._pop(count, start)
+                if name in CLOSERS:
+                    count = elements.implied(name)
+                    if count:
+                        self._pop(count, start)
                 if self.lead < 0:
                     self.lead = start
-                if name in BLOCKS or name == "br":
+                if name in _BREAKS:
                     self._end_line(is_blank=name in ("p", "br"))
                 elif name in ("td", "th") and self.line:
                     self.line.append(" ")
-                if name == "a" and "@" in rest:
-                    self.address = _MAILTO.search(rest)
-                what = _what_is(name, rest)
-                if what == _REST:
-                    self.is_rest = True
+                what = _ORDINARY
+                if rest or name == "blockquote":
+                    if name == "a" and "@" in rest:
+                        self.address = _MAILTO.search(rest)
+                    found = known.get((name, rest))
+                    if found is None:
+                        found = _what_is(name, rest)
+                        if len(known) < _MAX_KNOWN:
+                            known[name, rest] = found
+                    what = found
+                    if what == _REST:
+                        self.is_rest = True
                 if name not in VOID:
                     elements.push(name)
                     if what or name == "pre":
                         self._mark(what or _LINES, start)
             else:
-                count = elements.closed_by_end(name)
+                count = 1 if names and names[-1] == name else elements.closed_by_end(name)
                 if count:
                     self._pop(count, end if count == 1 else start, own_end=end)
                 if name in BLOCKS:
                     self._end_line(is_blank=name == "p")
         self._pop(len(elements.names), len(html))
         self._end_line(is_blank=False)
+        return True
 
     def _text(self, start: int, end: int) -> None:
         text = self.html[start:end]
@@ -172,7 +205,7 @@ class _Reader:
 
     def _piece(self, text: str, start: int, end: int) -> None:
         if "&" in text:
-            text = unescape(text)
+            text = characters(text)
         if text.isspace() or not text:
             if self.line:
                 self.line.append(" ")
