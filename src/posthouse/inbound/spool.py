@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
 
 from posthouse.inbound import recipients
+from posthouse.kit.aside import beside
 from posthouse.kit.clock import Clock
 from posthouse.kit.errors import Forbidden
 from posthouse.kit.ids import new_id
@@ -92,12 +92,12 @@ async def prepare(blobs: Blobs, incoming: Incoming, at: int) -> Prepared:
         Unavailable: the blob store cannot take it now.
     """
     raw = incoming.raw
-    raw = canonical(raw) if len(raw) <= INLINE_BYTES else await asyncio.to_thread(canonical, raw)
+    raw = canonical(raw) if len(raw) <= INLINE_BYTES else await beside(canonical, raw)
     raw, hands = cleaned(raw, incoming.hostname)
     if hands > MAX_RECEIVED:
         raise Forbidden(f"mail loop: {hands} Received headers", reason="loop")
     spool_id = new_id()
-    blob = await blobs.prepare(trace(incoming, spool_id, at) + raw)
+    blob = await blobs.prepare(trace(incoming, spool_id, at), raw)
     handed_in = incoming.handed_in.as_dict() | incoming.attributes
     rows = tuple(
         Spooled(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -310,3 +311,19 @@ async def test_a_wrong_method_is_refused_in_the_same_shape(caller: Any) -> None:
     status, body = await caller.api.call("PUT", f"{caller.inbox}/messages", {})
     assert status == 405
     assert body["error"]["type"]
+
+
+@pytest.mark.parametrize("key", ["", "Authorization: Bearer am_unknown\r\n"])
+@pytest.mark.parametrize(
+    "path", ["/v0/inboxes", "/v0/inboxes/a@agents.test/messages/send", "/jmap/", "/jmap/upload/a/"]
+)
+async def test_who_has_no_key_is_told_so_before_his_body_is_read(server: Server, key: str, path: str) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: agents.test\r\n{key}Content-Type: application/json\r\nContent-Length: 900000\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.http)
+    try:
+        writer.write(head.encode() + b"{")  # and no more of it
+        async with asyncio.timeout(20):
+            status = await reader.readline()
+        assert status.split()[1] in (b"401", b"403"), status
+    finally:
+        writer.close()

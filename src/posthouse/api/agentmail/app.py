@@ -136,11 +136,16 @@ def _routes(services: Services, max_body_bytes: int) -> Litestar:
     def provide_services() -> Services:
         return services
 
+    async def ask_who(request: Request[Any, Any, Any]) -> None:
+        """Before the framework reads a body: of who has no key it is not kept."""
+        if "principal" in request.scope["route_handler"].parsed_fn_signature.parameters:
+            request.scope["state"]["principal"] = await auth.principal_of(request, services)
+
     # Each names the one before, though it has no use for it: the framework starts a group of tasks for
     # dependencies that do not wait for each other, which takes longer than all of them.
     async def provide_principal(request: Request[Any, Any, Any], services: Services) -> Principal:
-        principal = await auth.principal_of(request, services)
         await fields.check(request)
+        principal: Principal = request.scope["state"]["principal"]
         return principal
 
     def provide_where(request: Request[Any, Any, Any], principal: Principal) -> scope.Where:
@@ -161,6 +166,7 @@ def _routes(services: Services, max_body_bytes: int) -> Litestar:
             "where": Provide(provide_where, sync_to_thread=False),
         },
         exception_handlers=handlers,
+        before_request=ask_who,
         state=State({"services": services}),
         request_max_body_size=max_body_bytes,
         openapi_config=OpenAPIConfig(

@@ -1,27 +1,34 @@
 """Long work beside the event loop: parsing, composing, rendering, writing JSON by the megabyte.
 
-Two pieces at a time, whoever asks: each thread at work may keep the loop waiting for the interpreter's lock, five
-milliseconds each time.
+One request of an account at a time, once it has become heavy: what a request may use is bounded (`budget.py`), and
+eight side by side would use eight times that. The others wait for their turn.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+from posthouse.kit.aside import beside
 
 T = TypeVar("T")
 
 # Less than this is done sooner than a thread is called.
 INLINE_OCTETS = 16_384
-_AT_ONCE = 2
+# A request that has looked at or made more than this in all is heavy.
+HEAVY_OCTETS = 2 * 1024 * 1024
 
 
-class Aside:
-    """Room for long work. One for the application."""
+class Work:
+    """The long work of one request."""
 
-    def __init__(self) -> None:
-        self._room = asyncio.Semaphore(_AT_ONCE)
+    def __init__(self, turn: asyncio.Lock) -> None:
+        self._turn = turn
+        self._octets = 0
+        self._has_turn = False
 
     async def run(self, octets: int, function: Callable[..., T], *args: Any, inline: int = INLINE_OCTETS) -> T:
         """What the function returns; on a thread when it has more than a few octets to look at.
@@ -30,7 +37,44 @@ class Aside:
             octets: how much it looks at or makes.
             inline: up to here it is called at once.
         """
+        await self.hold(octets)
         if octets <= inline:
             return function(*args)
-        async with self._room:
-            return await asyncio.to_thread(function, *args)
+        return await beside(function, *args)
+
+    async def hold(self, octets: int) -> None:
+        """Count what will be held or looked at; wait for the account's turn when it is much by now."""
+        self._octets += octets
+        if self._octets > HEAVY_OCTETS and not self._has_turn:
+            await self._turn.acquire()
+            self._has_turn = True
+
+    def end(self) -> None:
+        """Let the next one have the turn."""
+        if self._has_turn:
+            self._turn.release()
+            self._has_turn = False
+
+
+class Aside:
+    """Whose turn it is. One for the application."""
+
+    def __init__(self) -> None:
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def request(self, account_id: str) -> AsyncIterator[Work]:
+        """The long work of one request of an account, until its answer has been taken."""
+        turn = self._turns.get(account_id)
+        if turn is None:
+            turn = self._turns[account_id] = asyncio.Lock()
+        work = Work(turn)
+        try:
+            yield work
+        finally:
+            work.end()
+
+
+def alone() -> Work:
+    """For a call that belongs to no request."""
+    return Work(asyncio.Lock())

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from posthouse.api.jmap import budget
-from posthouse.api.jmap.aside import Aside
+from posthouse.api.jmap import aside, budget
 from posthouse.api.jmap.errors import MethodError, SetError
 from posthouse.api.services import Services
 from posthouse.kit.budget import Budget
@@ -89,7 +88,7 @@ class Call:
     account_id: str = ""
     created_ids: dict[str, str] = field(default_factory=dict)
     budget: Budget = field(default_factory=budget.new)
-    aside: Aside = field(default_factory=Aside)
+    aside: aside.Work = field(default_factory=aside.alone)
 
     @property
     def address(self) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from posthouse.api.jmap import budget as budgets
 from posthouse.api.jmap import calls, json_pieces, references
-from posthouse.api.jmap.aside import Aside
+from posthouse.api.jmap.aside import Work
 from posthouse.api.jmap.budget import ANSWERS
 from posthouse.api.jmap.calls import Answer, Call, Caller, Json
 from posthouse.api.jmap.errors import MethodError, RequestError, method_error
@@ -94,7 +94,7 @@ async def answer(
     methods: Mapping[str, Method],
     capabilities: frozenset[str],
     session_state: str,
-    aside: Aside,
+    aside: Work,
     size_bytes: int,
 ) -> Reply:
     """The Response object.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +19,7 @@ from posthouse.api.jmap.email.set import (
 )
 from posthouse.api.jmap.errors import MethodError, SetError
 from posthouse.api.jmap.methods import Kind
+from posthouse.kit.aside import beside
 from posthouse.kit.errors import NotFound, PosthouseError
 from posthouse.mail.journal import EMAIL
 from posthouse.store import messages
@@ -115,7 +115,7 @@ async def copy(call: Call) -> Answer:
             raise SetError("notFound")
         inner.budget.spend(BLOBS, message.size_bytes)
         inner.budget.spend(MAIL, message.size_bytes)
-        raw = await asyncio.to_thread(canonical, await inner.services.blobs.read(message.blob_hash))
+        raw = await beside(canonical, await inner.services.blobs.read(message.blob_hash))
         given: Any = value.get("keywords")
         marked = set(keywords.shown_keywords(message.keywords)) if given is None else keywords.check(given)
         received_at = read_received_at(value.get("receivedAt"))
