@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from posthouse import __version__
-from posthouse.api.agentmail import auth, errors, fields, openapi, scope, stream
+from posthouse.api.agentmail import auth, bodies, errors, fields, openapi, scope, stream
 from posthouse.api.agentmail.routes import (
     api_keys,
     domains,
@@ -140,6 +140,7 @@ def _routes(services: Services, max_body_bytes: int) -> Litestar:
         """Before the framework reads a body: of who has no key it is not kept."""
         if "principal" in request.scope["route_handler"].parsed_fn_signature.parameters:
             request.scope["state"]["principal"] = await auth.principal_of(request, services)
+        await bodies.read(request)
 
     # Each names the one before, though it has no use for it: the framework starts a group of tasks for
     # dependencies that do not wait for each other, which takes longer than all of them.

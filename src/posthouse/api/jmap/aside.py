@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -20,6 +21,8 @@ T = TypeVar("T")
 INLINE_OCTETS = 16_384
 # A request that has looked at or made more than this in all is heavy.
 HEAVY_OCTETS = 2 * 1024 * 1024
+# After so long, many small things in a row let others in between.
+_SPELL_S = 0.01
 
 
 class Work:
@@ -29,6 +32,7 @@ class Work:
         self._turn = turn
         self._octets = 0
         self._has_turn = False
+        self._since = perf_counter()  # the loop has come to others
 
     async def run(self, octets: int, function: Callable[..., T], *args: Any, inline: int = INLINE_OCTETS) -> T:
         """What the function returns; on a thread when it has more than a few octets to look at.
@@ -39,6 +43,9 @@ class Work:
         """
         await self.hold(octets)
         if octets <= inline:
+            if perf_counter() - self._since > _SPELL_S:
+                await asyncio.sleep(0)
+                self._since = perf_counter()
             return function(*args)
         return await beside(function, *args)
 

@@ -82,6 +82,8 @@ def check(value: Any) -> Json:
         isinstance(created, dict) and all(isinstance(each, str) for each in created.values())
     ):
         raise RequestError("notRequest", "createdIds is a map of ids")
+    if created is not None and len(created) > calls.MAX_CREATED_IDS:
+        raise RequestError("limit", "too many created ids", limit="maxCreatedIds")
     if len(method_calls) > calls.MAX_CALLS_IN_REQUEST:
         raise RequestError("limit", "too many method calls", limit="maxCallsInRequest")
     return value
