@@ -375,7 +375,7 @@ _BLANKS = b" \t\r\n\v\f"
 
 
 def _decoded(encoded: bytes) -> bytes:
-    """Base64 with blanks anywhere, and nothing else in it (RFC 4648 §3.3). Raises `binascii.Error`."""
+    """Base64 with blanks anywhere, and nothing else in it. Raises `binascii.Error`."""
     out: list[bytes] = []
     left, has_ended = b"", False
     for start in range(0, len(encoded), _LETTERS):
