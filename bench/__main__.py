@@ -1,4 +1,7 @@
-"""`./dev bench [NAME …]`: measure, print each row as it is known, then one table. Ends with 1 when a promise was missed."""
+"""`./dev bench [NAME …]`: measure, print each row as it is known, then one table. Ends with 1 when a promise was missed.
+
+A number behind `siege` is for how many minutes.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,18 @@ import time
 from bench import processes
 from bench.report import Row, line, table
 
-NAMES = ("disk", "accept", "deliver", "api", "jmap", "scale", "fanout", "parse", "start", "install", "hostile")
+NAMES = ("disk", "accept", "deliver", "api", "jmap", "scale", "fanout", "parse", "start", "install", "hostile", "siege")
+# A report of the disk alone, and what goes on for as long as one likes.
+_NOT_OF_ALL = ("disk", "siege")
 
 
 def main() -> int:
     """Run the claims named, or all."""
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}; all when none is named")
-    names = parser.parse_args().names or [name for name in NAMES if name != "disk"]
+    given = parser.parse_args().names
+    numbers = [float(name) for name in given if name.isdecimal()]
+    names = [name for name in given if not name.isdecimal()] or [name for name in NAMES if name not in _NOT_OF_ALL]
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         parser.error(f"{unknown[0]} is not one of {', '.join(NAMES)}")
@@ -33,7 +40,8 @@ def main() -> int:
         print(f"{name} …", file=sys.stderr, flush=True)
         try:
             with processes.work_folder() as work:
-                for row in importlib.import_module(f"bench.{name}").measure(work):
+                more = numbers[:1] if name == "siege" else []
+                for row in importlib.import_module(f"bench.{name}").measure(work, *more):
                     rows.append(row)
                     print(f"  {line(row)}", file=sys.stderr, flush=True)
         except Exception as error:  # the other claims are still worth knowing

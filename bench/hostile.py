@@ -40,7 +40,7 @@ class Target:
         self.server = server
         self.address = address
         made = server.call("POST", f"/v0/inboxes/{quote(address, safe='@')}/api-keys", {"name": "hostile"})
-        self._key = str(made["api_key"])
+        self.key = str(made["api_key"])
         session = json.loads(self.ask("GET", "/.well-known/jmap"))
         self.account = session["primaryAccounts"]["urn:ietf:params:jmap:mail"]
         found = self.jmap(["Mailbox/get", {}])[0][1]["list"]
@@ -50,7 +50,7 @@ class Target:
         """One request; its answer's body, whatever the status."""
         connection = http.client.HTTPConnection("127.0.0.1", self.server.http_port, timeout=300)
         try:
-            connection.request(method, path, content, {"Authorization": f"Bearer {self._key}", "Content-Type": kind})
+            connection.request(method, path, content, {"Authorization": f"Bearer {self.key}", "Content-Type": kind})
             return connection.getresponse().read()
         finally:
             connection.close()
@@ -275,7 +275,7 @@ def _row(claim: str, seen: dict[str, float], *, promised: bool = True) -> Row:
 def _watched(server: House) -> Iterator[dict[str, float]]:
     """The longest wait of the server's health while something goes on, and by how much its memory grew at most."""
     seen: dict[str, float] = {}
-    before = _memory_mb(server.pid, "VmRSS")
+    before = memory_mb(server.pid, "VmRSS")
     Path(f"/proc/{server.pid}/clear_refs").write_text("5")  # the peak begins anew
     probe = subprocess.Popen(
         [sys.executable, "-m", "bench.hostile", str(server.http_port)], cwd=processes.ROOT, stdin=subprocess.PIPE,
@@ -290,10 +290,11 @@ def _watched(server: House) -> Iterator[dict[str, float]]:
     finally:
         said, _ = probe.communicate("\n", timeout=300)
     seen["longest_s"] = float(said)
-    seen["memory_mb"] = max(0.0, _memory_mb(server.pid, "VmHWM") - before)
+    seen["memory_mb"] = max(0.0, memory_mb(server.pid, "VmHWM") - before)
 
 
-def _memory_mb(pid: int, name: str) -> float:
+def memory_mb(pid: int, name: str) -> float:
+    """What the kernel says of a process's memory, such as `VmRSS`."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(name + ":"):
             return int(line.split()[1]) / 1024

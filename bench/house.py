@@ -31,6 +31,7 @@ class House:
         self.key = key
         self.http_port = http_port
         self.port = smtp_port
+        self.submission_port = 0
         self.database = folder / "posthouse.db"
         self.pid = 0
         self._connection = http.client.HTTPConnection("127.0.0.1", http_port, timeout=60)
@@ -181,6 +182,7 @@ def running(folder: Path, *arguments: str) -> Iterator[House]:
     command(settings, "init")
     key = command(settings, "key", "create", "--surface", "agentmail")["key"]
     house = House(folder, key, http_port, smtp_port)
+    house.submission_port = int(settings["POSTHOUSE_SUBMISSION_PORT"])
     log = folder.with_name(folder.name + ".log")
     with processes.child([program(), "serve", *arguments], log, settings) as process:
         house.pid = process.pid

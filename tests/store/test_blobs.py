@@ -172,7 +172,7 @@ async def test_putting_and_deleting_a_file_at_once_never_loses_what_was_put(fold
             action()  # type: ignore[operator]
 
         await asyncio.gather(
-            asyncio.to_thread(at_once, lambda: files._write(path, LARGE)),
+            asyncio.to_thread(at_once, lambda: files._write(path, [LARGE])),
             asyncio.to_thread(at_once, lambda: files._unlink(path, before)),
         )
         assert path.read_bytes() == LARGE

@@ -365,6 +365,13 @@ class _Socket(WebSocketsSansIOProtocol):
         else:
             self.transport.abort()
 
+    def handle_parser_exception(self) -> None:
+        """What came is no WebSocket."""
+        if self.conn.close_sent is not None:
+            super().handle_parser_exception()
+            return
+        self.transport.abort()  # the handshake is not answered yet: there is nothing to close in its own way
+
     def send_receive_event_to_app(self) -> None:
         """A message is whole."""
         self._message = 0

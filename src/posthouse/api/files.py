@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from posthouse.api.services import Services
+from posthouse.kit.aside import aside
 from posthouse.kit.errors import Gone, NotFound
 from posthouse.store import keys, messages
 from posthouse.store.database import Tx
@@ -45,7 +46,7 @@ async def serve(services: Services, token: str) -> tuple[int, dict[str, str], by
         return 404, {"content-type": "text/plain; charset=utf-8"}, error.message.encode()
     if part is None:
         return 200, _headers("message/rfc822", f"{message.id}.eml"), raw
-    data = decode_span(raw, part.start, part.end, part.encoding)
+    data = await aside(part.end - part.start, decode_span, raw, part.start, part.end, part.encoding)
     return 200, _headers(part.content_type, part.filename or f"attachment-{part.part_id}"), data
 
 

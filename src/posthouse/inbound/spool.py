@@ -97,7 +97,7 @@ async def prepare(blobs: Blobs, incoming: Incoming, at: int) -> Prepared:
     if hands > MAX_RECEIVED:
         raise Forbidden(f"mail loop: {hands} Received headers", reason="loop")
     spool_id = new_id()
-    blob = await blobs.prepare(trace(incoming, spool_id, at) + raw)
+    blob = await blobs.prepare(trace(incoming, spool_id, at), raw)
     handed_in = incoming.handed_in.as_dict() | incoming.attributes
     rows = tuple(
         Spooled(

@@ -38,4 +38,9 @@ async def aside(
     """
     if size <= above:
         return work(*args)
+    return await beside(work, *args, room=room)
+
+
+async def beside(work: Callable[[*Ts], R], *args: *Ts, room: ThreadPoolExecutor = ASKED) -> R:
+    """Do some work on one of the few threads that compute, in its turn. What waits for a disk has others."""
     return await asyncio.get_running_loop().run_in_executor(room, copy_context().run, work, *args)

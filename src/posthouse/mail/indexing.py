@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+from posthouse.kit.aside import beside
 from posthouse.mail.journal import EMAIL
 from posthouse.store import accounts, changes, messages, search
 from posthouse.store.database import Database, Tx
@@ -14,6 +14,9 @@ from posthouse.store.messages import Person
 from posthouse.wire.html import to_text
 
 _BATCH = 100
+# Fewer at a time where they are long: their texts are held all at once.
+_BATCH_BYTES = 8 * 1024 * 1024
+_TOGETHER_CHARS = 65_536
 
 
 async def drain(db: Database, account_id: str) -> int:
@@ -99,8 +102,21 @@ class _Backlog(NamedTuple):
 
 
 async def _prepare(entries: list[search.Entry]) -> list[search.Prepared]:
-    # On a thread: cutting a batch into words takes tens of milliseconds.
-    return await asyncio.to_thread(lambda: [search.prepare(_read_html(entry)) for entry in entries])
+    # Cutting a batch into words takes tens of milliseconds; one that is long does not keep the thread from others.
+    prepared: list[search.Prepared] = []
+    some: list[search.Entry] = []
+    octets = 0
+    for entry in entries:
+        some.append(entry)
+        octets += len(entry.body) + len(entry.html)
+        if octets > _TOGETHER_CHARS or entry is entries[-1]:
+            prepared += await beside(_prepare_some, some)
+            some, octets = [], 0
+    return prepared
+
+
+def _prepare_some(entries: list[search.Entry]) -> list[search.Prepared]:
+    return [search.prepare(_read_html(entry)) for entry in entries]
 
 
 def _read_html(entry: search.Entry) -> search.Entry:
@@ -111,7 +127,12 @@ async def _backlog(tx: Tx, account_id: str) -> _Backlog | None:
     account = await accounts.get(tx, account_id)
     if account is None or account.indexed_modseq >= account.modseq:
         return None
-    ids, reached = await changes.created_after(tx, account_id, EMAIL, account.indexed_modseq, _BATCH)
+    limit = _BATCH
+    while True:
+        ids, reached = await changes.created_after(tx, account_id, EMAIL, account.indexed_modseq, limit)
+        if limit == 1 or await messages.size_of_all(tx, account_id, ids) <= _BATCH_BYTES:
+            break
+        limit = max(1, limit // 5)
     entries = await _entries(tx, account_id, ids)
     return _Backlog(entries, account.modseq if reached is None else reached, reached is not None)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from posthouse.kit.aside import aside
 from posthouse.kit.clock import Clock
-from posthouse.kit.errors import Conflict, Forbidden, NotFound
+from posthouse.kit.errors import Conflict, Forbidden, NotFound, TooLarge
 from posthouse.kit.ids import same
 from posthouse.kit.principal import Principal
 from posthouse.mail.journal import changing
@@ -27,6 +27,7 @@ from posthouse.store.database import Database, Tx
 from posthouse.store.holds import Hold
 from posthouse.store.submissions import Delivery, StoredSubmission
 from posthouse.wire.address import Address, format_address
+from posthouse.wire.canonical import canonical
 from posthouse.wire.headers import decode_text
 from posthouse.wire.html import to_text
 from posthouse.wire.html_beside import beside
@@ -38,6 +39,9 @@ _DIRECTING = frozenset(
     {"sender", "reply-to", "return-path", "errors-to", "disposition-notification-to", "return-receipt-to",
      "x-confirm-reading-to", "mail-followup-to", "mail-reply-to", "auto-submitted", "precedence", "in-reply-to"}
 )  # fmt: skip
+
+# Every door makes mail canonical before it is held; mail held before that was so is not sent.
+_NOT_CANONICAL = "Its line ends or its header may be read in two ways; reject it and have it sent again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +188,18 @@ def _read(raw: bytes) -> dict[str, Any]:
         "attachments": tuple(_attachment(raw, part) for part in parsed.attachments),
         "directing": tuple(field for field in fields if _directs(field[0].lower())),
         "headers": fields,
-        "defects": tuple(_line(defect) for defect in parsed.defects),
+        "defects": (
+            *(() if _is_canonical(raw) else (_NOT_CANONICAL,)),
+            *(_line(defect) for defect in parsed.defects),
+        ),
     }
+
+
+def _is_canonical(raw: bytes) -> bool:
+    try:
+        return canonical(raw) == raw
+    except TooLarge:
+        return False
 
 
 def _directs(name: str) -> bool:
@@ -220,7 +234,8 @@ async def approve(
     Raises:
         Forbidden: the caller is not the owner, or what is stored is not what was held (reason `tampered`).
         NotFound: no such hold.
-        Conflict: it was decided before.
+        Conflict: it was decided before; or its bytes may say one thing to us and another to its reader, as only mail
+            that was held by an earlier version can (reason `not_canonical`).
     """
 
     async def look(tx: Tx) -> tuple[Hold, StoredSubmission | None, list[Delivery]]:
@@ -229,7 +244,9 @@ async def approve(
 
     hold, submission, deliveries = await db.read(look)
     if hold.state == "pending" and submission is not None:
-        await _held_bytes(blobs, hold, submission, deliveries)
+        raw = await _held_bytes(blobs, hold, submission, deliveries)
+        if not await aside(len(raw), _is_canonical, raw):
+            raise Conflict(_NOT_CANONICAL, reason="not_canonical")
     return await db.write(lambda tx: _decide(tx, principal, hold_id, "approved", None, clock(), by))
 
 

@@ -10,6 +10,7 @@ import asyncio
 import os
 import tempfile
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,8 +27,8 @@ _HALF = ".new-"
 class BlobFiles(Protocol):
     """Bytes outside the database, by hash."""
 
-    async def put(self, hash_: str, data: bytes) -> None:
-        """Store durably; storing the same again is no error. Raises `Unavailable`."""
+    async def put(self, hash_: str, *pieces: bytes) -> None:
+        """Store durably, one piece behind the other; storing the same again is no error. Raises `Unavailable`."""
         ...
 
     async def get(self, hash_: str) -> bytes:
@@ -54,15 +55,15 @@ class LocalBlobFiles:
     def _path(self, hash_: str) -> Path:
         return self._root / hash_[:2] / hash_
 
-    async def put(self, hash_: str, data: bytes) -> None:
+    async def put(self, hash_: str, *pieces: bytes) -> None:
         try:
-            await asyncio.to_thread(self._write, self._path(hash_), data)
+            await asyncio.to_thread(self._write, self._path(hash_), pieces)
         except OSError as error:
             raise Unavailable("the blob store cannot write just now", retry_after_s=5) from error
 
-    def _write(self, path: Path, data: bytes) -> None:
+    def _write(self, path: Path, pieces: Sequence[bytes]) -> None:
         with self._lock:
-            if path.exists() and path.stat().st_size == len(data):
+            if path.exists() and path.stat().st_size == sum(map(len, pieces)):
                 os.utime(path)  # tells a sweeper that has already chosen it to leave it
                 return
         for folder in (self._root, path.parent):  # parents made on the way would not have the mode
@@ -70,7 +71,7 @@ class LocalBlobFiles:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=_HALF)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(data)
+                file.writelines(pieces)
                 file.flush()
                 os.fsync(file.fileno())
             with self._lock:
@@ -150,13 +151,19 @@ class Blobs:
         self._db = db
         self._files = files
 
-    async def prepare(self, data: bytes) -> Blob:
-        """Make bytes ready for a unit; large ones are durable when this returns. Raises `Unavailable`."""
-        if len(data) <= INLINE_BYTES:
-            return Blob(blobs.digest(data), len(data), data)
-        hash_ = await asyncio.to_thread(blobs.digest, data)
-        await self._files.put(hash_, data)
-        return Blob(hash_, len(data), None)
+    async def prepare(self, *pieces: bytes) -> Blob:
+        """Make bytes ready for a unit; large ones are durable when this returns. Raises `Unavailable`.
+
+        Args:
+            pieces: one behind the other. Large ones are never put together: that would keep the loop waiting.
+        """
+        size = sum(map(len, pieces))
+        if size <= INLINE_BYTES:
+            data = b"".join(pieces)
+            return Blob(blobs.digest(data), size, data)
+        hash_ = await asyncio.to_thread(blobs.digest, *pieces)
+        await self._files.put(hash_, *pieces)
+        return Blob(hash_, size, None)
 
     async def read(self, hash_: str) -> bytes:
         """The bytes of a blob named by a row the caller has looked up. Raises `NotFound`, `Unavailable`."""

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from posthouse.store.database import Tx
 
 
-def digest(data: bytes) -> str:
-    """The name of a blob."""
-    return hashlib.sha256(data).hexdigest()
+def digest(*pieces: bytes) -> str:
+    """The name of a blob, which may lie in pieces."""
+    found = hashlib.sha256()
+    for piece in pieces:
+        found.update(piece)
+    return found.hexdigest()
 
 
 async def put(tx: Tx, hash_: str, size_bytes: int, data: bytes | None, at: int) -> None:

@@ -365,6 +365,16 @@ async def get_bodies(tx: Tx, account_id: str, message_ids: Sequence[str]) -> dic
     return {row[0]: _body_of(row) for row in rows}
 
 
+async def size_of_all(tx: Tx, account_id: str, message_ids: Sequence[str]) -> int:
+    """How long those of the messages that exist are together."""
+    row = await tx.one(
+        """SELECT CAST(coalesce(sum(size_bytes), 0) AS BIGINT) AS octets FROM message
+           WHERE account_id = :account_id AND id IN (:ids...)""",
+        account_id=account_id, ids=list(message_ids),
+    )  # fmt: skip
+    return int(row["octets"]) if row else 0
+
+
 class Parts(NamedTuple):
     """A message's header fields and its MIME tree, as in `MessageBody`, without its texts.
 

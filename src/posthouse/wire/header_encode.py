@@ -252,9 +252,8 @@ def encode_content(data: bytes, *, is_text: bool) -> tuple[str, bytes]:
             return "7bit", data
         sample = data[:65_536]
         bare = len(sample.translate(None, _NOT_BARE))
-        if (len(sample) - bare) * 3 <= len(sample) and not _LONE_BREAK.search(data):
-            # It takes the line ends of its soft breaks from the data, and knows no better than LF where there is none.
-            return "quoted-printable", with_crlf(binascii.b2a_qp(data, istext=True))
+        if (len(sample) - bare) * 3 <= len(sample) and not _has_lone_break(data):
+            return "quoted-printable", _quoted_printable(data)
     return "base64", encode_base64(data)
 
 
@@ -272,7 +271,31 @@ def encode_message(data: bytes, content_type: str = "message/rfc822") -> tuple[s
 
 
 _NOT_BARE = bytes([*range(9), 11, 12, *range(14, 32), 61, *range(127, 256)])
-_LONE_BREAK = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+
+
+def _has_lone_break(data: bytes) -> bool:
+    return not data.count(b"\r\n") == data.count(b"\r") == data.count(b"\n")
+
+
+def _quoted_printable(data: bytes) -> bytes:
+    """Quoted-printable, encoded piece by piece: the encoder lets no other thread in until it is done."""
+    out: list[bytes] = []
+    start = 0
+    while start < len(data):
+        end = min(len(data), start + _CHUNK)
+        if end < len(data):
+            end = data.rfind(b"\n", start, end) + 1 or end - (data[end - 1] == 0x0D)
+        # It takes the line ends of its soft breaks from the data, and knows no better than LF where there is none.
+        piece = with_crlf(binascii.b2a_qp(data[start:end], istext=True))
+        start = end
+        if start < len(data) and data[start - 1] != 0x0A:
+            # The line goes on: a soft break, of which there is room for in a line of 76 only before its last sign.
+            at = len(piece)
+            if at - (piece.rfind(b"\n") + 1) > 75:
+                at -= 3 if piece[-3:-2] == b"=" else 1
+            piece = piece[:at] + b"=\r\n" + piece[at:] + (b"=\r\n" if at < len(piece) else b"")
+        out.append(piece)
+    return b"".join(out)
 
 
 def encode_base64(data: bytes) -> bytes:

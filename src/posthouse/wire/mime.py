@@ -382,13 +382,13 @@ class _Scanner:
     def _leaf(self, node: _Node, end: int) -> Part:
         end = max(end, node.start)
         encoding = _encoding(node.section.fields)
-        content = self.raw[node.start : end]
         size = end - node.start
+        content = None
         if encoding not in ("7bit", "8bit", "binary"):
-            content = decode_transfer(content, encoding)
+            content = decode_transfer(self.raw[node.start : end], encoding)
             size = len(content)
         if node.content_type.startswith("text/") and size <= _KEEP_DECODED_BYTES:
-            self.decoded[node.part_id] = content
+            self.decoded[node.part_id] = self.raw[node.start : end] if content is None else content
         return self._part(node, end, (), size, encoding)
 
     def _part(self, node: _Node, end: int, children: tuple[Part, ...], size: int, encoding: str) -> Part:

@@ -94,6 +94,12 @@ class DotReader:
         self._scanned = 0  # this far there is no end: no byte is searched twice
         self._dropped = 0
         self._is_shed = False
+        self._forget_counts()
+
+    def _forget_counts(self) -> None:
+        self._counted = 0  # up to here line ends, NULs and stuffed dots have been looked for
+        self._lf = self._cr = self._crlf = 0
+        self._has_nul = self._has_dot = False
 
     def shed(self, buffer: bytearray) -> None:
         """Keep nothing of the message on its way: it is swallowed to its end."""
@@ -125,23 +131,40 @@ class DotReader:
             if self._dropped or self._is_shed or len(buffer) > self._hold_max:
                 self._drop(buffer)
             self._scanned = max(0, len(buffer) - 4)
+            self._count(buffer, self._scanned)
             return None
+        self._count(buffer, end + 2)
+        is_plain = self._lf == self._cr == self._crlf and not self._has_nul
         with memoryview(buffer) as view:
             stuffed = b"" if self._dropped or self._is_shed else bytes(view[: end + 2])
         del buffer[: end + 5]
-        raw = unstuff(stuffed)
+        raw = unstuff(stuffed) if self._has_dot or stuffed.startswith(b".") else stuffed
         is_shed = self._is_shed
         is_too_big = self._dropped > 0 or len(raw) > self._max_size_bytes
         self._started, self._scanned, self._dropped, self._is_shed = False, 0, 0, False
+        self._forget_counts()
         if is_shed:
             return Content(b"", False, False, True)
         if is_too_big:
             return Content(b"", True, False)
-        # Without a dot taken away both are the same, and one look is enough.
-        return Content(raw, False, is_smuggling(stuffed) or (raw is not stuffed and is_smuggling(raw)))
+        # The usual message has no bare line end and no NUL, nor has it when dots are taken away; that was seen as it
+        # came. Without a dot taken away both are the same, and one look is enough.
+        is_odd = not is_plain and (is_smuggling(stuffed) or (raw is not stuffed and is_smuggling(raw)))
+        return Content(raw, False, is_odd)
+
+    def _count(self, buffer: bytearray, end: int) -> None:
+        """Count line ends up to `end`: a little with every packet, rather than all of it while others wait."""
+        start = self._counted
+        if end > start:
+            self._lf += buffer.count(b"\n", start, end)
+            self._cr += buffer.count(b"\r", start, end)
+            self._crlf += buffer.count(b"\r\n", max(0, start - 1), end)
+            self._has_dot = self._has_dot or buffer.find(b"\r\n.", max(0, start - 2), end) >= 0
+            self._has_nul = self._has_nul or buffer.find(b"\x00", start, end) >= 0
+            self._counted = end
 
     def _drop(self, buffer: bytearray) -> None:
         """Forget all but what may be the beginning of the end."""
         self._dropped += max(0, len(buffer) - 4)
         del buffer[:-4]
-        self._scanned = 0
+        self._scanned = self._counted = 0  # what is dropped is not looked at

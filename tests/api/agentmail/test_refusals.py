@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -311,3 +312,58 @@ async def test_a_wrong_method_is_refused_in_the_same_shape(caller: Any) -> None:
     status, body = await caller.api.call("PUT", f"{caller.inbox}/messages", {})
     assert status == 405
     assert body["error"]["type"]
+
+
+@pytest.mark.parametrize("key", ["", "Authorization: Bearer am_unknown\r\n"])
+@pytest.mark.parametrize(
+    "path", ["/v0/inboxes", "/v0/inboxes/a@agents.test/messages/send", "/jmap/", "/jmap/upload/a/"]
+)
+async def test_who_has_no_key_is_told_so_before_his_body_is_read(server: Server, key: str, path: str) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: agents.test\r\n{key}Content-Type: application/json\r\nContent-Length: 900000\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.http)
+    try:
+        writer.write(head.encode() + b"{")  # and no more of it
+        async with asyncio.timeout(20):
+            status = await reader.readline()
+        assert status.split()[1] in (b"401", b"403"), status
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("dense", [b'{"to": [' + b"[]," * 150_000 + b"[]]}", b'{"headers": {' + b'"X":"y",' * 120_000 + b'"X":"y"}}',
+                                   b"[" + b'{"a":1},' * 120_000 + b"1]"], ids=["lists", "names", "objects"])  # fmt: skip
+async def test_a_body_of_very_many_values_is_refused_before_they_are_made(caller: Any, dense: bytes) -> None:
+    status, body = await caller.api.call(
+        "POST", f"{caller.inbox}/messages/send", data=dense, headers={"Content-Type": "application/json"}
+    )
+    assert (status, "values" in body["message"]) == (400, True), (status, body)
+
+
+async def test_a_long_body_is_read_as_a_short_one_is(caller: Any) -> None:
+    content = base64.b64encode(bytes(range(256)) * 1_200).decode()
+    spread = "\r\n ".join(content[at : at + 76] for at in range(0, len(content), 76))
+    for written in (content, spread):
+        mail = {
+            "to": ["bob@far.example"],
+            "subject": unique("Long"),
+            "attachments": [{"filename": "a", "content": written}],
+        }
+        sent = await caller.api.post(f"{caller.inbox}/messages/send", mail)
+        assert (await caller.api.get(f"{caller.inbox}/messages/{sent['message_id']}"))["attachments"][0][
+            "size"
+        ] == 307_200
+    for broken in (content + "A", content[:-1], content[:1_000] + "!" + content[1_000:]):
+        mail = {"to": ["bob@far.example"], "subject": "Broken", "attachments": [{"filename": "a", "content": broken}]}
+        check(await caller.api.call("POST", f"{caller.inbox}/messages/send", json=mail), "validation_error")
+    more = {"to": ["bob@far.example"] * 1_001, "subject": "x" * 70_000}
+    check(await caller.api.call("POST", f"{caller.inbox}/messages/send", json=more), "validation_error")
+    assert (
+        await caller.api.call("POST", f"{caller.inbox}/messages/send", json={**more, "to": [], "status": "paused"})
+    )[0] == 400
+    status, _ = await caller.api.call(
+        "POST",
+        f"{caller.inbox}/messages/send",
+        data=b'{"a": "' + b"x" * 90_000,
+        headers={"Content-Type": "application/json"},
+    )
+    assert status == 400

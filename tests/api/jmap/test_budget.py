@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
 from api.jmap.conftest import ALL, Agent, mail
-from posthouse.api.jmap import budget, filters, json_pieces
-from posthouse.api.jmap.calls import Call, Caller
+from posthouse.api import json_values
+from posthouse.api.jmap import budget, filters, json_pieces, turns
+from posthouse.api.jmap.calls import MAX_CONCURRENT_UPLOAD, Call, Caller
 from posthouse.api.jmap.errors import MethodError, RequestError
 from posthouse.kit.errors import TooLarge
 from posthouse.kit.principal import Principal
@@ -237,8 +240,8 @@ async def test_a_parameter_of_an_envelope_that_is_not_kept_is_refused(ann: Agent
 
 
 def test_values_are_counted_without_looking_into_strings() -> None:
-    assert json_pieces.count_values(b'[1,2,{"a":[]}]') == 6
-    assert json_pieces.count_values(json.dumps(['a,b,[{",', '\\","', "\\"]).encode()) == 4
+    assert json_values.count_values(b'[1,2,{"a":[]}]') == 6
+    assert json_values.count_values(json.dumps(['a,b,[{",', '\\","', "\\"]).encode()) == 4
     with pytest.raises(RequestError) as raised:
         json_pieces.read(b"[" + b"[]," * 200_000 + b"[]]")
     assert raised.value.body["type"].endswith(":limit")
@@ -269,3 +272,55 @@ async def test_a_long_answer_is_whole(ann: Agent, http: httpx.AsyncClient) -> No
     assert found[0]["data:asText"].encode() == data
     assert base64.b64decode(found[0]["data:asBase64"]) == data
     assert len(found[0]["digest:sha"]) == 28
+
+
+async def test_heavy_requests_of_one_account_take_turns_and_keep_no_other_waiting() -> None:
+    much = turns.HEAVY_OCTETS + 1
+    room = turns.Aside()
+    async with room.request("a") as second:
+        async with room.request("a") as first, room.request("b") as other:
+            await first.hold(much)
+            assert await second.run(10, lambda: "small") == "small"
+            waiting = asyncio.create_task(second.run(much, lambda: "heavy"))
+            assert await other.run(much, lambda: "another's") == "another's"
+            assert await first.run(much, lambda: "more") == "more"
+            assert not waiting.done()
+        assert await waiting == "heavy"
+
+
+async def test_who_waits_for_a_turn_and_hangs_up_leaves_it_to_the_next() -> None:
+    much = turns.HEAVY_OCTETS + 1
+    room = turns.Aside()
+
+    async def one() -> str:
+        async with room.request("a") as work:
+            return await work.run(much, lambda: "done")
+
+    async with room.request("a") as first:
+        await first.hold(much)
+        gone, next_ = asyncio.create_task(one()), asyncio.create_task(one())
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+    assert await next_ == "done"
+
+
+async def test_requests_at_once_are_bounded_whatever_the_rates_are(ann: Agent) -> None:
+    go_on = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"some"
+        await go_on.wait()
+        yield b"thing"
+
+    path = f"/jmap/upload/{ann.account_id}/"
+    under_way = [
+        asyncio.create_task(ann.http.post(path, content=slow(), headers=ann.headers))
+        for _ in range(MAX_CONCURRENT_UPLOAD + 1)
+    ]
+    done, waiting = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+    refused = done.pop().result()
+    assert (refused.status_code, refused.json()["limit"]) == (429, "maxConcurrentUpload")
+    go_on.set()
+    assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {201}
+    assert (await ann.http.post(path, content=b"later", headers=ann.headers)).status_code == 201

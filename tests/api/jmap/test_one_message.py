@@ -66,3 +66,32 @@ async def test_an_imported_message_with_bare_line_ends_is_sent_as_it_lies_there(
     got = await eve.call("Email/get", ids=(await eve.call("Email/query"))["ids"], properties=["blobId"])
     arrived = await download(eve, got["list"][0]["blobId"])
     assert arrived.endswith(stored.partition(b"From:")[2]) and stored.endswith(b"one\r\ntwo\r\nthree\r\n")
+
+
+async def test_a_blob_is_parsed_as_it_would_be_taken_in(ann: Agent) -> None:
+    parts = (
+        "--b\r\nContent-Type: text/plain\r\n\r\nWords.\r\n--b\r\nContent-Type: application/x-a\r\n\r\na file\r\n--b--"
+    )
+    whole = mail("Same", body=parts).replace(b"text/plain; charset=utf-8", b"multipart/mixed; boundary=b")
+    for change in (
+        lambda raw: raw,
+        lambda raw: raw.replace(b"\r\n", b"\n"),
+        lambda raw: raw.replace(b"\r\n", b"\r"),
+        lambda raw: raw.replace(b"Subject:", b"junk\rSubject:"),
+        lambda raw: b"\xef\xbb\xbf" + raw.replace(b"Words", b"W\x00ords"),
+        lambda raw: b"From someone\n" + raw,
+    ):
+        raw = change(whole)
+        blob_id = await upload(ann, raw)
+        names = ["subject", "from", "attachments", "textBody", "bodyValues", "headers"]
+        answer = await ann.call("Email/parse", blobIds=[blob_id], properties=[*names, "size"], fetchTextBodyValues=True)
+        parsed = answer["parsed"][blob_id]
+        made = (await import_(ann, raw))["created"]["m"]
+        stored = (await ann.call("Email/get", ids=[made["id"]], properties=names, fetchTextBodyValues=True))["list"][0]
+        assert parsed.pop("size") == len(raw)
+        ids = [parsed["attachments"][0].pop("blobId"), stored["attachments"][0].pop("blobId")]
+        for each in (parsed, stored):
+            each["textBody"][0].pop("blobId")
+            each.pop("id", None)
+        assert parsed == stored
+        assert [await download(ann, id_) for id_ in ids] == [b"a file", b"a file"]

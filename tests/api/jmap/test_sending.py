@@ -17,11 +17,13 @@ from posthouse.app import House
 from posthouse.inbound import spool
 from posthouse.inbound.spool import HandedIn, Incoming
 from posthouse.inbound.vacation import MAX_A_DOMAIN, MAX_AN_HOUR
-from posthouse.kit.errors import Unavailable
+from posthouse.kit.errors import Conflict, Unavailable
 from posthouse.kit.principal import Principal
+from posthouse.outbound.holding import held_digest
 from posthouse.outbound.request import RecipientOptions, StoredMail, Submitted
 from posthouse.store import accounts, submissions
 from posthouse.store.database import Tx
+from posthouse.store.submissions import Delivery, StoredSubmission
 
 Maker = Callable[..., Awaitable[Agent]]
 
@@ -554,3 +556,44 @@ async def test_junk_is_the_same_at_every_door(ann: Agent, house: House) -> None:
     assert await patch(jmap={"mailboxIds": {inbox: True}}) == as_mail
     taken = await ann.draft(keywords={"$junk": True}, mailboxIds={inbox: True})
     assert (await _email(ann, taken["id"]))["mailboxIds"] == [junk]
+
+
+@pytest.mark.parametrize(("old", "new"), [(b"Subject: Hello\r\n", b"Subject: Hello\rX: y\r\n"), (b"day.", b"day.\nOr not."),
+                                          (b"day.", b"d\x00ay."), (b"To:", b"no field at all\r\nTo:")])  # fmt: skip
+async def test_held_mail_that_can_be_read_in_two_ways_says_so_and_never_leaves(
+    ann: Agent, make_agent: Maker, house: House, old: bytes, new: bytes
+) -> None:
+    # As a version held it that did not make mail canonical yet.
+    eve = await make_agent("eve")
+    await admin_levels.set_level(house, level="gated", inbox=ann.address)
+    made = await ann.draft(to=[{"email": eve.address}])
+    await send(ann, made["id"])
+    (hold,) = (await admin_oversight.pending(house))["pending"]
+
+    async def find(tx: Tx) -> tuple[StoredSubmission, list[Delivery]]:
+        row = await tx.one("SELECT submission_id FROM hold WHERE id = :id", id=hold["id"])
+        assert row is not None
+        submission = await submissions.get(tx, row["submission_id"])
+        assert submission is not None
+        return submission, await submissions.deliveries(tx, submission.id)
+
+    submission, deliveries = await house.db.read(find)
+    raw = await house.blobs.read(submission.blob_hash)
+    assert old in raw
+    blob = await house.blobs.prepare(raw.replace(old, new, 1))
+    digest = held_digest(replace(submission, blob_hash=blob.hash), deliveries)
+
+    async def change(tx: Tx) -> None:
+        await blob.store(tx, house.clock())
+        await tx.run("UPDATE submission SET blob_hash = :hash WHERE id = :id", hash=blob.hash, id=submission.id)
+        await tx.run("UPDATE hold SET digest = :digest WHERE id = :id", digest=digest, id=hold["id"])
+
+    await house.db.write(change)
+    (hold,) = (await admin_oversight.pending(house))["pending"]
+    assert "two ways" in hold["defects"][0]
+    with pytest.raises(Conflict, match="two ways"):
+        await admin_oversight.approve(house, id=hold["id"])
+    await house.settle()
+    assert (await eve.call("Email/query"))["ids"] == []
+    await admin_oversight.reject(house, id=hold["id"])
+    assert (await admin_oversight.pending(house))["pending"] == []

@@ -296,6 +296,35 @@ async def test_a_web_socket_stays_counted_and_its_messages_are_bounded() -> None
         await until(lambda: not register.guests)
 
 
+@on_both_loops
+async def test_frames_before_the_handshake_is_answered_end_the_connection_and_no_more() -> None:
+    is_asked, heard, faults = asyncio.Event(), list[str](), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        is_asked.set()
+        while not heard or heard[-1] != "websocket.disconnect":
+            heard.append((await receive())["type"])
+
+    hand = (
+        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    async with serving(app) as (register, port):  # type: ignore[arg-type]
+        for junk in (b"\x83\x80abcd", b"\xff\xff" * 9, b"\x81\x05words", b"\x88\xfe\x00\x09abcd"):
+            is_asked.clear()
+            heard.clear()
+            async with connected(port) as (reader, writer):
+                writer.write(hand)
+                async with asyncio.timeout(_WITHIN_S):
+                    await is_asked.wait()
+                writer.write(junk + bytes(200))
+                await rest(reader)
+            await until(lambda: heard == ["websocket.connect", "websocket.disconnect"])
+        await until(lambda: not register.guests)
+    assert faults == []
+
+
 @pytest.fixture
 def contexts(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """For the server and for those who trust it."""

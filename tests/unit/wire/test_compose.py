@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from posthouse.kit.errors import Invalid, TooLarge
 from posthouse.wire.address import Address
+from posthouse.wire.charset import decode_quoted_printable
 from posthouse.wire.compose import (
     Attachment,
     Outgoing,
@@ -23,6 +24,7 @@ from posthouse.wire.compose import (
     quote_forward,
     reply_references,
 )
+from posthouse.wire.header_encode import encode_text
 from posthouse.wire.message import decode_part, parse
 
 JANE = Address("jane@example.org", "Jane Doe")
@@ -347,3 +349,18 @@ def test_no_text_makes_a_bare_line_end_or_a_line_too_long(text: str, times: int)
         )
     )
     check_form(raw)
+
+
+@pytest.mark.parametrize("line_ends", [True, False])
+def test_a_text_longer_than_is_encoded_at_once_comes_back_in_lines_of_the_standards_length(line_ends: bool) -> None:
+    for shift in range(80):
+        text = (
+            "x" * shift
+            + ("Grüße und = mehr davon, mit\tBlank\r\n" if line_ends else "Grüße und = mehr davon ") * 30_000
+        )
+        encoding, encoded = encode_text(text)
+        assert encoding == "quoted-printable"
+        assert max(map(len, encoded.split(b"\r\n"))) <= 76  # RFC 2045 §6.7 (5)
+        assert decode_quoted_printable(encoded).decode() == text
+        if shift > 3 and line_ends:
+            break

@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from posthouse import __version__
-from posthouse.api.agentmail import auth, errors, fields, openapi, stream
+from posthouse.api.agentmail import auth, bodies, errors, fields, openapi, stream
 from posthouse.api.agentmail import scope as scope_
 from posthouse.api.agentmail.routes import (
     api_keys,
@@ -141,11 +141,18 @@ def _provide_services(request: Request[Any, Any, Any]) -> Services:
     return services
 
 
+async def _ask_who(request: Request[Any, Any, Any]) -> None:
+    """Before the framework reads a body: of who has no key it is not kept."""
+    if "principal" in request.scope["route_handler"].parsed_fn_signature.parameters:
+        request.scope["state"]["principal"] = await auth.principal_of(request, request.scope["state"][_SERVICES])
+    await bodies.read(request)
+
+
 # Each names the one before, though it has no use for it: the framework starts a group of tasks for dependencies that
 # do not wait for each other, which takes longer than all of them.
 async def _provide_principal(request: Request[Any, Any, Any], services: Services) -> Principal:
-    principal = await auth.principal_of(request, services)
     await fields.check(request)
+    principal: Principal = request.scope["state"]["principal"]
     return principal
 
 
@@ -171,6 +178,7 @@ def _routes(max_body_bytes: int) -> Litestar:
             "where": Provide(_provide_where, sync_to_thread=False),
         },
         exception_handlers=handlers,
+        before_request=_ask_who,
         request_max_body_size=max_body_bytes,
         openapi_config=OpenAPIConfig(
             title="Posthouse: AgentMail API", version=__version__, path="/v0/_schema", render_plugins=[]

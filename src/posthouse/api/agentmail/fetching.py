@@ -13,6 +13,7 @@ import msgspec
 
 from posthouse.api.agentmail.shapes import messages as shapes
 from posthouse.api.services import Services
+from posthouse.kit.aside import aside
 from posthouse.kit.errors import Forbidden, Invalid, PosthouseError, TooLarge
 from posthouse.net.dialer import TooLong
 from posthouse.store.accounts import Account
@@ -39,7 +40,9 @@ async def attachments_of(
         if (attachment.content is None) == (attachment.url is None):
             raise Invalid("give either content or url", field=f"attachments.{index}")
     found = [
-        shapes.decode_content(attachment, index) if attachment.url is None else None
+        await aside(len(attachment.content or ""), shapes.decode_content, attachment, index)
+        if attachment.url is None
+        else None
         for index, attachment in enumerate(given)
     ]
     # Base64 is a third longer than what it carries.

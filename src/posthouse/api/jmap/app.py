@@ -28,10 +28,10 @@ from posthouse.api.jmap.calls import Caller, Json
 from posthouse.api.jmap.errors import RequestError
 from posthouse.api.jmap.registry import CAPABILITIES, METHODS
 from posthouse.api.jmap.request import Reply
+from posthouse.api.jmap.turns import Aside, Work
 from posthouse.api.limits import Allowance
 from posthouse.api.services import Services
 from posthouse.kit import log
-from posthouse.kit.aside import aside
 from posthouse.kit.errors import Malformed, NotFound, PosthouseError, TooLarge, TooMany, Unauthenticated
 
 _log = log.get("jmap")
@@ -58,6 +58,7 @@ class JmapApp:
     def __init__(self, services: Services, max_body_bytes: int) -> None:
         """Its own limits (`calls`) are the narrower ones; `max_body_bytes` bounds all bodies before it."""
         self._services = services
+        self._aside = Aside()
         self._busy: dict[tuple[str, str], int] = {}
         self._sessions: dict[tuple[str, str, str], Json] = {}
 
@@ -153,7 +154,7 @@ class JmapApp:
     def _enter(self, caller: Caller, what: str, most: int) -> tuple[str, str]:
         """Count a request under way (RFC 8620 §2, `maxConcurrentRequests`, `maxConcurrentUpload`)."""
         key = (caller.account_id, what)
-        if self._services.limiter.enabled and self._busy.get(key, 0) >= most:
+        if self._busy.get(key, 0) >= most:
             raise RequestError("limit", "too many requests at once", status=429, limit=what)
         self._busy[key] = self._busy.get(key, 0) + 1
         return key
@@ -174,7 +175,7 @@ class JmapApp:
                 reply = await signup.challenge(services, scope)
             case ["session"]:
                 _only(method, "POST")
-                body = await _body(scope, receive, 65_536)
+                body = b"".join(await _body(scope, receive, 65_536))
                 reply = await signup.session(services, scope, body)
             case ["capability"]:
                 _only(method, "POST")
@@ -195,26 +196,30 @@ class JmapApp:
             if content_type != _JSON:
                 raise RequestError("notJSON", "the request is application/json")
             try:
-                body = await _body(scope, receive, calls.MAX_SIZE_REQUEST)
+                body = b"".join(await _body(scope, receive, calls.MAX_SIZE_REQUEST))
             except TooLarge as error:
                 raise RequestError("limit", error.message, limit="maxSizeRequest") from error
-            asked = await self.read(body)
-            reply = await self._respond(caller, request.check(asked), len(body))
+            async with self._aside.request(caller.account_id) as work:
+                asked = await _read(work, body)
+                reply = await self._respond(caller, request.check(asked), work, len(body))
+                await _answer(send, 200, reply.pieces(), _JSON, [(b"cache-control", b"no-store")])
         finally:
             self._leave(key)
-        await _answer(send, 200, reply.pieces(), _JSON, [(b"cache-control", b"no-store")])
 
-    async def read(self, body: bytes) -> Any:
-        """JSON, wherever it came by."""
-        return await aside(len(body), json_pieces.read, body, above=_INLINE_JSON)
-
-    async def _respond(self, caller: Caller, asked: Json, size_bytes: int) -> Reply:
+    async def _respond(self, caller: Caller, asked: Json, work: Work, size_bytes: int) -> Reply:
         """The Response to a Request, wherever it came by."""
         state = self._session(caller)["state"]
-        return await request.answer(self._services, caller, asked, METHODS, CAPABILITIES, state, size_bytes)
+        return await request.answer(self._services, caller, asked, METHODS, CAPABILITIES, state, work, size_bytes)
 
-    async def respond_on_socket(self, caller: Caller, asked: Json, size_bytes: int) -> Reply:
-        """The Response to a Request on a WebSocket, which counts against the same rates as others.
+    async def read(self, caller: Caller, body: bytes) -> Any:
+        """JSON that came by a WebSocket."""
+        async with self._aside.request(caller.account_id) as work:
+            return await _read(work, body)
+
+    async def respond_on_socket(
+        self, caller: Caller, asked: Json, size_bytes: int, tell: Callable[[Reply], Awaitable[None]]
+    ) -> None:
+        """The Response to a Request on a WebSocket, which counts against the same rates and bounds as others.
 
         Raises:
             RequestError: as `request.answer`; `limit`: over a rate.
@@ -223,7 +228,8 @@ class JmapApp:
             raise RequestError("limit", "too many requests for this inbox", status=429, limit="requestsPerMinute")
         key = self._enter(caller, "maxConcurrentRequests", calls.MAX_CONCURRENT_REQUESTS)
         try:
-            return await self._respond(caller, request.check(asked), size_bytes)
+            async with self._aside.request(caller.account_id) as work:
+                await tell(await self._respond(caller, request.check(asked), work, size_bytes))
         finally:
             self._leave(key)
 
@@ -233,11 +239,11 @@ class JmapApp:
         key = self._enter(caller, "maxConcurrentUpload", calls.MAX_CONCURRENT_UPLOAD)
         try:
             try:
-                data = await _body(scope, receive, calls.MAX_SIZE_UPLOAD)
+                pieces = await _body(scope, receive, calls.MAX_SIZE_UPLOAD)
             except TooLarge as error:
                 raise RequestError("limit", error.message, status=413, limit="maxSizeUpload") from error
             content_type = _header(scope, b"content-type") or "application/octet-stream"
-            made = await blob.store(self._services, account_id, data, content_type)
+            made = await blob.store(self._services, account_id, pieces, content_type)
         finally:
             self._leave(key)
         body = {"accountId": account_id, "blobId": made["id"], "type": made["type"], "size": made["size"]}
@@ -260,8 +266,9 @@ class JmapApp:
             (b"cache-control", b"private, immutable, max-age=31536000"),
             *_SAFE,
         ]
-        data = await blobs.Reader(self._services.blobs, budget.new()).read(found[blob_id])
-        await _answer(send, 200, data, content_type, extra)
+        async with self._aside.request(account_id) as work:
+            data = await blobs.Reader(self._services.blobs, budget.new(), work).read(found[blob_id])
+            await _answer(send, 200, _cut(data), content_type, extra)
 
     async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller = await self._caller(scope)
@@ -337,8 +344,8 @@ def _query(scope: Scope) -> dict[str, str]:
     return dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
 
 
-async def _body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole body.
+async def _body(scope: Scope, receive: Receive, limit: int) -> list[bytes]:
+    """The whole body, as it came: putting megabytes together takes the time of all others.
 
     Raises:
         TooLarge: it is longer than `limit`; the rest is not read.
@@ -357,7 +364,16 @@ async def _body(scope: Scope, receive: Receive, limit: int) -> bytes:
             raise TooLarge(f"a body has at most {limit} octets here")
         pieces.append(piece)
         if not message.get("more_body"):
-            return b"".join(pieces)
+            return pieces
+
+
+async def _read(work: Work, body: bytes) -> Any:
+    return await work.run(len(body), json_pieces.read, body, above=_INLINE_JSON)
+
+
+def _cut(data: bytes) -> list[bytes]:
+    """Pieces of some size: each is sent before the next is copied."""
+    return [data[start : start + _WHOLE_OCTETS] for start in range(0, len(data), _WHOLE_OCTETS)]
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import codecs
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from posthouse.api.jmap import blobs, calls
@@ -14,7 +15,6 @@ from posthouse.api.jmap.calls import Answer, Call, Json, invalid
 from posthouse.api.jmap.errors import MethodError, SetError
 from posthouse.api.jmap.methods import check_count
 from posthouse.api.services import Services
-from posthouse.kit.aside import aside
 from posthouse.kit.clock import DAY
 from posthouse.kit.errors import NotFound, OverQuota, PosthouseError, TooLarge
 from posthouse.store import accounts, mailboxes, messages, uploads
@@ -30,16 +30,17 @@ _DIGESTS = {"sha": "sha1", "sha-256": "sha256"}
 _KEPT_MS = DAY
 
 
-async def store(services: Services, account_id: str, data: bytes, content_type: str) -> Json:
-    """Keep bytes for the account for a day, or for as long as a message names them.
+async def store(services: Services, account_id: str, pieces: Sequence[bytes], content_type: str) -> Json:
+    """Keep bytes, one piece behind the other, for the account for a day, or for as long as a message names them.
 
     Raises:
         TooLarge: over `maxSizeUpload`.
         OverQuota: with what the account has uploaded, it has more than it may.
     """
-    if len(data) > calls.MAX_SIZE_UPLOAD:
+    size = sum(map(len, pieces))
+    if size > calls.MAX_SIZE_UPLOAD:
         raise TooLarge(f"an upload has at most {calls.MAX_SIZE_UPLOAD} octets")
-    blob = await services.blobs.prepare(data)
+    blob = await services.blobs.prepare(*pieces)
     at = services.clock()
 
     async def unit(tx: Tx) -> None:
@@ -47,13 +48,13 @@ async def store(services: Services, account_id: str, data: bytes, content_type: 
         if account is None:
             raise NotFound("there is no such account")
         quota = account.quota_bytes if account.quota_bytes is not None else services.settings.quota_bytes
-        if account.used_bytes + await uploads.pending_bytes(tx, account_id) + len(data) > quota:
+        if account.used_bytes + await uploads.pending_bytes(tx, account_id) + size > quota:
             raise OverQuota("the account has no room for this upload")
         await blob.store(tx, at)
-        await uploads.add(tx, account_id, blob.hash, content_type[:255], len(data), at + _KEPT_MS)
+        await uploads.add(tx, account_id, blob.hash, content_type[:255], size, at + _KEPT_MS)
 
     await services.db.write(unit)
-    return {"id": blobs.whole(blob.hash), "type": content_type, "size": len(data)}
+    return {"id": blobs.whole(blob.hash), "type": content_type, "size": size}
 
 
 async def upload(call: Call) -> Answer:
@@ -65,11 +66,11 @@ async def upload(call: Call) -> Answer:
     refused: dict[str, Json] = {}
     for creation_id, value in wanted.items():
         try:
-            data = await _joined(call, value)
+            pieces = await _pieces(call, value)
             type_ = value.get("type")
             if type_ is not None and not isinstance(type_, str):
                 raise SetError("invalidProperties", "type is a string", ["type"])
-            made = await store(call.services, call.account_id, data, type_ or "application/octet-stream")
+            made = await store(call.services, call.account_id, pieces, type_ or "application/octet-stream")
             created[creation_id] = made
             call.created_ids[creation_id] = made["id"]
         except SetError as error:
@@ -82,7 +83,7 @@ async def upload(call: Call) -> Answer:
     return [(call.method, body)]
 
 
-async def _joined(call: Call, value: Json) -> bytes:
+async def _pieces(call: Call, value: Json) -> list[bytes]:
     sources = value.get("data")
     if not isinstance(sources, list) or not sources or not all(isinstance(each, dict) for each in sources):
         raise SetError("invalidProperties", "data is a list of sources", ["data"])
@@ -98,7 +99,7 @@ async def _joined(call: Call, value: Json) -> bytes:
         if size > calls.MAX_SIZE_UPLOAD:
             raise TooLarge(f"a blob has at most {calls.MAX_SIZE_UPLOAD} octets")
         pieces.append(piece)
-    return b"".join(pieces)
+    return pieces
 
 
 async def _source(call: Call, source: Json, reader: blobs.Reader, room: int) -> bytes:
@@ -158,7 +159,7 @@ async def get(call: Call) -> Answer:
         data = await reader.read(found[id_])
         octets = _shown_octets(len(data), names, offset, length)
         call.budget.spend(ANSWERS, octets)
-        shown[id_] = await aside(octets, _shape, id_, data, names, offset, length, above=_INLINE_OCTETS)
+        shown[id_] = await call.aside.run(octets, _shape, id_, data, names, offset, length, above=_INLINE_OCTETS)
     missing = [each for each in ids if resolved[each] not in found]
     listed = [shown[resolved[each]] for each in dict.fromkeys(ids) if resolved[each] in shown]
     return [(call.method, {"accountId": call.account_id, "list": listed, "notFound": missing})]
@@ -257,7 +258,7 @@ async def copy(call: Call) -> Answer:
     for blob_id in wanted:
         try:
             data = await blobs.load(call, call.resolve(blob_id), source)
-            made = await store(call.services, call.account_id, data, "application/octet-stream")
+            made = await store(call.services, call.account_id, [data], "application/octet-stream")
             copied[blob_id] = made["id"]
         except NotFound:
             refused[blob_id] = {"type": "notFound"}

@@ -1,6 +1,7 @@
 """Blob ids: whole blobs by their hash, parts of messages by where they lie in one.
 
-`B<hash>` is a whole blob; `P<hash>-<start>-<end>-<encoding>` a part of one, decoded; what lies in a winmail.dat or
+`B<hash>` is a whole blob; `P<hash>-<start>-<end>-<encoding>` a part of one, decoded; `C…` likewise a part of what the
+blob is once it has been made canonical, as it is when it is taken in as a message; what lies in a winmail.dat or
 an S/MIME signature has the way into it behind the encoding (`wire/contents.py`). A blob id opens only what
 a message or an upload of the asking account names: a hash is no key.
 """
@@ -13,18 +14,19 @@ from typing import NamedTuple
 
 from posthouse.api.jmap.budget import BLOBS
 from posthouse.api.jmap.calls import Call
-from posthouse.kit.aside import aside
+from posthouse.api.jmap.turns import Work
 from posthouse.kit.budget import Budget
 from posthouse.kit.errors import NotFound
 from posthouse.store import uploads
 from posthouse.store.blobfiles import Blobs
 from posthouse.store.database import Database
+from posthouse.wire.canonical import canonical
 from posthouse.wire.contents import Contents
 from posthouse.wire.mime import Part
 
 _WHOLE = re.compile(r"B([0-9a-f]{64})")
 _PART = re.compile(
-    r"P([0-9a-f]{64})-([0-9]{1,12})-([0-9]{1,12})-([nbqu])((?:-(?:s[0-9]{1,12}_[0-9]{1,12}[nbqu]|t[0-9]{1,5})){0,4})"
+    r"([PC])([0-9a-f]{64})-([0-9]{1,12})-([0-9]{1,12})-([nbqu])((?:-(?:s[0-9]{1,12}_[0-9]{1,12}[nbqu]|t[0-9]{1,5})){0,4})"
 )
 _STEP = re.compile(r"-(?:s([0-9]+)_([0-9]+)([nbqu])|t([0-9]+))")
 _LETTERS = {"base64": "b", "quoted-printable": "q", "uuencode": "u", "x-uuencode": "u", "x-uue": "u", "uue": "u"}
@@ -38,6 +40,7 @@ class Span(NamedTuple):
     start: int = 0
     end: int | None = None
     encoding: str = "binary"
+    of_canonical: bool = False
 
 
 def whole(hash_: str) -> str:
@@ -45,8 +48,12 @@ def whole(hash_: str) -> str:
     return "B" + hash_
 
 
-def of_part(hash_: str, part: Part, offset: int = 0) -> str:
-    """The id of a part's decoded content; `offset` is where its message begins in the blob."""
+def of_part(hash_: str, part: Part, offset: int = 0, *, of_canonical: bool = False) -> str:
+    """The id of a part's decoded content; `offset` is where its message begins in the blob.
+
+    Args:
+        of_canonical: the part lies so in what the blob is as a message, and not in the blob as it is.
+    """
     transfer, *steps = part.encoding.split(">")
     way = ""
     for index, step in enumerate(steps):
@@ -56,7 +63,8 @@ def of_part(hash_: str, part: Part, offset: int = 0) -> str:
         elif kind == "cms":
             inside = steps[index + 1] if index + 1 < len(steps) else ""
             way += f"-s{where.replace('-', '_')}{_LETTERS.get(inside, 'n')}"
-    return f"P{hash_}-{offset + part.start}-{offset + part.end}-{_LETTERS.get(transfer, 'n')}{way}"
+    letter = "C" if of_canonical else "P"
+    return f"{letter}{hash_}-{offset + part.start}-{offset + part.end}-{_LETTERS.get(transfer, 'n')}{way}"
 
 
 def read_id(blob_id: str) -> Span | None:
@@ -66,10 +74,10 @@ def read_id(blob_id: str) -> Span | None:
         return Span(found[1])
     found = _PART.fullmatch(blob_id)
     if found:
-        encoding = _ENCODINGS[found[4]]
-        for start, end, letter, number in _STEP.findall(found[5]):
+        encoding = _ENCODINGS[found[5]]
+        for start, end, letter, number in _STEP.findall(found[6]):
             encoding += f">tnef:{number}" if number else f">cms:{start}-{end}>{_ENCODINGS[letter]}"
-        return Span(found[1], int(found[2]), int(found[3]), encoding)
+        return Span(found[2], int(found[3]), int(found[4]), encoding, found[1] == "C")
     return None
 
 
@@ -84,7 +92,9 @@ class Known(NamedTuple):
         """How long what is named may be: no encoding makes less of more."""
         if self.span.end is None:
             return self.whole_bytes
-        return max(0, min(self.span.end, self.whole_bytes) - self.span.start)
+        # Made canonical, a blob of nothing but line ends is twice as long.
+        whole = self.whole_bytes * (2 if self.span.of_canonical else 1)
+        return max(0, min(self.span.end, whole) - self.span.start)
 
 
 async def look_up(db: Database, account_id: str, blob_ids: Iterable[str]) -> dict[str, Known]:
@@ -100,10 +110,11 @@ async def look_up(db: Database, account_id: str, blob_ids: Iterable[str]) -> dic
 class Reader:
     """Reads blobs of one request one after the other; the whole that was read last is kept for the next part of it."""
 
-    def __init__(self, blobs: Blobs, budget: Budget) -> None:
+    def __init__(self, blobs: Blobs, budget: Budget, aside: Work) -> None:
         self._blobs = blobs
         self._budget = budget
-        self._last: tuple[str, Contents] | None = None
+        self._aside = aside
+        self._last: tuple[tuple[str, bool], Contents] | None = None
 
     async def read(self, known: Known) -> bytes:
         """The bytes that are named.
@@ -116,20 +127,24 @@ class Reader:
         span = known.span
         if span.end is None:
             return contents.raw
-        return await aside(known.at_most_bytes, contents.span, span.start, span.end, span.encoding)
+        return await self._aside.run(known.at_most_bytes, contents.span, span.start, span.end, span.encoding)
 
     async def _whole(self, known: Known) -> Contents:
-        hash_ = known.span.hash
-        if self._last is None or self._last[0] != hash_:
+        hash_, of_canonical = known.span.hash, known.span.of_canonical
+        if self._last is None or self._last[0] != (hash_, of_canonical):
             self._budget.spend(BLOBS, known.whole_bytes)
             self._last = None
-            self._last = (hash_, Contents(await self._blobs.read(hash_)))
+            await self._aside.hold(known.whole_bytes)
+            raw = await self._blobs.read(hash_)
+            if of_canonical:
+                raw = await self._aside.run(len(raw), canonical, raw)
+            self._last = ((hash_, of_canonical), Contents(raw))
         return self._last[1]
 
 
 def reader(call: Call) -> Reader:
     """A reader of blobs for a call."""
-    return Reader(call.services.blobs, call.budget)
+    return Reader(call.services.blobs, call.budget, call.aside)
 
 
 async def find(call: Call, blob_id: str, account_id: str | None = None) -> Known:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from posthouse.api.jmap import budget
+from posthouse.api.jmap import budget, turns
 from posthouse.api.jmap.errors import MethodError, SetError
 from posthouse.api.services import Services
 from posthouse.kit.budget import Budget
@@ -29,6 +29,7 @@ MAX_CONCURRENT_REQUESTS = 8
 MAX_CALLS_IN_REQUEST = 32
 MAX_OBJECTS_IN_GET = 500
 MAX_OBJECTS_IN_SET = 500
+MAX_CREATED_IDS = MAX_OBJECTS_IN_SET * MAX_CALLS_IN_REQUEST
 
 MAX_INT = 2**53 - 1  # RFC 8620 §1.3
 _ID = re.compile(r"[A-Za-z0-9_-]{1,255}")  # RFC 8620 §1.2
@@ -87,6 +88,7 @@ class Call:
     account_id: str = ""
     created_ids: dict[str, str] = field(default_factory=dict)
     budget: Budget = field(default_factory=budget.new)
+    aside: turns.Work = field(default_factory=turns.alone)
 
     @property
     def address(self) -> str:

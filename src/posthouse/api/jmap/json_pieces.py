@@ -6,21 +6,13 @@ counted first, and what is written is written piece by piece.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from posthouse.api.jmap.errors import RequestError
-
-# Half a microsecond for each, at worst: a list of empty lists.
-MAX_VALUES = 100_000
-_UNCOUNTED_OCTETS = 65_536
-_COUNTED_AT_ONCE = 262_144
-# All that matters for counting: what begins or parts values, and what begins, ends and escapes a string.
-_UNIMPORTANT = bytes(sorted(set(range(256)) - set(b'[{,"\\')))
-_STRING = re.compile(rb'"[^"]*"?')
+from posthouse.api.json_values import MAX_VALUES, UNCOUNTED_OCTETS, count_values
 
 _CHUNK_CHARS = 1_048_576
 _MAX_ITEMS = 1_000
@@ -33,38 +25,12 @@ def read(body: bytes) -> Any:
     Raises:
         RequestError: `notJSON`; `limit`: it has more than `MAX_VALUES` values.
     """
-    if len(body) > _UNCOUNTED_OCTETS and count_values(body) > MAX_VALUES:
+    if len(body) > UNCOUNTED_OCTETS and count_values(body) > MAX_VALUES:
         raise RequestError("limit", f"a request has at most {MAX_VALUES} values", limit="maxSizeRequest")
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError("notJSON", "the request is not I-JSON") from error
-
-
-def count_values(body: bytes) -> int:
-    """About how many values a JSON text has; it stops counting behind `MAX_VALUES`."""
-    total, quoted, escaped = 1, False, False
-    for start in range(0, len(body), _COUNTED_AT_ONCE):
-        chunk = body[start : start + _COUNTED_AT_ONCE]
-        if escaped:
-            chunk = chunk[1:]
-        escaped = False
-        if b"\\" in chunk:
-            ends = len(chunk) - len(chunk.rstrip(b"\\"))
-            if ends % 2:
-                chunk, escaped = chunk[:-1], True
-            chunk = chunk.replace(b"\\\\", b"").replace(b'\\"', b"")
-        signs = chunk.translate(None, _UNIMPORTANT)
-        if quoted:
-            _, closed, signs = signs.partition(b'"')
-            if not closed:
-                continue
-        quoted = signs.count(b'"') % 2 == 1
-        plain = _STRING.sub(b"", signs)
-        total += len(plain)
-        if total > MAX_VALUES:
-            break
-    return total
 
 
 def pieces(value: Any, depth: int = 0) -> Iterator[bytes]:

@@ -11,7 +11,6 @@ from posthouse.api.jmap.budget import TESTS
 from posthouse.api.jmap.calls import Answer, Call, Fields, Json, invalid
 from posthouse.api.jmap.errors import MethodError, SetError
 from posthouse.api.jmap.methods import Kind, Work
-from posthouse.kit.aside import aside
 from posthouse.kit.errors import Conflict
 from posthouse.mail import mailbox_rules
 from posthouse.mail.journal import MAILBOX, MAILBOX_PROPERTIES
@@ -287,7 +286,7 @@ async def _results(call: Call, found: list[Mailbox]) -> list[str]:
     """The ids that match, in order, as one list or tree by tree (RFC 8621 §2.3)."""
     tests = filters.measure(call, call.get("filter", dict)) * len(found)
     call.budget.spend(TESTS, tests)
-    return await aside(tests, _matching, call, found, above=_INLINE_TESTS)
+    return await call.aside.run(tests, _matching, call, found, above=_INLINE_TESTS)
 
 
 def _matching(call: Call, found: list[Mailbox]) -> list[str]:

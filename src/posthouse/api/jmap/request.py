@@ -12,9 +12,9 @@ from posthouse.api.jmap import calls, json_pieces, references
 from posthouse.api.jmap.budget import ANSWERS
 from posthouse.api.jmap.calls import Answer, Call, Caller, Json
 from posthouse.api.jmap.errors import MethodError, RequestError, method_error
+from posthouse.api.jmap.turns import Work
 from posthouse.api.services import Services
 from posthouse.kit import log
-from posthouse.kit.aside import aside
 from posthouse.kit.errors import PosthouseError, TooLarge
 
 _log = log.get("jmap")
@@ -82,6 +82,8 @@ def check(value: Any) -> Json:
         isinstance(created, dict) and all(isinstance(each, str) for each in created.values())
     ):
         raise RequestError("notRequest", "createdIds is a map of ids")
+    if created is not None and len(created) > calls.MAX_CREATED_IDS:
+        raise RequestError("limit", "too many created ids", limit="maxCreatedIds")
     if len(method_calls) > calls.MAX_CALLS_IN_REQUEST:
         raise RequestError("limit", "too many method calls", limit="maxCallsInRequest")
     return value
@@ -94,6 +96,7 @@ async def answer(
     methods: Mapping[str, Method],
     capabilities: frozenset[str],
     session_state: str,
+    aside: Work,
     size_bytes: int,
 ) -> Reply:
     """The Response object.
@@ -154,7 +157,7 @@ async def _written(
         return [*_joined(pieces), tail]
 
     try:
-        pieces = await aside(spent, write, above=_LONG_OCTETS)
+        pieces = await call.aside.run(spent, write, above=_LONG_OCTETS)
         more = sum(map(len, pieces)) - spent
         if changed:
             budgets.spend_rest(call.budget, ANSWERS, max(0, more))
@@ -187,7 +190,7 @@ async def _one(
         method = methods.get(call.method)
         if method is None or method.capability not in call.using:
             raise MethodError("unknownMethod")
-        call.args = await aside(size_bytes, references.resolve, args, responses, call.budget)
+        call.args = await call.aside.run(size_bytes, references.resolve, args, responses, call.budget)
         if method.changes is not None:
             _check_arguments(call, method.changes)
         if method.of_account:

@@ -10,7 +10,6 @@ from posthouse.api.jmap.budget import TEXTS
 from posthouse.api.jmap.calls import Answer, Call, Json, is_id
 from posthouse.api.jmap.email.query import read_filter
 from posthouse.api.jmap.errors import MethodError
-from posthouse.kit.aside import aside
 from posthouse.store import index_query, matching, messages
 from posthouse.store.database import Tx
 from posthouse.store.messages import Message, Texts
@@ -128,7 +127,9 @@ async def get(call: Call) -> Answer:
             html = html and html[:_LOOKED_AT_HTML]
             octets = len(message.subject) + len(text or "") + _HTML_COUNTS * len(html or "")
             call.budget.spend(TEXTS, octets)
-            found[id_] = await aside(octets, _snippet, message, text, html, in_subject, in_body, above=_INLINE_OCTETS)
+            found[id_] = await call.aside.run(
+                octets, _snippet, message, text, html, in_subject, in_body, above=_INLINE_OCTETS
+            )
     shown = [found[id_] for id_ in ids if id_ in found]
     return [
         (

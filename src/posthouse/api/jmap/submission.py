@@ -13,7 +13,6 @@ from posthouse.api.jmap.email import set as email_set
 from posthouse.api.jmap.email.get import utc
 from posthouse.api.jmap.errors import MethodError, SetError, set_error
 from posthouse.api.jmap.methods import Kind, Outcome, Work
-from posthouse.kit.aside import aside
 from posthouse.kit.clock import SECOND, parse_iso
 from posthouse.kit.errors import Forbidden, Invalid, NotFound, OverQuota, PosthouseError, TooLarge, TooMany
 from posthouse.mail import filing
@@ -521,7 +520,7 @@ async def _results(call: Call) -> tuple[str, list[str]]:
     filter_ = call.get("filter", dict, {})
     tests = filters.measure(call, filter_) * len(shown)
     call.budget.spend(TESTS, tests)
-    ids = await aside(tests, _sorted, call, filter_, sort, shown, above=_INLINE_TESTS)
+    ids = await call.aside.run(tests, _sorted, call, filter_, sort, shown, above=_INLINE_TESTS)
     return state, ids
 
 

@@ -23,12 +23,14 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class Door(Protocol):
     """What reads and answers requests, whichever connection they came by."""
 
-    async def read(self, body: bytes) -> Any:
+    async def read(self, caller: Caller, body: bytes) -> Any:
         """JSON. Raises `RequestError`."""
         ...
 
-    async def respond_on_socket(self, caller: Caller, asked: Json, size_bytes: int) -> Reply:
-        """The Response to a Request. Raises `RequestError`."""
+    async def respond_on_socket(
+        self, caller: Caller, asked: Json, size_bytes: int, tell: Callable[[Reply], Awaitable[None]]
+    ) -> None:
+        """Tell the Response to a Request. Raises `RequestError`."""
         ...
 
 
@@ -107,7 +109,7 @@ class _Connection:
 
     async def _take(self, body: bytes) -> None:
         try:
-            value = await self._door.read(body)
+            value = await self._door.read(self._caller, body)
         except RequestError as error:
             await self._error(None, error)
             return
@@ -127,16 +129,17 @@ class _Connection:
             task.add_done_callback(self._tasks.discard)
 
     async def _request(self, value: Json, id_: str | None, size_bytes: int) -> None:
+        async def tell(reply: Reply) -> None:
+            head = {"@type": "Response", **({"requestId": id_} if id_ is not None else {})}
+            await self._send_raw({"type": "websocket.send", "text": b"".join(reply.pieces(head)).decode()})
+
         try:
             caller = await auth.still(self._caller, self._lease)
-            reply = await self._door.respond_on_socket(caller, value, size_bytes)
+            await self._door.respond_on_socket(caller, value, size_bytes, tell)
         except Unauthenticated:
             return  # the lease has ended, and with it the connection
         except RequestError as error:
             await self._error(id_, error)
-            return
-        head = {"@type": "Response", **({"requestId": id_} if id_ is not None else {})}
-        await self._send_raw({"type": "websocket.send", "text": b"".join(reply.pieces(head)).decode()})
 
     async def _error(self, id_: str | None, error: RequestError) -> None:
         await self._tell({"@type": "RequestError", "requestId": id_, **error.body})

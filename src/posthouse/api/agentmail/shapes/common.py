@@ -75,6 +75,10 @@ def person(written: Person) -> str:
     return format_address(Address(written.email, written.name))
 
 
+# More than any message goes to; each of them takes some work to read.
+_MAX_ADDRESSES = 1_000
+
+
 def read_addresses(value: Addresses | None, field: str) -> tuple[Address, ...]:
     """Addresses a caller gave, one or several.
 
@@ -85,6 +89,8 @@ def read_addresses(value: Addresses | None, field: str) -> tuple[Address, ...]:
         return ()
     if isinstance(value, str):
         return (_read(value, field),) if value.strip() else ()
+    if len(value) > _MAX_ADDRESSES:
+        raise Invalid(f"at most {_MAX_ADDRESSES} addresses", field=field)
     return tuple(_read(text, f"{field}.{index}") for index, text in enumerate(value))
 
 

@@ -363,11 +363,31 @@ def decode_content(given: SendAttachment, index: int) -> OutgoingAttachment:
         Invalid: the content is not base64.
     """
     try:
-        text = (given.content or "").strip()
-        data = base64.b64decode("".join(text.split()), validate=True)
+        data = _decoded((given.content or "").encode("ascii"))
     except (binascii.Error, ValueError) as error:
         raise Invalid("the content is not base64", field=f"attachments.{index}.content") from error
     return outgoing_attachment(given, data, index)
+
+
+# A multiple of four letters. A decoder lets nobody else in until it is done: by the quarter of a megabyte, it soon is.
+_LETTERS = 262_144
+_BLANKS = b" \t\r\n\v\f"
+
+
+def _decoded(encoded: bytes) -> bytes:
+    """Base64 with blanks anywhere, and nothing else in it. Raises `binascii.Error`."""
+    out: list[bytes] = []
+    left, has_ended = b"", False
+    for start in range(0, len(encoded), _LETTERS):
+        letters = left + encoded[start : start + _LETTERS].translate(None, _BLANKS)
+        if has_ended and letters:
+            raise binascii.Error("there is more behind its end")
+        whole = len(letters) & ~3
+        out.append(base64.b64decode(letters[:whole], validate=True))
+        left, has_ended = letters[whole:], has_ended or letters[:whole].endswith(b"=")
+    if left:
+        raise binascii.Error("its end is missing")
+    return b"".join(out)
 
 
 def outgoing_attachment(given: SendAttachment, data: bytes, index: int) -> OutgoingAttachment:

@@ -68,6 +68,7 @@ class Content:
         raw: there when values are asked for.
         offset: where the message begins in its blob; None when it lies there encoded, and its parts have no
             place of their own.
+        of_canonical: its parts lie where they are in what the blob is once made canonical.
     """
 
     blob_hash: str
@@ -75,6 +76,7 @@ class Content:
     root: Part
     raw: bytes | None = None
     offset: int | None = 0
+    of_canonical: bool = False
 
 
 def of_stored(blob_hash: str, body: Parts, raw: bytes | None) -> Content:
@@ -83,9 +85,10 @@ def of_stored(blob_hash: str, body: Parts, raw: bytes | None) -> Content:
     return Content(blob_hash, headers, replace(msgspec.json.decode(body.structure, type=Part), headers=headers), raw)
 
 
-def of_parsed(blob_hash: str, parsed: ParsedMessage, raw: bytes, offset: int | None) -> Content:
+def of_parsed(blob_hash: str, parsed: ParsedMessage, raw: bytes, offset: int | None, *, of_canonical: bool) -> Content:
     """The content of a message just read."""
-    return Content(blob_hash, parsed.headers, replace(parsed.structure, headers=parsed.headers), raw, offset)
+    root = replace(parsed.structure, headers=parsed.headers)
+    return Content(blob_hash, parsed.headers, root, raw, offset, of_canonical)
 
 
 def shape(content: Content, names: Sequence[str], wanted: Wanted, budget: Budget) -> Json:
@@ -125,7 +128,10 @@ def _part(content: Content, part: Part, wanted: Wanted, *, deep: bool = False) -
                 value = part.part_id if leaf else None
             case "blobId":
                 here = leaf and content.offset is not None
-                value = blobs.of_part(content.blob_hash, part, content.offset or 0) if here else None
+                value = None
+                if here:
+                    at, made = content.offset or 0, content.of_canonical
+                    value = blobs.of_part(content.blob_hash, part, at, of_canonical=made)
             case "size":
                 value = part.size_bytes
             case "headers":

@@ -19,7 +19,6 @@ from posthouse.api.jmap.email import bodies
 from posthouse.api.jmap.email import headers as header_forms
 from posthouse.api.jmap.email.keywords import shown_keywords
 from posthouse.api.jmap.errors import MethodError
-from posthouse.kit.aside import aside
 from posthouse.kit.budget import Budget
 from posthouse.kit.clock import iso, iso_in_zone
 from posthouse.mail.journal import EMAIL
@@ -114,7 +113,7 @@ async def read(call: Call, ids: list[str] | None, properties: Sequence[str]) -> 
     long = [name for name in columns if name in _LONG]
     octets = sum(len(row[name]) for row in rows for name in long)
     call.budget.spend(ANSWERS, octets)
-    shown = await aside(octets, _plain, rows, plain, places, properties, above=_INLINE_OCTETS)
+    shown = await call.aside.run(octets, _plain, rows, plain, places, properties, above=_INLINE_OCTETS)
     if not rest:
         return state, shown
     hashes = {row["id"]: row["blob_hash"] for row in rows}
@@ -157,7 +156,7 @@ async def _rest(call: Call, blob_hash: str, parts: Parts, names: Sequence[str], 
         call.budget.spend(BLOBS, parts.size_bytes)
         raw = await call.services.blobs.read(blob_hash)
     octets = parts.octets + (parts.size_bytes if values else 0)
-    return await aside(octets, _shape, call, blob_hash, parts, raw, names, wanted, above=_INLINE_OCTETS)
+    return await call.aside.run(octets, _shape, call, blob_hash, parts, raw, names, wanted, above=_INLINE_OCTETS)
 
 
 def _shape(

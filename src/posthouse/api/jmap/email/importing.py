@@ -19,7 +19,7 @@ from posthouse.api.jmap.email.set import (
 )
 from posthouse.api.jmap.errors import MethodError, SetError
 from posthouse.api.jmap.methods import Kind
-from posthouse.kit.aside import aside
+from posthouse.kit.aside import beside
 from posthouse.kit.errors import NotFound, PosthouseError
 from posthouse.mail.journal import EMAIL
 from posthouse.store import messages
@@ -58,10 +58,10 @@ async def _prepare(call: Call, value: Json) -> NewEmail:
         raise SetError("invalidProperties", error.message, ["blobId"]) from error
     if len(raw) > limit:
         raise SetError("tooLarge", "the message is too large", maxSize=limit)
-    raw = await aside(len(raw), canonical, raw, above=PARSED_INLINE_OCTETS)
+    raw = await call.aside.run(len(raw), canonical, raw, above=PARSED_INLINE_OCTETS)
     if len(raw) > limit:  # line ends have been put in
         raise SetError("tooLarge", "the message is too large", maxSize=limit)
-    parsed = await aside(len(raw), parse, raw, above=PARSED_INLINE_OCTETS)
+    parsed = await call.aside.run(len(raw), parse, raw, above=PARSED_INLINE_OCTETS)
     if not is_message(parsed):
         raise SetError("invalidEmail", "the blob is not a message")
     if received_at is None:
@@ -115,14 +115,13 @@ async def copy(call: Call) -> Answer:
             raise SetError("notFound")
         inner.budget.spend(BLOBS, message.size_bytes)
         inner.budget.spend(MAIL, message.size_bytes)
-        raw = await inner.services.blobs.read(message.blob_hash)
-        raw = await aside(len(raw), canonical, raw, above=PARSED_INLINE_OCTETS)
+        raw = await beside(canonical, await inner.services.blobs.read(message.blob_hash))
         given: Any = value.get("keywords")
         marked = set(keywords.shown_keywords(message.keywords)) if given is None else keywords.check(given)
         received_at = read_received_at(value.get("receivedAt"))
         blob = await inner.services.blobs.prepare(raw)
         mailbox_ids = read_mailbox_ids(inner, value.get("mailboxIds"))
-        parsed = await aside(len(raw), parse, raw, above=PARSED_INLINE_OCTETS)
+        parsed = await call.aside.run(len(raw), parse, raw, above=PARSED_INLINE_OCTETS)
         return NewEmail(parsed, blob, mailbox_ids, frozenset(marked), received_at or message.received_at)
 
     kind = Kind(name=EMAIL, properties=KIND.properties, read=KIND.read, prepare=prepare, create=create)

@@ -12,8 +12,9 @@ from posthouse.api.jmap.email.importing import is_message
 from posthouse.api.jmap.email.set import KIND, PARSED_INLINE_OCTETS
 from posthouse.api.jmap.errors import MethodError
 from posthouse.api.jmap.methods import check_properties
-from posthouse.kit.aside import aside
 from posthouse.kit.budget import Budget
+from posthouse.kit.errors import TooLarge
+from posthouse.wire.canonical import canonical
 from posthouse.wire.message import parse
 
 _DEFAULTS = [
@@ -44,7 +45,7 @@ async def parse_blobs(call: Call) -> Answer:
         if id_ not in found:
             continue
         raw = await reader.read(found[id_])
-        shown = await aside(len(raw), _shape, call.budget, id_, raw, names, wanted, above=PARSED_INLINE_OCTETS)
+        shown = await call.aside.run(len(raw), _shape, call.budget, id_, raw, names, wanted, above=PARSED_INLINE_OCTETS)
         if shown is None:
             not_parsable.append(named)
         else:
@@ -63,13 +64,19 @@ async def parse_blobs(call: Call) -> Answer:
 
 
 def _shape(budget: Budget, blob_id: str, raw: bytes, names: list[str], wanted: bodies.Wanted) -> Json | None:
-    message = parse(raw)
+    # As it would be taken in: what a client is shown here is what `Email/import` makes of it.
+    try:
+        made = canonical(raw)
+    except TooLarge:
+        return None
+    message = parse(made)
     if not is_message(message):
         return None
     span = blobs.read_id(blob_id)
     assert span is not None  # it has been loaded by it
-    offset = span.start if span.encoding == "binary" else None
-    content = bodies.of_parsed(span.hash, message, raw, offset)
+    offset = span.start if span.encoding == "binary" and (made == raw or span.end is None) else None
+    of_canonical = made != raw or span.of_canonical
+    content = bodies.of_parsed(span.hash, message, made, offset, of_canonical=of_canonical)
     out: Json = with_headers(content, names, budget) | bodies.shape(content, names, wanted, budget)
     for name in names:
         if name == "blobId":

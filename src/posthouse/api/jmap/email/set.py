@@ -12,7 +12,6 @@ from posthouse.api.jmap.email import compose, get, keywords
 from posthouse.api.jmap.email import headers as header_forms
 from posthouse.api.jmap.errors import SetError
 from posthouse.api.jmap.methods import Kind, Work
-from posthouse.kit.aside import aside
 from posthouse.kit.clock import parse_iso
 from posthouse.kit.ids import new_id
 from posthouse.kit.principal import tighter
@@ -87,7 +86,7 @@ async def prepare(call: Call, value: Json) -> NewEmail:
     if len(raw) > limit:
         raise SetError("tooLarge", "the message is too large", maxSize=limit)
     call.budget.spend(MAIL, len(raw))
-    parsed = await aside(len(raw), parse, raw, above=PARSED_INLINE_OCTETS)
+    parsed = await call.aside.run(len(raw), parse, raw, above=PARSED_INLINE_OCTETS)
     return NewEmail(parsed, await call.services.blobs.prepare(raw), mailbox_ids, frozenset(marked), received_at)
 
 
