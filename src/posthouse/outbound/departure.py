@@ -16,7 +16,7 @@ from posthouse.kit.errors import Forbidden, OverQuota, Unauthenticated
 from posthouse.mail import filing
 from posthouse.mail.journal import Journal, changing
 from posthouse.mail.mailboxes import DRAFTS, SENT
-from posthouse.outbound import guard, holding, policy
+from posthouse.outbound import guard, holding, policy, taking_on
 from posthouse.outbound.guard import Findings
 from posthouse.outbound.telling import tell
 from posthouse.store import accounts, mailboxes, messages, submissions
@@ -91,6 +91,7 @@ async def leave(
     tx: Tx, journal: Journal, account: Account, submission: StoredSubmission, deliveries: Sequence[Delivery]
 ) -> None:
     """Write down that kept mail goes: it lies in Sent now, and its sending is told. Deliveries are the caller's."""
+    await taking_on.remember_recipients(tx, account.id, deliveries, journal.at)
     await submissions.set_state(tx, submission.id, "queued")
     message = await messages.get(tx, account.id, submission.message_id)
     if message is not None:

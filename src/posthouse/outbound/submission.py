@@ -20,11 +20,12 @@ from posthouse.kit.errors import Forbidden, Invalid, TooLarge, TooMany
 from posthouse.kit.ids import new_id
 from posthouse.kit.principal import Principal, strictest
 from posthouse.mail.journal import SUBMISSION, changing
-from posthouse.outbound import guard, holding, policy, replays, suppressions, taking_on
+from posthouse.outbound import guard, holding, policy, replays, strangers, suppressions, taking_on
 from posthouse.outbound.departure import EXPIRES_MS
 from posthouse.outbound.guard import Findings, Guard
 from posthouse.outbound.preparation import Ready, prepare, sender_of
 from posthouse.outbound.request import Also, Composition, Idempotency, Limits, RawMail, StoredMail, Submitted
+from posthouse.scan.verdict import Finding
 from posthouse.store import accounts, drafts, submissions
 from posthouse.store.accounts import Account
 from posthouse.store.blobfiles import Blob, Blobs
@@ -176,9 +177,20 @@ class Submitter:
         if asked.level not in guard.LOOKED_AT:
             return None
         recipients = [email for email, _ in ready.recipients]
-        if await self._db.read(lambda tx: policy.stays_inside(tx, asked.account, recipients)):
+
+        async def unit(tx: Tx) -> list[Finding] | None:
+            if await policy.stays_inside(tx, asked.account, recipients):
+                return None
+            answers = ready.parsed.in_reply_to
+            return await strangers.findings(tx, asked.account, recipients, answers=answers, own=asked.own)
+
+        of_recipients = await self._db.read(unit)
+        if of_recipients is None:
             return []
-        return await self._guard.look(ready.raw, ready.parsed, recipients)
+        return [
+            *guard.written_down(of_recipients),
+            *await self._guard.look(ready.raw, ready.parsed, recipients),
+        ]
 
     async def _take_on(
         self,
@@ -227,6 +239,8 @@ class Submitter:
                 for email, options in ready.recipients
             ]  # fmt: skip
             await submissions.add_deliveries(tx, deliveries)
+            if state == "queued":  # what waits is remembered when it goes
+                await taking_on.remember_recipients(tx, account.id, deliveries, at)
             journal.created(SUBMISSION, submission.id)
             hold_id = None
             if decision.why_held is not None:

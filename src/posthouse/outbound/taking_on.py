@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from posthouse.kit.errors import Conflict, NotFound
 from posthouse.kit.ids import new_id, new_secret
 from posthouse.mail import filing
@@ -10,7 +12,7 @@ from posthouse.mail.journal import Journal
 from posthouse.mail.mailboxes import DRAFTS, INBOX, SENT
 from posthouse.outbound.preparation import Copy, Ready
 from posthouse.outbound.request import RecipientOptions, StoredMail
-from posthouse.store import drafts, mailboxes, messages
+from posthouse.store import correspondents, drafts, mailboxes, messages
 from posthouse.store.accounts import Account
 from posthouse.store.blobfiles import Blob
 from posthouse.store.database import Tx
@@ -57,6 +59,12 @@ async def file(tx: Tx, journal: Journal, account: Account, ready: Ready, blob: B
         await filing.destroy(tx, journal, text, organization_id=account.organization_id, bury=False)
     await _mark_parent(tx, journal, ready)
     return message
+
+
+async def remember_recipients(tx: Tx, account_id: str, deliveries: Sequence[Delivery], at: int) -> None:
+    """From now on the account has written to these (`strangers`)."""
+    written_to = [(normalize(each.recipient), each.domain) for each in deliveries if each.state != "suppressed"]
+    await correspondents.add(tx, account_id, written_to, at)
 
 
 def delivery(
