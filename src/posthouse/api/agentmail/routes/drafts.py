@@ -11,9 +11,8 @@ from litestar import Request, delete, get, patch, post
 from posthouse.accounts import identities
 from posthouse.accounts import reach as reaching
 from posthouse.api.agentmail import scope, sight
-from posthouse.api.agentmail.fetching import attachments_of
 from posthouse.api.agentmail.permissions import need
-from posthouse.api.agentmail.routes.common import Limit, PageToken, Texts, limit_of, window
+from posthouse.api.agentmail.routes.common import Limit, PageToken, Texts, attachments_of, limit_of, window
 from posthouse.api.agentmail.routes.messages import attachment_link
 from posthouse.api.agentmail.routes.sending import IdempotencyKey, once_of
 from posthouse.api.agentmail.scope import Where

@@ -11,8 +11,8 @@ from litestar.params import HeaderParameter
 
 from posthouse.api.agentmail import scope
 from posthouse.api.agentmail.auth import SURFACE
-from posthouse.api.agentmail.fetching import attachments_of
 from posthouse.api.agentmail.permissions import need
+from posthouse.api.agentmail.routes.common import attachments_of
 from posthouse.api.agentmail.shapes import messages as shapes
 from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX, THREAD_PREFIX, Addresses, read_addresses
 from posthouse.api.agentmail.shapes.labels import free_labels

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -19,17 +16,14 @@ from posthouse.api.agentmail.shapes.common import (
     time,
 )
 from posthouse.api.agentmail.shapes.labels import labels_of
-from posthouse.kit.errors import Invalid
 from posthouse.mail.searching import Highlights as FoundHighlights
 from posthouse.store.messages import INLINE, MessageBody, StoredAttachment
 from posthouse.store.messages import Message as StoredMessage
-from posthouse.wire.compose import Attachment as OutgoingAttachment
 from posthouse.wire.headers import decode_text
 
 # What of a message's headers lists and messages show, apart from what has a field of its own.
 _MAX_HEADERS = 200
 # RFC 2045 §5.1, with whatever parameters on the same line.
-_MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*;[ -~]*)?")
 
 
 class Attachment(msgspec.Struct, omit_defaults=True):
@@ -354,53 +348,3 @@ def highlights_of(found: FoundHighlights) -> Highlights:
 def labels_given(value: str | list[str] | None) -> list[str]:
     """One label or several."""
     return [] if value is None else [value] if isinstance(value, str) else value
-
-
-def decode_content(given: SendAttachment, index: int) -> OutgoingAttachment:
-    """An attachment whose content came along.
-
-    Raises:
-        Invalid: the content is not base64.
-    """
-    try:
-        data = _decoded((given.content or "").encode("ascii"))
-    except (binascii.Error, ValueError) as error:
-        raise Invalid("the content is not base64", field=f"attachments.{index}.content") from error
-    return outgoing_attachment(given, data, index)
-
-
-# A multiple of four letters. A decoder lets nobody else in until it is done: by the quarter of a megabyte, it soon is.
-_LETTERS = 262_144
-_BLANKS = b" \t\r\n\v\f"
-
-
-def _decoded(encoded: bytes) -> bytes:
-    """Base64 with blanks anywhere, and nothing else in it. Raises `binascii.Error`."""
-    out: list[bytes] = []
-    left, has_ended = b"", False
-    for start in range(0, len(encoded), _LETTERS):
-        letters = left + encoded[start : start + _LETTERS].translate(None, _BLANKS)
-        if has_ended and letters:
-            raise binascii.Error("there is more behind its end")
-        whole = len(letters) & ~3
-        out.append(base64.b64decode(letters[:whole], validate=True))
-        left, has_ended = letters[whole:], has_ended or letters[:whole].endswith(b"=")
-    if left:
-        raise binascii.Error("its end is missing")
-    return b"".join(out)
-
-
-def outgoing_attachment(given: SendAttachment, data: bytes, index: int) -> OutgoingAttachment:
-    """An attachment with the bytes it is to have."""
-    if given.content_disposition not in (None, "inline", "attachment"):
-        raise Invalid("inline or attachment", field=f"attachments.{index}.content_disposition")
-    if given.content_type and not _MEDIA_TYPE.fullmatch(given.content_type):
-        raise Invalid("a media type such as text/plain", field=f"attachments.{index}.content_type")
-    content_id = given.content_id.strip().strip("<>") if given.content_id else None
-    return OutgoingAttachment(
-        filename=given.filename or f"attachment-{index + 1}",
-        content_type=given.content_type or "application/octet-stream",
-        data=data,
-        disposition=given.content_disposition or ("inline" if content_id else "attachment"),
-        content_id=content_id,
-    )

@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 from aiohttp import web
 
-from posthouse.api.agentmail.fetching import attachments_of
-from posthouse.api.agentmail.shapes.messages import SendAttachment
 from posthouse.kit.errors import Forbidden, Invalid, TooLarge, Unavailable
 from posthouse.net.dialer import GuardedDialer
 from posthouse.net.turns import Turns
-from posthouse.outbound.request import Limits
+from posthouse.outbound.attachments import GivenFile, gather
 from posthouse.wire.resolver import NameNotFound
-from store.builders import account
 
 _MESSAGE = 4_000_000
 
@@ -25,19 +21,6 @@ _MESSAGE = 4_000_000
 class _NoNames:
     async def addresses(self, name: str) -> list[str]:
         raise NameNotFound(name)
-
-
-@dataclass
-class _Submitter:
-    limits: Limits
-
-
-@dataclass
-class _Services:
-    """As much of the services as fetching uses."""
-
-    dialer: GuardedDialer
-    submitter: _Submitter
 
 
 @dataclass
@@ -77,51 +60,51 @@ async def site() -> AsyncIterator[Site]:
 
 
 @pytest.fixture
-async def services() -> AsyncIterator[Any]:
+async def dialer() -> AsyncIterator[GuardedDialer]:
     dialer = GuardedDialer(_NoNames(), True)  # type: ignore[arg-type]
-    yield _Services(dialer, _Submitter(Limits(message_bytes=_MESSAGE)))
+    yield dialer
     await dialer.aclose()
 
 
-async def fetch(services: Any, *given: SendAttachment) -> list[tuple[str | None, str | None, int]]:
-    found = await attachments_of(services, account("a"), given)
+async def fetch(dialer: GuardedDialer, *given: GivenFile) -> list[tuple[str | None, str | None, int]]:
+    found = await gather(dialer, "a", given, message_bytes=_MESSAGE)
     return [(each.filename, each.content_type, len(each.data)) for each in found]
 
 
-async def test_files_come_in_the_order_they_were_named(services: Any, site: Site) -> None:
+async def test_files_come_in_the_order_they_were_named(dialer: GuardedDialer, site: Site) -> None:
     found = await fetch(
-        services,
-        SendAttachment(url=f"{site.url}/sized/5/one.png"),
-        SendAttachment(content="aGk=", filename="two"),
-        SendAttachment(url=f"{site.url}/open/10000/three.bin", content_type="text/x-three"),
+        dialer,
+        GivenFile(url=f"{site.url}/sized/5/one.png"),
+        GivenFile(content="aGk=", filename="two"),
+        GivenFile(url=f"{site.url}/open/10000/three.bin", content_type="text/x-three"),
     )
     assert [(name, size) for name, _, size in found] == [("one.png", 5), ("two", 2), ("three.bin", 10_000)]
     assert [kind for _, kind, _ in found][::2] == ["image/png", "text/x-three"]
 
 
 @pytest.mark.parametrize("kind", ["sized", "open"])
-async def test_fetching_stops_where_the_message_would_be_full(services: Any, site: Site, kind: str) -> None:
-    given = [SendAttachment(url=f"{site.url}/{kind}/1000000/{number}") for number in range(40)]
+async def test_fetching_stops_where_the_message_would_be_full(dialer: GuardedDialer, site: Site, kind: str) -> None:
+    given = [GivenFile(url=f"{site.url}/{kind}/1000000/{number}") for number in range(40)]
     with pytest.raises(TooLarge) as refused:
-        await fetch(services, *given)
+        await fetch(dialer, *given)
     assert refused.value.field == "attachments.3.url"
     assert len(site.asked) == 4
 
 
-async def test_what_came_along_counts_as_well(services: Any, site: Site) -> None:
-    whole = SendAttachment(content="A" * 4_000_000, filename="whole")
+async def test_what_came_along_counts_as_well(dialer: GuardedDialer, site: Site) -> None:
+    whole = GivenFile(content="A" * 4_000_000, filename="whole")
     with pytest.raises(TooLarge):
-        await fetch(services, whole, SendAttachment(url=f"{site.url}/sized/1/a"))
+        await fetch(dialer, whole, GivenFile(url=f"{site.url}/sized/1/a"))
 
 
-async def test_nothing_is_fetched_for_a_request_that_is_refused_anyway(services: Any, site: Site) -> None:
-    good = SendAttachment(url=f"{site.url}/sized/1/a")
-    for bad in (SendAttachment(), SendAttachment(url="http://a.example/", content="aGk="), SendAttachment(content="?")):
+async def test_nothing_is_fetched_for_a_request_that_is_refused_anyway(dialer: GuardedDialer, site: Site) -> None:
+    good = GivenFile(url=f"{site.url}/sized/1/a")
+    for bad in (GivenFile(), GivenFile(url="http://a.example/", content="aGk="), GivenFile(content="?")):
         with pytest.raises(Invalid):
-            await fetch(services, good, bad)
+            await fetch(dialer, good, bad)
     assert site.asked == []
     with pytest.raises(Forbidden) as refused:
-        await fetch(services, SendAttachment(url=f"{site.url}/missing/1/a"))
+        await fetch(dialer, GivenFile(url=f"{site.url}/missing/1/a"))
     assert (refused.value.reason, refused.value.field) == ("attachment_url", "attachments.0.url")
 
 
