@@ -27,7 +27,7 @@ from posthouse import control
 
 T = TypeVar("T")
 _POLL_S = 0.02
-_START_S = 30.0
+_START_S = 60.0
 _given: set[int] = set()
 _POSTHOUSE = [sys.executable, "-m", "posthouse"]
 

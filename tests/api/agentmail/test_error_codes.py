@@ -89,6 +89,9 @@ async def test_every_documented_code_is_given_by_some_request(whole: Whole) -> N
         status, error = await api.call("POST", "/v0/agent/sign-up", {"human_email": "", "username": "x"})
     assert codes.take(status, error) == "rate_limit_exceeded"
     services.limiter.enabled = False
+    assert (await api.call("PATCH", f"/v0/inboxes/{inbox}", {"status": "paused"}))[0] == 200
+    assert await codes.of(api, "POST", send, {"to": "a@far.example"}) == "inbox_paused"
+    assert (await api.call("PATCH", f"/v0/inboxes/{inbox}", {"status": "active"}))[0] == 200
     answer = errors.on_core_error(None, OverQuota("the mailbox is full"))  # type: ignore[arg-type]
     assert codes.take(answer.status_code or 0, msgspec.json.decode(answer.content)) == "limit_exceeded"
     blobs, services.submitter._blobs = services.submitter._blobs, None  # type: ignore[assignment] # a fault of ours
