@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from core.home import PLAIN, Home
+from core.home import DIALECT, PLAIN, Home
 from flows.sinks import WebhookReceiver, webhook_receiver
-from posthouse.events.webhooks import BREAKER_FAILURES
+from posthouse.accounts import endpoints
 from posthouse.kit.principal import Principal
 from posthouse.store import organizations, webhook_health, webhooks
 from posthouse.store.webhooks import WebhookEndpoint
@@ -32,16 +32,6 @@ def types(receiver: WebhookReceiver) -> list[str]:
 async def states(home: Home, endpoint: WebhookEndpoint) -> list[tuple[str, int]]:
     """State and attempts of each telling."""
     return [(telling.state, telling.attempts) for telling in await home.tellings(endpoint)]
-
-
-async def replay(home: Home, endpoint: WebhookEndpoint, delivery_id: str) -> None:
-    """Tell it once more; the circuit closes."""
-
-    async def unit(tx) -> None:
-        await webhook_health.reset(tx, endpoint.id)
-        await webhooks.replay(tx, delivery_id, home.clock())
-
-    await home.db.write(unit)
 
 
 async def test_an_endpoint_is_told_what_happened(home: Home, receiver: WebhookReceiver) -> None:
@@ -137,7 +127,7 @@ async def test_a_telling_has_its_tries_and_is_dead_after_the_last(home: Home, re
     assert (telling.last_status, telling.last_error, telling.due_at) == (500, "answered 500", None)
     tries = (await home.db.read(lambda tx: webhooks.attempts(tx, [telling.id])))[telling.id]
     assert [each.status for each in tries] == [500, 500, 500]
-    await replay(home, endpoint, telling.id)
+    await home.db.write(lambda tx: endpoints.replay(tx, endpoint, telling.id, home.clock()))
     await home.settle()
     assert (await states(home, endpoint))[0][0] == "delivered"
     assert receiver.calls[-1].body == receiver.calls[0].body
@@ -156,7 +146,7 @@ async def test_an_endpoint_that_is_gone_or_switched_off_hears_nothing_more(
     gone = await home.endpoint(receiver.url, event_types=[])
     off = await home.endpoint(receiver.url, event_types=[])
     await home.receive()
-    await home.db.write(lambda tx: webhooks.delete(tx, home.organization_id, gone.id))
+    await home.db.write(lambda tx: endpoints.end(tx, gone, home.clock()))
     await home.db.write(
         lambda tx: tx.run("UPDATE webhook_endpoint SET is_enabled = :off WHERE id = :id", off=False, id=off.id)
     )
@@ -169,22 +159,22 @@ async def test_an_endpoint_that_is_gone_or_switched_off_hears_nothing_more(
 async def test_an_endpoint_that_fails_on_and_on_is_left_alone_and_tried_with_one(
     home: Home, receiver: WebhookReceiver
 ) -> None:
-    receiver.statuses = [500] * (BREAKER_FAILURES + 1)
+    receiver.statuses = [500] * (DIALECT.breaker.failures + 1)
     endpoint = await home.endpoint(receiver.url, event_types=["message.sent"])
-    for _ in range(BREAKER_FAILURES):
+    for _ in range(DIALECT.breaker.failures):
         await home.send(to=home.ann.main_address)
     await home.settle()
-    assert len(receiver.calls) == BREAKER_FAILURES
+    assert len(receiver.calls) == DIALECT.breaker.failures
     await home.later(seconds=30)
     await home.send(to=home.ann.main_address)
     await home.settle()
-    assert len(receiver.calls) == BREAKER_FAILURES
+    assert len(receiver.calls) == DIALECT.breaker.failures
     # The pause is over: one telling finds out, and fails. Nobody else is sent after it.
     await home.later(seconds=40)
-    assert len(receiver.calls) == BREAKER_FAILURES + 1
+    assert len(receiver.calls) == DIALECT.breaker.failures + 1
     health = await home.db.read(lambda tx: webhook_health.get(tx, endpoint.id))
     assert health is not None
-    assert health.failures == BREAKER_FAILURES + 1
+    assert health.failures == DIALECT.breaker.failures + 1
     assert health.paused_until > home.clock()
     for _ in range(6):
         await home.later(seconds=70)
@@ -199,10 +189,10 @@ async def test_one_endpoint_that_fails_keeps_no_other_waiting(home: Home, receiv
         broken.statuses = [500] * 50
         await home.endpoint(broken.url, event_types=["message.sent"])
         await home.endpoint(receiver.url, event_types=["message.sent"])
-        for _ in range(BREAKER_FAILURES + 2):
+        for _ in range(DIALECT.breaker.failures + 2):
             await home.send(to=home.ann.main_address)
         await home.settle()
-        assert len(receiver.calls) == BREAKER_FAILURES + 2
+        assert len(receiver.calls) == DIALECT.breaker.failures + 2
 
 
 async def test_endpoints_of_an_organisation_that_was_taken_over_are_gone(home: Home, receiver: WebhookReceiver) -> None:
