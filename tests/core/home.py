@@ -38,6 +38,7 @@ from posthouse.store import (
     accounts,
     domains,
     events,
+    holds,
     mailboxes,
     messages,
     organizations,

@@ -12,7 +12,8 @@ from posthouse.outbound.request import Composition, RawMail, RecipientOptions, S
 from posthouse.store import messages
 from posthouse.store.accounts import Account
 from posthouse.store.blobfiles import Blob, Blobs
-from posthouse.store.database import Database
+from posthouse.store.database import Database, Tx
+from posthouse.store.messages import Message
 from posthouse.wire import raw_headers
 from posthouse.wire.address import MAX_LIST_CHARS, Address, normalize, split, untagged
 from posthouse.wire.canonical import INLINE_BYTES, canonical
@@ -71,6 +72,24 @@ async def prepare(
     if isinstance(mail, StoredMail):
         return await _stored(db, blobs, account, mail, own)
     return await _read(account, replace(mail, raw=await _canonical(mail.raw)), own)
+
+
+async def find_stored(tx: Tx, account_id: str, message_id: str) -> tuple[Message, Message | None]:
+    """A message to be sent as it lies in the account, and what it answers, where its writer named no more of the
+    conversation than that.
+
+    Raises:
+        NotFound: there is none.
+        Forbidden: it waits for the owner (reason `held`).
+    """
+    message = await messages.get(tx, account_id, message_id)
+    if message is None:
+        raise NotFound("there is no such email", field="message_id")
+    if filing.HELD in message.keywords:
+        raise Forbidden("the owner has not decided on this email yet", reason="held")
+    if not message.in_reply_to or message.refs:
+        return message, None
+    return message, await messages.by_header_message_id(tx, account_id, message.in_reply_to[0])
 
 
 def sender_of(mail: Composition | RawMail | StoredMail) -> tuple[str, str]:
