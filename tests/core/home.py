@@ -15,9 +15,10 @@ import pytest
 
 from flows.houses import Clock
 from posthouse.accounts import accounts as account_rules
-from posthouse.accounts import installation
+from posthouse.accounts import endpoints, installation
 from posthouse.accounts import keys as key_rules
 from posthouse.accounts import lists as list_rules
+from posthouse.accounts.endpoints import Wanted
 from posthouse.accounts.reach import Reach
 from posthouse.app import House
 from posthouse.events import outbox
@@ -249,6 +250,11 @@ class Home:
         """Whoever is bound to ann's account, with all rights in it."""
         return self.bound(self.ann)
 
+    @property
+    def of_ann(self) -> Reach:
+        """Ann's account alone."""
+        return Reach(self.organization_id, self.ann.pod_id, self.ann)
+
     def bound(self, account: Account, **more: Any) -> Principal:
         """Whoever is bound to an account."""
         return Principal(account.organization_id, pod_id=account.pod_id, account_id=account.id, surface=SURFACE, **more)
@@ -302,11 +308,10 @@ class Home:
     ) -> ListEntry:
         """Put an address or a domain on a list: on ann's own, or that of `on`, by whom it is said."""
         within = {
-            None: Reach(self.organization_id, self.ann.pod_id, self.ann),
-            self.ann.id: Reach(self.organization_id, self.ann.pod_id, self.ann),
+            self.ann.id: self.of_ann,
             self.ann.pod_id: Reach(self.organization_id, self.ann.pod_id, None),
             self.organization_id: Reach(self.organization_id, None, None),
-        }[on]
+        }[on or self.ann.id]
         return await self.db.write(
             lambda tx: list_rules.put(tx, by or self.agent, within, direction, kind, entry, None, self.clock())
         )
@@ -561,12 +566,19 @@ class Home:
 
     # -- endpoints
 
-    async def endpoint(self, url: str, **given: Any) -> WebhookEndpoint:
-        """Have events posted to a URL, in plain words."""
-        values = {"organization_id": self.organization_id, "surface": PLAIN, "url": url, "headers": {}}
-        made = builders.endpoint(new_id(), **(values | given))
-        await self.db.write(lambda tx: webhooks.add(tx, made))
-        return made
+    async def endpoint(
+        self, url: str, *, by: Principal | None = None, within: Reach | None = None, **given: Any
+    ) -> WebhookEndpoint:
+        """Have events posted to a URL, in plain words: of the whole organisation, or of what lies within."""
+        whole = Reach(self.organization_id, None, None)
+        wanted = Wanted(url, **given)
+        made = await self.db.write(
+            lambda tx: endpoints.create(
+                tx, by or Principal(self.organization_id), within or whole, wanted, surface=PLAIN, dialect=DIALECT,
+                at=self.clock(),
+            )
+        )  # fmt: skip
+        return made.endpoint
 
     async def tellings(self, endpoint: WebhookEndpoint) -> list[WebhookDelivery]:
         """What was or is to be told to an endpoint."""

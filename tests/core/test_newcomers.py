@@ -113,7 +113,8 @@ async def test_naming_somebody_elses_human_opens_nothing_until_their_code_is_ent
     claimant = await asking(home, second)
     assert claimant.rights == frozenset()
     code = await home.code_for(HUMAN)
-    endpoint = await home.endpoint("http://127.0.0.1:9/", organization_id=first.account.organization_id)
+    endpoint = builders.endpoint("theirs", organization_id=first.account.organization_id)
+    await home.db.write(lambda tx: webhooks.add(tx, endpoint))
 
     await home.house.registrar.verify(claimant, code)
     with refused(Unauthenticated, "unknown_key"):

@@ -147,6 +147,12 @@ async def get(tx: Tx, account_id: str, draft_id: str) -> Written:
     return await written(tx, draft)
 
 
+async def references(tx: Tx, written: Written) -> dict[str, str]:
+    """Those messages of the account that a draft's References name: our id by Message-ID."""
+    named = written.message.refs
+    return await messages.ids_by_header(tx, written.draft.account_id, named) if named else {}
+
+
 async def written(tx: Tx, draft: Draft) -> Written:
     """A draft's row with its message."""
     message, body = await reading.get(tx, draft.account_id, draft.message_id)

@@ -39,7 +39,6 @@ from posthouse.mail import drafts as draft_rules
 from posthouse.mail.drafts import Wanted, Written
 from posthouse.outbound import drafting, writing
 from posthouse.outbound.writing import Words, Writing
-from posthouse.store import messages
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
 from posthouse.wire.compose import Outgoing
@@ -203,9 +202,7 @@ def _future(services: Services, principal: Principal, send_at: int | None) -> in
 
 
 async def _shown(tx: Tx, account: Account, written: Written) -> shapes.Draft:
-    refs = written.message.refs
-    known = await messages.ids_by_header(tx, account.id, refs) if refs else {}
-    return shapes.draft_of(written, account.main_address, known)
+    return shapes.draft_of(written, account.main_address, await draft_rules.references(tx, written))
 
 
 async def _written(services: Services, principal: Principal, account: Account, data: shapes.CreateDraft) -> Writing:
