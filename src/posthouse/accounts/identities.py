@@ -16,7 +16,7 @@ from posthouse.store import accounts, identities
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
 from posthouse.store.identities import Identity
-from posthouse.wire.address import Address, normalize, untagged
+from posthouse.wire.address import Address, normalize, parse_address, untagged
 
 _MAX_IDENTITIES = 1_000
 
@@ -85,6 +85,11 @@ def of_address(own: Sequence[Identity], email: str) -> Identity | None:
         if found is not None:
             return found
     return None
+
+
+def new(account_id: str, email: str, at: int) -> Identity:
+    """An identity to be made (`create`), with nothing but its address. Raises `Invalid` when that is none."""
+    return Identity("", account_id, "", parse_address(email).email, None, None, "", "", True, at)
 
 
 async def find(tx: Tx, account_id: str, identity_id: str) -> Identity:

@@ -68,6 +68,11 @@ class Wanted:
 # --- Keeping them
 
 
+def check_keys(p256dh: str, auth: str) -> None:
+    """Raises `Invalid` for keys that nothing can be encrypted with (RFC 8291)."""
+    web_push.check_keys(p256dh, auth)
+
+
 async def all_of(tx: Tx, principal: Principal, account_id: str, at: int) -> list[PushSubscription]:
     """The caller's own subscriptions to an account that have not expired."""
     return [each for each in await push.all_of(tx, account_id, at) if each.key_id == principal.key_id]

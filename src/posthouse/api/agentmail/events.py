@@ -13,7 +13,7 @@ from posthouse.api.agentmail.shapes import domains as domain_shapes
 from posthouse.api.agentmail.shapes import messages as message_shapes
 from posthouse.api.agentmail.shapes import threads as thread_shapes
 from posthouse.api.agentmail.shapes.common import EVENT_PREFIX, MESSAGE_PREFIX, THREAD_PREFIX, time
-from posthouse.events import outbox
+from posthouse.events import outbox, signatures
 from posthouse.events.webhooks import MAX_BODY_BYTES, Breaker, Dialect
 from posthouse.kit.clock import HOUR, MINUTE, SECOND
 from posthouse.kit.errors import NotFound
@@ -24,7 +24,6 @@ from posthouse.store.database import Tx
 from posthouse.store.domains import Domain
 from posthouse.store.events import Event
 from posthouse.store.webhooks import WebhookDelivery, WebhookEndpoint
-from posthouse.wire import svix
 
 _RECEIVED = (
     outbox.MESSAGE_RECEIVED,
@@ -164,13 +163,7 @@ async def _render(tx: Tx, endpoint: WebhookEndpoint, event: Event) -> bytes | No
 
 
 def _headers(endpoint: WebhookEndpoint, delivery: WebhookDelivery, at: int, body: bytes) -> Mapping[str, str]:
-    message_id = MESSAGE_PREFIX + delivery.id  # the same at every attempt: receivers tell repeats by it
-    timestamp = at // 1000
-    return {
-        "svix-id": message_id,
-        "svix-timestamp": str(timestamp),
-        "svix-signature": svix.sign(endpoint.secret, message_id, timestamp, body),
-    }
+    return signatures.svix_headers(endpoint.secret, MESSAGE_PREFIX + delivery.id, at, body)
 
 
 def _sample(event_type: str, event_id: str, at: int) -> bytes:
@@ -182,7 +175,7 @@ DIALECT = Dialect(
     headers=_headers,
     audience=lambda endpoint: tuple(endpoint.hidden),
     sample=_sample,
-    new_secret=svix.new_secret,
+    new_secret=signatures.new_svix_secret,
     standard=outbox.STANDARD,
     own_headers=("svix-", "webhook-"),
     retry_ms=(5 * SECOND, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 10 * HOUR),

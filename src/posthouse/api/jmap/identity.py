@@ -16,7 +16,6 @@ from posthouse.kit.errors import Forbidden, Invalid, NotFound
 from posthouse.mail.journal import IDENTITY
 from posthouse.store.database import Tx
 from posthouse.store.identities import Identity
-from posthouse.wire.address import parse_address
 
 PROPERTIES = ("id", "name", "email", "replyTo", "bcc", "textSignature", "htmlSignature", "mayDelete")
 _SETTABLE = frozenset({"name", "email", "replyTo", "bcc", "textSignature", "htmlSignature"})
@@ -82,10 +81,10 @@ async def prepare(call: Call, value: Json) -> Identity:
     if not isinstance(email, str):
         raise SetError("invalidProperties", "an identity has an email", ["email"])
     try:
-        email = parse_address(email).email
+        made = identities.new(call.account_id, email, call.services.clock())
     except Invalid as error:
         raise SetError("invalidProperties", error.message, ["email"]) from error
-    return _read(value, Identity("", call.account_id, "", email, None, None, "", "", True, call.services.clock()))
+    return _read(value, made)
 
 
 async def create(work: Work, identity: Identity) -> Json:

@@ -19,7 +19,6 @@ from posthouse.kit.clock import DAY, parse_iso
 from posthouse.kit.errors import Invalid, OverQuota
 from posthouse.store.database import Tx
 from posthouse.store.push import PushSubscription
-from posthouse.wire import web_push
 
 PROPERTIES = ("id", "deviceClientId", "verificationCode", "expires", "types")
 _PRIVATE = ("url", "keys")
@@ -101,7 +100,7 @@ def _new(call: Call, value: Json) -> Wanted:
     keys = fields.get("keys", dict)
     if keys is not None:
         try:
-            web_push.check_keys(str(keys.get("p256dh", "")), str(keys.get("auth", "")))
+            pushes.check_keys(str(keys.get("p256dh", "")), str(keys.get("auth", "")))
         except Invalid:
             fields.fail("keys")
     types, expires_at = _types(fields), _expires(call, fields)

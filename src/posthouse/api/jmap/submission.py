@@ -18,15 +18,13 @@ from posthouse.kit.clock import SECOND, parse_iso
 from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound, OverQuota, PosthouseError, TooLarge, TooMany
 from posthouse.mail.journal import SUBMISSION
 from posthouse.outbound import submitted, taking_back
-from posthouse.outbound.preparation import find_stored
+from posthouse.outbound.preparation import find_stored, no_addresses, recipients_of
 from posthouse.outbound.request import RecipientOptions, StoredMail, Submitted
 from posthouse.store import changes
 from posthouse.store.database import Tx
 from posthouse.store.identities import Identity
 from posthouse.store.messages import Message
 from posthouse.store.submissions import Detail
-from posthouse.wire.address import normalize, parse_address
-from posthouse.wire.compose import reply_references
 
 PROPERTIES = (
     "id", "identityId", "emailId", "threadId", "envelope", "sendAt", "undoStatus", "deliveryStatus", "dsnBlobIds",
@@ -202,7 +200,7 @@ async def _send(call: Call, value: Json, *, files_itself: bool) -> tuple[Json, s
         fields.fail("emailId")
     fields.check()
     email_id = call.resolve(email_id)
-    message, own, parent = await _look_up(call, email_id)
+    message, own, references = await _look_up(call, email_id)
     chosen = _identity(call, identity_id, own, message, value.get("envelope"))
     envelope = _envelope(call, value.get("envelope"), chosen, message)
     mail = StoredMail(
@@ -212,8 +210,7 @@ async def _send(call: Call, value: Json, *, files_itself: bool) -> tuple[Json, s
         envelope_id=envelope.envelope_id,
         dsn_return=envelope.dsn_return,
         send_at=envelope.send_at,
-        # D10: an answer names the whole conversation, though its writer named only its parent (RFC 5322 §3.6.4).
-        references=reply_references(parent.header_message_id, tuple(parent.refs)) if parent is not None else (),
+        references=references,  # D10
         files_itself=files_itself,
     )
     services = call.services
@@ -245,10 +242,10 @@ async def _send(call: Call, value: Json, *, files_itself: bool) -> tuple[Json, s
     return {name: shown[name] for name in names}, done.message_id, waits
 
 
-async def _look_up(call: Call, email_id: str) -> tuple[Message, list[Identity], Message | None]:
-    async def unit(tx: Tx) -> tuple[Message, list[Identity], Message | None]:
-        message, parent = await find_stored(tx, call.account_id, email_id)
-        return message, await identities.all_of(tx, call.account_id), parent
+async def _look_up(call: Call, email_id: str) -> tuple[Message, list[Identity], tuple[str, ...]]:
+    async def unit(tx: Tx) -> tuple[Message, list[Identity], tuple[str, ...]]:
+        message, references = await find_stored(tx, call.account_id, email_id)
+        return message, await identities.all_of(tx, call.account_id), references
 
     try:
         if not is_id(email_id):
@@ -282,8 +279,7 @@ def _identity(call: Call, identity_id: str | None, own: list[Identity], message:
 
 def _envelope(call: Call, given: Any, chosen: Identity, message: Message) -> _Envelope:
     if given is None:
-        people = [*message.to_list, *message.cc_list, *message.bcc_list]
-        emails = list({normalize(person.email): person.email for person in people if person.email}.values())
+        emails = recipients_of(message)
         if not emails:
             raise SetError("noRecipients")
         shown = {
@@ -368,13 +364,7 @@ def _send_at(call: Call, parameters: dict[str, str]) -> int | None:
 
 
 def _check_recipients(emails: Sequence[str]) -> None:
-    wrong = []
-    for email in emails:
-        try:
-            if "@" not in parse_address(email).email:
-                wrong.append(email)
-        except Invalid:
-            wrong.append(email)
+    wrong = no_addresses(emails)
     if wrong:
         raise SetError("invalidRecipients", "these are no addresses", invalidRecipients=wrong)
 
