@@ -128,9 +128,9 @@ async def change(
     await push.update(tx, before.id, types=types, expires_at=expires_at, verified_at_modseq=verified_at)
 
 
-async def end(tx: Tx, subscription: PushSubscription) -> bool:
-    """End a subscription; False when it had ended."""
-    return await push.delete(tx, subscription.account_id, subscription.id)
+async def end(tx: Tx, subscription: PushSubscription) -> None:
+    """End a subscription."""
+    await push.delete(tx, subscription.account_id, subscription.id)
 
 
 # --- Telling them

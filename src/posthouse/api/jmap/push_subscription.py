@@ -10,13 +10,13 @@ import re
 from typing import Any
 
 from posthouse.api.jmap import calls
-from posthouse.api.jmap.calls import Answer, Call, Fields, Json, invalid, is_id
+from posthouse.api.jmap.calls import Answer, Call, Fields, Json, invalid
 from posthouse.api.jmap.email.get import utc
 from posthouse.api.jmap.errors import MethodError, SetError, set_error
 from posthouse.events import pushes
 from posthouse.events.pushes import Wanted
 from posthouse.kit.clock import DAY, parse_iso
-from posthouse.kit.errors import Invalid, OverQuota
+from posthouse.kit.errors import Invalid, NotFound, OverQuota
 from posthouse.store.database import Tx
 from posthouse.store.push import PushSubscription
 
@@ -41,6 +41,14 @@ def _shape(subscription: PushSubscription) -> Json:
 
 async def _own(tx: Tx, call: Call) -> list[PushSubscription]:
     return await pushes.all_of(tx, call.caller.principal, call.caller.account_id, call.services.clock())
+
+
+async def _find(tx: Tx, call: Call, id_: str) -> PushSubscription:
+    caller = call.caller
+    try:
+        return await pushes.find(tx, caller.principal, caller.account_id, id_, call.services.clock())
+    except NotFound as error:
+        raise SetError("notFound") from error
 
 
 async def get(call: Call) -> Answer:
@@ -149,22 +157,20 @@ async def set_(call: Call) -> Answer:
     for named in destroy:
         id_ = call.resolve(named)
 
-        async def unit(tx: Tx, id_: str = id_) -> bool:
-            own = {each.id: each for each in await _own(tx, call)}
-            return id_ in own and await pushes.end(tx, own[id_])
+        async def unit(tx: Tx, id_: str = id_) -> None:
+            await pushes.end(tx, await _find(tx, call, id_))
 
-        if await call.services.db.write(unit):
+        try:
+            await call.services.db.write(unit)
             destroyed.append(id_)
-        else:
-            refused["notDestroyed"][named] = {"type": "notFound"}
+        except SetError as error:
+            refused["notDestroyed"][named] = error.body
     body: Json = {"created": created or None, "updated": updated or None, "destroyed": destroyed or None}
     return [(call.method, body | {name: value or None for name, value in refused.items()})]
 
 
 async def _update(tx: Tx, call: Call, id_: str, patch: Json) -> Json | None:
-    before = next((each for each in await _own(tx, call) if each.id == id_), None) if is_id(id_) else None
-    if before is None:
-        raise SetError("notFound")
+    before = await _find(tx, call, id_)
     fields = Fields(patch, frozenset({"verificationCode", "expires", "types"}))
     changed: Any = None
     types = _types(fields) if "types" in patch else before.types
