@@ -187,7 +187,9 @@ async def test_identities_are_of_the_accounts_addresses(home: Home) -> None:
 
 async def test_what_a_caller_keeps_counts_against_the_accounts_room(home: Home) -> None:
     async def keep(data: bytes) -> str:
-        return await uploads.keep(home.db, home.blobs, home.ann.id, data, "text/plain", quota_bytes=10, at=home.clock())
+        return await uploads.keep(
+            home.db, home.blobs, home.ann.id, [data], "text/plain", quota_bytes=10, at=home.clock()
+        )
 
     hash_ = await keep(b"12345678")
     with refused(OverQuota):

@@ -36,7 +36,7 @@ async def keep(
     quota_bytes: int,
     at: int,
 ) -> str:
-    """Keep bytes, one piece behind the other, for an account for a day, or for as long as a message names them. Returns their hash.
+    """Keep bytes, one piece behind the other, for a day, or for as long as a message names them. Returns their hash.
 
     Args:
         quota_bytes: for an account that has no quota of its own.
