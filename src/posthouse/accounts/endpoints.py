@@ -230,7 +230,7 @@ async def find_to_change(
 async def change(
     tx: Tx, principal: Principal, within: Reach, endpoint: WebhookEndpoint, changes: Changes, at: int
 ) -> WebhookEndpoint:
-    """Change an endpoint found by `find_to_change`; answers it as it is now.
+    """Change an endpoint found by `find_to_change`; returns it as it is now.
 
     Raises:
         Forbidden, Invalid, NotFound: as `create` does. A filter may be rid of an account that is gone.

@@ -47,7 +47,7 @@ class Wanted:
 async def create(
     tx: Tx, principal: Principal, within: Reach, wanted: Wanted, *, default_domain: str, at: int
 ) -> tuple[Member, bool]:
-    """Make an account within a reach; answers it, and whether this call made it.
+    """Make an account within a reach; returns it, and whether this call made it.
 
     Raises:
         Conflict: the `client_id` is that of an account elsewhere (reason `client_id_taken`).

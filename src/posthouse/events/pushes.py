@@ -150,7 +150,7 @@ class PushWorker:
         return await self._db.read(lambda tx: push.next_due(tx, self._clock()))
 
     async def run_once(self) -> int:
-        """Post what is due; answers how many subscriptions were taken up."""
+        """Post what is due; returns how many subscriptions were taken up."""
         now = self._clock()
         if not await self._is_due(now):
             return 0
