@@ -24,11 +24,12 @@ from posthouse.accounts.tokens import Tokens
 from posthouse.api import connection
 from posthouse.api.dispatcher import Dispatcher, frame_octets
 from posthouse.api.http import HttpServer
-from posthouse.api.jmap.pushing import PushWorker
+from posthouse.api.jmap import pushing
 from posthouse.api.limits import OpenStreams, RateLimiter
 from posthouse.api.links import Links
 from posthouse.api.services import Services
 from posthouse.api.surfaces import SURFACES
+from posthouse.events.pushes import PushWorker
 from posthouse.events.streams import Streams
 from posthouse.events.webhooks import Dialect, WebhookWorker
 from posthouse.inbound.authenticate import Authenticator
@@ -57,7 +58,7 @@ from posthouse.outbound import asking, holding
 from posthouse.outbound.asking import Asker, OwnerMail
 from posthouse.outbound.courier import Courier
 from posthouse.outbound.delivery import DeliveryWorker
-from posthouse.outbound.registration import Registrar
+from posthouse.outbound.newcomers import Registrar
 from posthouse.outbound.reports import Reporter
 from posthouse.outbound.request import Limits
 from posthouse.outbound.route import Router
@@ -177,7 +178,7 @@ class House:
         self.dialects: dict[str, Dialect] = {each.name: each.events for each in SURFACES if each.events is not None}
         self.webhooks = WebhookWorker(db, self.dialer, self.dialects, clock)
         self.vacations = VacationResponder(db, self.submitter, clock)
-        self.pushes = PushWorker(db, self.dialer, clock)
+        self.pushes = PushWorker(db, self.dialer, pushing.DIALECT, clock)
         self.work = self._table_of_work()
         self.services: Services | None = None
         self._dispatcher: Dispatcher | None = None

@@ -15,20 +15,24 @@ import pytest
 
 from flows.houses import Clock
 from posthouse.accounts import accounts as account_rules
-from posthouse.accounts import installation
+from posthouse.accounts import endpoints, installation
 from posthouse.accounts import keys as key_rules
 from posthouse.accounts import lists as list_rules
+from posthouse.accounts.endpoints import Wanted
+from posthouse.accounts.reach import Reach
 from posthouse.app import House
-from posthouse.events.webhooks import Dialect
+from posthouse.events import outbox
+from posthouse.events.webhooks import Breaker, Dialect
 from posthouse.inbound import spool
 from posthouse.inbound.spool import HandedIn, Incoming
-from posthouse.kit.errors import PosthouseError
-from posthouse.kit.ids import new_id
+from posthouse.kit.clock import MINUTE
+from posthouse.kit.errors import Conflict, PosthouseError
+from posthouse.kit.ids import new_id, new_secret
 from posthouse.kit.principal import Principal
 from posthouse.mail import drafts as draft_rules
 from posthouse.mail import filing
 from posthouse.mail.journal import changing
-from posthouse.outbound import answers, approvals, scheduled
+from posthouse.outbound import answers, approvals, scheduled, taking_back
 from posthouse.outbound.courier import DeliveryResult, Outcome, Parcel
 from posthouse.outbound.request import Composition, Idempotency, RawMail, RecipientOptions, StoredMail, Submitted
 from posthouse.store import (
@@ -36,7 +40,6 @@ from posthouse.store import (
     domains,
     events,
     holds,
-    lists,
     mailboxes,
     messages,
     organizations,
@@ -247,6 +250,11 @@ class Home:
         """Whoever is bound to ann's account, with all rights in it."""
         return self.bound(self.ann)
 
+    @property
+    def of_ann(self) -> Reach:
+        """Ann's account alone."""
+        return Reach(self.organization_id, self.ann.pod_id, self.ann)
+
     def bound(self, account: Account, **more: Any) -> Principal:
         """Whoever is bound to an account."""
         return Principal(account.organization_id, pod_id=account.pod_id, account_id=account.id, surface=SURFACE, **more)
@@ -299,13 +307,14 @@ class Home:
         self, direction: str, kind: str, entry: str, *, by: Principal | None = None, on: str | None = None
     ) -> ListEntry:
         """Put an address or a domain on a list: on ann's own, or that of `on`, by whom it is said."""
-        text, entry_type = list_rules.check_entry(entry)
-        by = by or self.agent
-        given = ListEntry(
-            new_id(), self.organization_id, None, None, on or self.ann.id, direction, kind, text, entry_type, None,
-            self.clock(), set_by=list_rules.width_of(by),
-        )  # fmt: skip
-        return await self.db.write(lambda tx: lists.add(tx, given))
+        within = {
+            self.ann.id: self.of_ann,
+            self.ann.pod_id: Reach(self.organization_id, self.ann.pod_id, None),
+            self.organization_id: Reach(self.organization_id, None, None),
+        }[on or self.ann.id]
+        return await self.db.write(
+            lambda tx: list_rules.put(tx, by or self.agent, within, direction, kind, entry, None, self.clock())
+        )
 
     # -- sending
 
@@ -363,13 +372,15 @@ class Home:
     async def take_back(self, sent: Submitted) -> bool:
         """The sender takes a submission back; False when it is too late."""
 
-        async def unit(tx: Tx) -> bool:
-            is_back = await submissions.cancel(tx, sent.submission_id, self.clock())
-            if is_back:
-                await holds.withdraw(tx, sent.submission_id, self.clock())
-            return is_back
+        async def unit(tx: Tx) -> None:
+            async with changing(tx, self.ann.id, self.clock()) as journal:
+                await taking_back.take_back(tx, journal, self.agent, sent.submission_id)
 
-        return await self.db.write(unit)
+        try:
+            await self.db.write(unit)
+        except Conflict:
+            return False
+        return True
 
     async def tamper_with(self, sent: Submitted) -> None:
         """Somebody changes the stored bytes of what was taken on."""
@@ -555,12 +566,19 @@ class Home:
 
     # -- endpoints
 
-    async def endpoint(self, url: str, **given: Any) -> WebhookEndpoint:
-        """Have events posted to a URL, in plain words."""
-        values = {"organization_id": self.organization_id, "surface": PLAIN, "url": url, "headers": {}}
-        made = builders.endpoint(new_id(), **(values | given))
-        await self.db.write(lambda tx: webhooks.add(tx, made))
-        return made
+    async def endpoint(
+        self, url: str, *, by: Principal | None = None, within: Reach | None = None, **given: Any
+    ) -> WebhookEndpoint:
+        """Have events posted to a URL, in plain words: of the whole organisation, or of what lies within."""
+        whole = Reach(self.organization_id, None, None)
+        wanted = Wanted(url, **given)
+        made = await self.db.write(
+            lambda tx: endpoints.create(
+                tx, by or Principal(self.organization_id), within or whole, wanted, surface=PLAIN, dialect=DIALECT,
+                at=self.clock(),
+            )
+        )  # fmt: skip
+        return made.endpoint
 
     async def tellings(self, endpoint: WebhookEndpoint) -> list[WebhookDelivery]:
         """What was or is to be told to an endpoint."""
@@ -581,5 +599,11 @@ DIALECT = Dialect(
     render=_render,
     headers=lambda endpoint, telling, at, body: {"telling": telling.id, "attempt": str(telling.attempts)},
     audience=lambda endpoint: (),
+    sample=lambda event_type, event_id, at: json.dumps({"type": event_type, "id": event_id}).encode(),
+    new_secret=lambda: new_secret("", 8),
+    standard=outbox.STANDARD,
+    own_headers=(),
     retry_ms=(1_000, 60_000),
+    timeout_s=15.0,
+    breaker=Breaker(failures=10, pause_ms=MINUTE),
 )

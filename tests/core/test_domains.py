@@ -46,9 +46,8 @@ async def give_keys(home: Home, organization_id: str, pems: dict[str, str]) -> N
 async def name(home: Home, domain: str = SHOP, organization_id: str = "", **more: Any) -> Domain:
     """Say that a domain is to be proved."""
     given = {"pod_id": None, "client_id": None, "feedback_enabled": True, "subdomains_enabled": False}
-    return await domain_proof.add(
-        home.db, organization_id or home.organization_id, domain, at=home.clock(), **(given | more)
-    )
+    by = Principal(organization_id or home.organization_id)
+    return (await domain_proof.add(home.db, by, domain, at=home.clock(), **(given | more))).domain
 
 
 async def wanted(home: Home, domain: Domain) -> list[Record]:

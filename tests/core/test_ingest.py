@@ -15,8 +15,9 @@ from posthouse.inbound.spool import HandedIn, Incoming
 from posthouse.kit.errors import Forbidden, Invalid, NotFound, OverQuota
 from posthouse.kit.principal import Principal
 from posthouse.mail.filing import BLOCKED, UNAUTHENTICATED
+from posthouse.mail.journal import changing
 from posthouse.outbound import automatic
-from posthouse.store import accounts, graveyard, vacations
+from posthouse.store import accounts, graveyard
 from posthouse.store import spool as spool_rows
 from posthouse.store.database import Tx
 from posthouse.store.vacations import Vacation
@@ -221,11 +222,10 @@ async def go_away(home: Home, *, by: Principal | None = None, **given: Any) -> N
     after = Vacation(home.ann.id, is_enabled=True, subject=None, text_body="I am away.\n")
 
     async def unit(tx: Tx) -> None:
-        before = await vacations.get(tx, home.ann.id)
-        new = await automatic.answered_for(
-            tx, by or home.agent, before, replace(after, **given), rewritten={"subject", "text_body", "html_body"}
-        )
-        await vacations.put(tx, new)
+        before = await automatic.response_of(tx, home.ann.id)
+        words = {"subject", "text_body", "html_body"}
+        async with changing(tx, home.ann.id, home.clock()) as journal:
+            await automatic.change(tx, journal, by or home.agent, before, replace(after, **given), rewritten=words)
 
     await home.db.write(unit)
 

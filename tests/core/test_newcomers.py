@@ -9,16 +9,15 @@ from dataclasses import replace
 import pytest
 
 from core.home import BOB, Home, refused
-from posthouse.accounts import allowance, registration, signup
+from posthouse.accounts import allowance, newcomers
 from posthouse.accounts import keys as key_rules
 from posthouse.accounts.challenges import Challenges, Proof, digest_of, has_zero_bits
-from posthouse.accounts.signup import Registered
+from posthouse.accounts.newcomers import Registered
 from posthouse.accounts.tokens import Tokens
 from posthouse.kit.config import LADDER
 from posthouse.kit.errors import Conflict, Forbidden, Gone, Invalid, OverQuota, TooMany, Unauthenticated
 from posthouse.kit.principal import Principal
 from posthouse.store import accounts, keys, webhooks
-from posthouse.store.database import Tx
 from posthouse.wire.address import Address
 from store import builders
 from store.builders import DOMAIN, mail
@@ -72,7 +71,7 @@ async def test_until_the_code_is_entered_mail_goes_to_the_human_alone(home: Home
 
 
 async def test_a_wrong_code_is_counted_and_tries_end(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signup, "OTP_TRIES", 2)
+    monkeypatch.setattr(newcomers, "OTP_TRIES", 2)
     who = await asking(home, await home.register(HUMAN))
     code = await home.code_for(HUMAN)
     wrong = f"{(int(code) + 1) % 10**6:06d}"
@@ -114,7 +113,8 @@ async def test_naming_somebody_elses_human_opens_nothing_until_their_code_is_ent
     claimant = await asking(home, second)
     assert claimant.rights == frozenset()
     code = await home.code_for(HUMAN)
-    endpoint = await home.endpoint("http://127.0.0.1:9/", organization_id=first.account.organization_id)
+    endpoint = builders.endpoint("theirs", organization_id=first.account.organization_id)
+    await home.db.write(lambda tx: webhooks.add(tx, endpoint))
 
     await home.house.registrar.verify(claimant, code)
     with refused(Unauthenticated, "unknown_key"):
@@ -146,7 +146,7 @@ async def test_a_human_who_has_vouched_is_named_by_nobody_else(home: Home) -> No
 
 async def test_there_are_so_many_claims_at_a_time(home: Home) -> None:
     await home.register(HUMAN)
-    for index in range(signup.CLAIMS):
+    for index in range(newcomers.CLAIMS):
         await home.register(HUMAN, f"claim{index}")
     with refused(OverQuota, "too_many_claims", field="human_email"):
         await home.register(HUMAN, "another")
@@ -168,13 +168,13 @@ async def test_a_human_is_replaced_so_often_and_never_once_they_have_vouched(hom
     who = await asking(home, await home.register(HUMAN))
     await home.settle()
     code = await home.code_for(HUMAN)
-    for index in range(signup.REPLACEMENTS):
+    for index in range(newcomers.REPLACEMENTS):
         await home.house.registrar.attach(who, Address(f"h{index}@people.example"))
     with refused(OverQuota, "too_many_humans", field="human_email"):
         await home.house.registrar.attach(who, Address("more@people.example"))
     with refused(Unauthenticated, "wrong_code", field="otp_code"):
         await home.house.registrar.verify(who, code)
-    last = f"h{signup.REPLACEMENTS - 1}@people.example"
+    last = f"h{newcomers.REPLACEMENTS - 1}@people.example"
     await home.house.registrar.verify(who, await home.code_for(last))
     with refused(Conflict, "already_verified"):
         await home.house.registrar.attach(who, Address(last))
@@ -271,18 +271,18 @@ async def test_the_houses_own_code_goes_out_whatever_the_owner_has_tightened(hom
 
 
 async def test_a_bound_newcomer_has_one_inbox_and_a_key_to_it(home: Home) -> None:
-    async def unit(tx: Tx, name: str = " Newbie.7 ") -> registration.Registered:
-        return await registration.register(tx, name, surface="atomicmail", domain=DOMAIN, at=home.clock())
+    async def work(name: str = " Newbie.7 ") -> Registered:
+        return await home.house.registrar.register(local_part=name, surface="atomicmail", has_worked=True)
 
-    made = await home.db.write(unit)
+    made = await work()
     who = key_rules.principal_of(made.key)
     assert (made.account.main_address, who.account_id) == (f"newbie.7@{DOMAIN}", made.account.id)
     assert made.secret.startswith("atm_")
     with refused(Conflict, "address_taken", field="username"):
-        await home.db.write(unit)
+        await work()
     for name in ("abcd", ".abcde", "a b c d", "postmaster", "x" * 22):
         with pytest.raises(Invalid):
-            await home.db.write(lambda tx, name=name: unit(tx, name))
+            await work(name)
 
 
 # --- Proof of work

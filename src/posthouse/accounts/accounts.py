@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -181,6 +182,13 @@ async def find_in_scope(tx: Tx, principal: Principal, address: str) -> Account:
 async def find(tx: Tx, address: str) -> Account | None:
     """An account by one of its addresses or its id, whoever asks."""
     return await (accounts.by_address(tx, normalize(address)) if "@" in address else accounts.get(tx, address))
+
+
+async def main_addresses(tx: Tx, account_ids: Iterable[str | None]) -> dict[str, str]:
+    """The main addresses of accounts, by id; None and those that are gone are left out."""
+    wanted = sorted({each for each in account_ids if each})
+    known = await accounts.get_many(tx, wanted) if wanted else {}
+    return {account.id: account.main_address for account in known.values()}
 
 
 class _Scoped(Protocol):

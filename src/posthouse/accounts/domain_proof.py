@@ -12,13 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from posthouse.accounts import allowance
+from posthouse.accounts import reach as reaching
 from posthouse.accounts.accounts import note_organization
 from posthouse.accounts.domains import check_claimable, check_domain
 from posthouse.accounts.installation import SELECTORS
+from posthouse.accounts.reach import Reach
 from posthouse.events import outbox
 from posthouse.kit.clock import Clock
 from posthouse.kit.errors import Conflict, Forbidden, NotFound
 from posthouse.kit.ids import new_id
+from posthouse.kit.pages import Page, PageRequest, cut
 from posthouse.kit.principal import Principal
 from posthouse.store import changes, domains, jobs, organizations
 from posthouse.store.database import Database, Tx
@@ -75,9 +78,26 @@ def zone_file(domain: Domain, wanted: Sequence[Record]) -> str:
     return "\n".join(lines) + "\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A domain, and whether this call named it (a repeated `client_id` finds the first one)."""
+
+    domain: Domain
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A domain with the records that prove it, and what was found of them when DNS was last asked."""
+
+    domain: Domain
+    records: Sequence[Record]
+    check: DomainCheck | None
+
+
 async def add(
     db: Database,
-    organization_id: str,
+    principal: Principal,
     name: str,
     *,
     pod_id: str | None,
@@ -85,14 +105,21 @@ async def add(
     feedback_enabled: bool,
     subdomains_enabled: bool,
     at: int,
-) -> Domain:
+) -> Named:
     """Name a domain that is to be proved; the same `client_id` finds the one named before.
 
     Raises:
+        Forbidden: the caller is bound to one account, which has no domains (reason `missing_permission`).
+        NotFound: the caller sees no such pod.
         Invalid: not a domain name, or none that can be proved.
-        Conflict: the organisation has named it, or another has proved it or what it lies in (reason `domain_exists`).
+        Conflict: the organisation has named it, or another has proved it or what it lies in (reason
+            `domain_exists`), or the `client_id` is that of a domain elsewhere (`client_id_taken`).
         Forbidden, OverQuota: the organisation may have no more (`allowance.check`).
     """
+    if principal.account_id is not None:
+        raise Forbidden("a key of one inbox adds no domains", reason="missing_permission")
+    within = await db.read(lambda tx: reaching.of(tx, principal, pod_id=pod_id))
+    organization_id = within.organization_id
     name = check_domain(name)
 
     async def known_or_allowed(tx: Tx) -> Domain | None:
@@ -108,12 +135,13 @@ async def add(
         await allowance.check(tx, organization_id, "domains")
         return None
 
-    async def unit(tx: Tx) -> Domain:
+    async def unit(tx: Tx) -> Named:
         known = await known_or_allowed(tx)
         if known is not None:
-            return known
+            return Named(known, is_new=False)
         domain = Domain(
-            id=new_id(), name=name, organization_id=organization_id, pod_id=pod_id, client_id=client_id,
+            id=new_id(), name=name, organization_id=organization_id, pod_id=within.pod_id,
+            client_id=client_id,
             status="NOT_STARTED", feedback_enabled=feedback_enabled, subdomains_enabled=subdomains_enabled,
             verified_at=None, created_at=at, updated_at=at,
         )  # fmt: skip
@@ -124,12 +152,15 @@ async def add(
                 tx, StoredDkimKey(domain.id, key.selector, key.algorithm, key.private_key, at, None)
             )
         await note_organization(tx, organization_id, "Domain", name, "created", at)
-        return domain
+        return Named(domain, is_new=True)
 
     # Nothing is made for who may not have it.
     await db.write(known_or_allowed)
     await _make_keys(db, organization_id, at)
-    return await db.write(unit)
+    named = await db.write(unit)
+    if not within.has_bound(named.domain.pod_id, None):
+        raise Conflict("this client_id is in use", field="client_id", reason="client_id_taken")
+    return named
 
 
 async def _make_keys(db: Database, organization_id: str, at: int) -> None:
@@ -157,6 +188,46 @@ async def find_in_scope(tx: Tx, principal: Principal, name: str, pod_id: str | N
     ):
         raise NotFound("there is no such domain", field="domain_id")
     return domain
+
+
+async def named(tx: Tx, organization_id: str, name: str) -> Domain | None:
+    """An organisation's domain, whoever asks."""
+    return await domains.of_organization(tx, organization_id, name)
+
+
+async def page(tx: Tx, within: Reach, asked: PageRequest) -> Page[Domain]:
+    """The domains within a reach; one of an account has none."""
+    if within.account is not None:
+        return Page([])
+    found = await domains.page(
+        tx, within.organization_id, pod_id=within.pod_id, after=asked.after, ascending=asked.ascending,
+        limit=asked.size + 1,
+    )  # fmt: skip
+    return cut(found, asked.size)
+
+
+async def proof_of(tx: Tx, domain: Domain, hostname: str) -> Proof:
+    """What a domain's owner has to publish, and how far that was seen."""
+    keys = await domains.dkim_keys(tx, domain.id)
+    return Proof(domain, records(domain, keys, hostname), await domains.get_check(tx, domain.id))
+
+
+async def change(
+    tx: Tx, domain: Domain, *, feedback_enabled: bool | None, subdomains_enabled: bool | None, at: int
+) -> Domain:
+    """Change whether feedback is told, and whether names below it may have accounts; None leaves it as it is."""
+    assert domain.organization_id is not None  # found in an organisation's scope
+    await domains.set_flags(
+        tx,
+        domain.id,
+        at=at,
+        feedback_enabled=domain.feedback_enabled if feedback_enabled is None else feedback_enabled,
+        subdomains_enabled=domain.subdomains_enabled if subdomains_enabled is None else subdomains_enabled,
+    )
+    await note_organization(tx, domain.organization_id, "Domain", domain.name, "updated", at)
+    changed = await domains.of_organization(tx, domain.organization_id, domain.name)
+    assert changed is not None  # it was changed just now
+    return changed
 
 
 async def delete(tx: Tx, domain: Domain, at: int) -> None:

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from posthouse.accounts import allowance
 from posthouse.accounts.accounts import note_organization
-from posthouse.kit.errors import Forbidden, Invalid, Unauthenticated
+from posthouse.accounts.reach import Reach
+from posthouse.kit.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from posthouse.kit.ids import new_id, new_secret, same, secret_digest
+from posthouse.kit.pages import Page, PageRequest, cut
 from posthouse.kit.principal import LEVELS, Principal, tighter
 from posthouse.store import keys, organizations
 from posthouse.store.database import Database, Tx
@@ -94,6 +96,23 @@ async def create(
     await keys.add(tx, key)
     await note_organization(tx, organization_id, "ApiKey", key.id, "created", at)
     return key, secret
+
+
+async def page(tx: Tx, within: Reach, surface: str, asked: PageRequest) -> Page[ApiKey]:
+    """A surface's keys to what lies within a reach."""
+    found = await keys.page_of_surface(
+        tx, within.organization_id, surface, pod_id=within.pod_id, account_id=within.account_id, after=asked.after,
+        ascending=asked.ascending, limit=asked.size + 1,
+    )  # fmt: skip
+    return cut(found, asked.size)
+
+
+async def find(tx: Tx, within: Reach, surface: str, key_id: str) -> ApiKey:
+    """A surface's key within a reach; the owner's is found by nobody. Raises `NotFound`."""
+    key = await keys.get(tx, within.organization_id, key_id)
+    if key is None or key.is_owner or key.surface != surface or not within.has_bound(key.pod_id, key.account_id):
+        raise NotFound("there is no such key", field="api_key_id")
+    return key
 
 
 async def revoke(tx: Tx, organization_id: str, key_id: str, at: int) -> bool:

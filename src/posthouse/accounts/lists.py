@@ -12,8 +12,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Literal
 
+from posthouse.accounts import allowance
+from posthouse.accounts.accounts import note_organization
 from posthouse.accounts.domains import check_domain
-from posthouse.kit.errors import Forbidden, Invalid
+from posthouse.accounts.reach import Reach
+from posthouse.kit.errors import Forbidden, Invalid, NotFound
+from posthouse.kit.ids import new_id
+from posthouse.kit.pages import Page, PageRequest, cut
 from posthouse.kit.principal import Principal
 from posthouse.store import lists
 from posthouse.store.accounts import Account
@@ -26,6 +31,7 @@ DIRECTIONS = ("send", "receive", "reply")
 KINDS = ("allow", "block")
 # From the widest to the narrowest.
 WIDTHS = ("organization", "pod", "account")
+_MAX_REASON = 500
 
 
 def check_entry(text: str, field: str = "entry") -> tuple[str, str]:
@@ -52,6 +58,69 @@ def check_may_change(principal: Principal, entry: ListEntry) -> None:
     """Raises `Forbidden` for an entry that somebody wider set."""
     if WIDTHS.index(entry.set_by) < WIDTHS.index(width_of(principal)):
         raise Forbidden(f"a key of the {entry.set_by} set this entry; a narrower one does not change it")
+
+
+async def put(
+    tx: Tx, principal: Principal, within: Reach, direction: str, kind: str, entry: str, reason: str | None, at: int
+) -> ListEntry:
+    """Put an address or a domain on the list of a reach; one that is on it already takes the new reason.
+
+    Raises:
+        Invalid: neither an address nor a domain name, or a reason that is too long.
+        Forbidden: somebody wider set the entry that is there.
+        Forbidden, OverQuota: the organisation may have no more (`allowance.check`).
+    """
+    key, entry_type = check_entry(entry)
+    if reason is not None and len(reason) > _MAX_REASON:
+        raise Invalid(f"at most {_MAX_REASON} characters", field="reason")
+    known = await lists.get(tx, within.scope_id, direction, kind, key)
+    if known is not None:
+        check_may_change(principal, known)
+    else:
+        await allowance.check(tx, within.organization_id, "list_entries")
+    stored = await lists.add(
+        tx,
+        ListEntry(
+            id=new_id(), organization_id=within.organization_id, pod_id=within.pod_id, account_id=within.account_id,
+            scope_id=within.scope_id, direction=direction, kind=kind, entry=key, entry_type=entry_type, reason=reason,
+            created_at=at, set_by=width_of(principal),
+        ),
+    )  # fmt: skip
+    await note_organization(tx, within.organization_id, "ListEntry", stored.id, "created", at)
+    return stored
+
+
+async def page(tx: Tx, within: Reach, direction: str, kind: str, asked: PageRequest) -> Page[ListEntry]:
+    """A page of the list of a reach."""
+    found = await lists.page(
+        tx, within.scope_id, direction, kind, after=asked.after, ascending=asked.ascending, limit=asked.size + 1
+    )
+    return cut(found, asked.size)
+
+
+async def find(tx: Tx, within: Reach, direction: str, kind: str, entry: str) -> ListEntry:
+    """An entry of the list of a reach. Raises `NotFound`."""
+    try:
+        key = check_entry(entry)[0]
+    except Invalid as error:
+        raise NotFound("there is no such entry", field="entry") from error
+    found = await lists.get(tx, within.scope_id, direction, kind, key)
+    if found is None:
+        raise NotFound("there is no such entry", field="entry")
+    return found
+
+
+async def remove(tx: Tx, principal: Principal, within: Reach, direction: str, kind: str, entry: str, at: int) -> None:
+    """Take an entry off the list of a reach.
+
+    Raises:
+        NotFound: it is not on it.
+        Forbidden: somebody wider set it.
+    """
+    found = await find(tx, within, direction, kind, entry)
+    check_may_change(principal, found)
+    await lists.delete(tx, within.scope_id, direction, kind, found.entry)
+    await note_organization(tx, within.organization_id, "ListEntry", found.id, "destroyed", at)
 
 
 async def barred(tx: Tx, account: Account, direction: Direction, addresses: Sequence[str]) -> set[str]:

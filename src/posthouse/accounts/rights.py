@@ -69,19 +69,22 @@ class Right(StrEnum):
     POD_DELETE = "pod.delete"
 
 
-_SEES = {
+SEES = {
     visibility.JUNK: Right.JUNK_SEE,
     visibility.BLOCKED: Right.BLOCKED_SEE,
     visibility.UNAUTHENTICATED: Right.UNAUTHENTICATED_SEE,
     visibility.TRASH: Right.TRASH_SEE,
 }
 
+# Reading mail with all there is of it: what whoever is told of mail has to have.
+READS_MAIL = frozenset({Right.MESSAGE_READ, Right.THREAD_READ, Right.ATTACHMENT_READ})
+
 # All there is to do with the mail of one account: what a door asks for that knows no rights by the piece.
 WHOLE_ACCOUNT = frozenset(
     {
         Right.ACCOUNT_READ, Right.MESSAGE_READ, Right.THREAD_READ, Right.ATTACHMENT_READ, Right.MESSAGE_SEND,
         Right.ATTACHMENT_WRITE, Right.MESSAGE_UPDATE, Right.THREAD_UPDATE, Right.MESSAGE_DELETE, Right.DRAFT_READ,
-        Right.DRAFT_CREATE, Right.DRAFT_UPDATE, Right.DRAFT_DELETE, Right.DRAFT_SEND, *_SEES.values(),
+        Right.DRAFT_CREATE, Right.DRAFT_UPDATE, Right.DRAFT_DELETE, Right.DRAFT_SEND, *SEES.values(),
     }
 )  # fmt: skip
 
@@ -101,4 +104,4 @@ def hidden_from(principal: Principal) -> frozenset[str]:
     """The kinds of mail (`mail.visibility`) that do not exist for this caller."""
     if principal.rights is None:
         return frozenset()
-    return frozenset(kind for kind, right in _SEES.items() if right not in principal.rights)
+    return frozenset(kind for kind, right in SEES.items() if right not in principal.rights)

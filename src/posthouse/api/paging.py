@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 
 from posthouse.kit.errors import Invalid
-
-Position = tuple[int, str]
+from posthouse.kit.pages import Position as Position
 
 
 def page_token(position: Position | None, filters: Mapping[str, Any]) -> str | None:

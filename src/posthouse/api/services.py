@@ -15,7 +15,7 @@ from posthouse.events.streams import Streams
 from posthouse.kit.clock import Clock
 from posthouse.kit.config import Settings
 from posthouse.net.dialer import GuardedDialer
-from posthouse.outbound.registration import Registrar
+from posthouse.outbound.newcomers import Registrar
 from posthouse.outbound.scheduled import DraftSender
 from posthouse.outbound.submission import Submitter
 from posthouse.store.blobfiles import Blobs

@@ -23,10 +23,26 @@ MESSAGE_COMPLAINED = "message.complained"
 MESSAGE_REJECTED = "message.rejected"
 DOMAIN_VERIFIED = "domain.verified"
 
+TYPES = (
+    MESSAGE_RECEIVED,
+    RECEIVED_SPAM,
+    RECEIVED_BLOCKED,
+    RECEIVED_UNAUTHENTICATED,
+    MESSAGE_SENT,
+    MESSAGE_HELD,
+    MESSAGE_DELIVERED,
+    MESSAGE_DELAYED,
+    MESSAGE_BOUNCED,
+    MESSAGE_COMPLAINED,
+    MESSAGE_REJECTED,
+    DOMAIN_VERIFIED,
+)
 # Heard only by an endpoint that names them: they carry what others sort out, or are the owner's business.
 ONLY_IF_NAMED = frozenset(
     {RECEIVED_SPAM, RECEIVED_BLOCKED, RECEIVED_UNAUTHENTICATED, MESSAGE_HELD, MESSAGE_DELAYED}
 )  # fmt: skip
+# What an endpoint that names no types hears.
+STANDARD = tuple(type_ for type_ in TYPES if type_ not in ONLY_IF_NAMED)
 
 
 async def publish(

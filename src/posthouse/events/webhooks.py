@@ -14,10 +14,10 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from posthouse.kit import log
-from posthouse.kit.clock import HOUR, MINUTE, SECOND, Clock
+from posthouse.kit.clock import SECOND, Clock
 from posthouse.kit.errors import PosthouseError
 from posthouse.net.dialer import DialFailed, DialRefused, GuardedDialer
 from posthouse.store import events, webhook_health, webhooks
@@ -49,34 +49,46 @@ _STALE_S = 1.0
 # Outcomes are gathered so long, to be written together.
 _GATHER_S = 0.01
 _RESPONSE_BYTES = 4_096
-# The circuit breaker: after so many failures in a row an endpoint is left alone for a while.
-BREAKER_FAILURES = 10
-BREAKER_PAUSE_MS = MINUTE
 # A telling says the same at every try: its body is rendered once and kept.
 MAX_BODY_BYTES = 1_000_000
 _GONE = "the endpoint or what it was to hear of is gone"
 
 
+class Breaker(NamedTuple):
+    """After so many `failures` in a row an endpoint is left alone for `pause_ms`."""
+
+    failures: int
+    pause_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one surface tells.
+    """How one surface tells. What it says here is its own contract, and no other's.
 
     Attributes:
         render: the body of an event for an endpoint; None when there is nothing left to tell.
         headers: of one attempt at a body: (endpoint, delivery, instant, body) → headers with the signature, fresh
             at each attempt.
         audience: what of an endpoint its bodies depend on: those with equal answers are sent the same bytes.
+        sample: the body of a made-up event: (type, the event's id, instant).
+        new_secret: makes what an endpoint's deliveries are signed with.
+        standard: the types an endpoint hears that names none.
+        own_headers: how the names of headers begin that are the dialect's own, in lower case: no endpoint sets them.
         retry_ms: delays between attempts; after the last one the delivery is dead.
         timeout_s: for one attempt.
+        breaker: when an endpoint that fails is left alone.
     """
 
     render: Callable[[Tx, WebhookEndpoint, Event], Awaitable[bytes | None]]
     headers: Callable[[WebhookEndpoint, WebhookDelivery, int, bytes], Mapping[str, str]]
     audience: Callable[[WebhookEndpoint], Hashable]
-    retry_ms: Sequence[int] = (
-        5 * SECOND, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 10 * HOUR,
-    )  # fmt: skip
-    timeout_s: float = 15.0
+    sample: Callable[[str, str, int], bytes]
+    new_secret: Callable[[], str]
+    standard: tuple[str, ...]
+    own_headers: tuple[str, ...]
+    retry_ms: Sequence[int]
+    timeout_s: float
+    breaker: Breaker
 
 
 @dataclass(slots=True)
@@ -111,6 +123,13 @@ class _Claim:
     left: int
 
 
+class _Answered(NamedTuple):
+    """What an attempt came to. `heard_by` is the receiver it says something of, with its dialect's breaker."""
+
+    outcome: Outcome
+    heard_by: tuple[str, Breaker] | None
+
+
 class WebhookWorker:
     """Posts what is due. Dialects are registered by surface in `app.py`."""
 
@@ -133,7 +152,7 @@ class WebhookWorker:
         self._held_octets = 0
         self._places: dict[str, _Places] = {}
         self._eased = asyncio.Event()
-        self._outcomes: list[tuple[Outcome, str | None, asyncio.Future[None]]] = []
+        self._outcomes: list[tuple[_Answered, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
 
     async def run_once(self) -> int:
@@ -287,9 +306,9 @@ class WebhookWorker:
                     places.heard = outcome.error is None
                     if not places.heard:
                         # Written down before the next may post: it is to see an open breaker.
-                        await self._settle(outcome, endpoint.id)
+                        await self._settle(outcome, endpoint)
                         return
-            await self._settle(outcome, endpoint.id if endpoint else None)
+            await self._settle(outcome, endpoint)
         except Exception as error:  # a worker's outer loop: log with the ids and go on; the lease runs out
             self._complain(error, [delivery.id])
         finally:
@@ -329,10 +348,11 @@ class WebhookWorker:
 
     # -- after the post
 
-    async def _settle(self, outcome: Outcome, endpoint_id: str | None) -> None:
-        """Have an outcome written down, together with others; `endpoint_id` when it says something of the receiver."""
+    async def _settle(self, outcome: Outcome, endpoint: WebhookEndpoint | None) -> None:
+        """Have an outcome written down, together with others; `endpoint` when it says something of the receiver."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._outcomes.append((outcome, endpoint_id, written))
+        heard_by = (endpoint.id, self._dialects[endpoint.surface].breaker) if endpoint is not None else None
+        self._outcomes.append((_Answered(outcome, heard_by), written))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_outcomes(), name="posthouse-webhook-outcomes")
         await written
@@ -343,23 +363,23 @@ class WebhookWorker:
                 await asyncio.sleep(_GATHER_S)
                 gathered, self._outcomes = self._outcomes, []
                 try:
-                    await self._write([(outcome, endpoint_id) for outcome, endpoint_id, _ in gathered])
+                    await self._write([answered for answered, _ in gathered])
                 finally:
-                    for _, _, written in gathered:
+                    for _, written in gathered:
                         if not written.done():
                             written.set_result(None)
         finally:
             self._writing = None
 
-    async def _write(self, outcomes: Sequence[tuple[Outcome, str | None]]) -> None:
+    async def _write(self, answered: Sequence[_Answered]) -> None:
         try:
-            await self._db.write(lambda tx: _write_down(tx, outcomes))
+            await self._db.write(lambda tx: _write_down(tx, answered))
             return
         except Exception as error:  # what is not written down is told again when its lease has run out
-            if len(outcomes) == 1 or isinstance(error, PosthouseError):
-                self._complain(error, [outcome.delivery_id for outcome, _ in outcomes])
+            if len(answered) == 1 or isinstance(error, PosthouseError):
+                self._complain(error, [each.outcome.delivery_id for each in answered])
                 return
-        for one in outcomes:  # one of them does it: the others are still to be written down
+        for one in answered:  # one of them does it: the others are still to be written down
             await self._write([one])
 
     def _complain(self, error: Exception, delivery_ids: Sequence[str]) -> None:
@@ -386,7 +406,7 @@ async def _claim(tx: Tx, now: int, room: int, free: Mapping[str, int], stuck: se
     if not due:
         return _Claim((), {}, 0, 0)
     health = await webhook_health.get_many(tx, {endpoint_id for _, endpoint_id in due})
-    tried = {endpoint_id for endpoint_id, known in health.items() if known.failures >= BREAKER_FAILURES}
+    tried = {endpoint_id for endpoint_id, known in health.items() if known.paused_until > 0}
     # Each endpoint's free places; while it is tried, one if none is under way.
     places = {
         endpoint_id: free.get(endpoint_id, _POSTED) if endpoint_id not in tried else int(endpoint_id not in free)
@@ -424,14 +444,15 @@ def _after_pause(paused_until: int) -> int:
     return paused_until + random.randint(0, 5 * SECOND)
 
 
-async def _write_down(tx: Tx, outcomes: Sequence[tuple[Outcome, str | None]]) -> None:
+async def _write_down(tx: Tx, answered: Sequence[_Answered]) -> None:
     """Outcomes in the order they came in, and what they say of the endpoints named beside them."""
-    await webhooks.settle(tx, [outcome for outcome, _ in outcomes])
-    by_endpoint: dict[str, list[Outcome]] = {}
-    for outcome, endpoint_id in outcomes:
-        if endpoint_id is not None:
-            by_endpoint.setdefault(endpoint_id, []).append(outcome)
-    for endpoint_id, those in sorted(by_endpoint.items()):
+    await webhooks.settle(tx, [each.outcome for each in answered])
+    by_endpoint: dict[str, tuple[Breaker, list[Outcome]]] = {}
+    for outcome, heard_by in answered:
+        if heard_by is not None:
+            endpoint_id, breaker = heard_by
+            by_endpoint.setdefault(endpoint_id, (breaker, []))[1].append(outcome)
+    for endpoint_id, (breaker, those) in sorted(by_endpoint.items(), key=lambda each: each[0]):
         heard = [outcome for outcome in those if outcome.state == "delivered"]
         unheard = those[those.index(heard[-1]) + 1 :] if heard else those
         if heard:
@@ -439,6 +460,6 @@ async def _write_down(tx: Tx, outcomes: Sequence[tuple[Outcome, str | None]]) ->
         if unheard:
             last = unheard[-1]
             await webhook_health.failed(
-                tx, endpoint_id, last.error or "", last.at, times=len(unheard), threshold=BREAKER_FAILURES,
-                pause_ms=BREAKER_PAUSE_MS,
+                tx, endpoint_id, last.error or "", last.at, times=len(unheard), threshold=breaker.failures,
+                pause_ms=breaker.pause_ms,
             )  # fmt: skip

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from posthouse.kit.aside import aside
 from posthouse.kit.errors import Conflict, NotFound
 from posthouse.kit.ids import new_id
+from posthouse.kit.pages import Page, PageRequest
 from posthouse.kit.principal import tighter
 from posthouse.mail import filing, reading
 from posthouse.mail.filing import DRAFT, SEEN, NewMessage
-from posthouse.mail.journal import changing
+from posthouse.mail.journal import Journal, changing
 from posthouse.mail.mailboxes import DRAFTS
-from posthouse.store import draft_plans, drafts, mailboxes
+from posthouse.store import draft_plans, drafts, mailboxes, messages
 from posthouse.store.accounts import Account
 from posthouse.store.blobfiles import Blob, Blobs
 from posthouse.store.database import Tx
@@ -114,6 +115,30 @@ def _new(text: Composed, labels: Collection[str], thread_id: str | None, at: int
     )
 
 
+async def note(tx: Tx, journal: Journal, message: Message, level: str | None) -> None:
+    """A message that has `$draft` now is a draft at every door.
+
+    Args:
+        level: the strictest oversight level that its writing was under.
+    """
+    parents = await messages.ids_by_header(tx, message.account_id, message.in_reply_to)
+    parent = next((parents[each] for each in message.in_reply_to if each in parents), None)
+    draft = Draft(
+        id=new_id(),
+        account_id=message.account_id,
+        message_id=message.id,
+        kind="reply" if parent else "new",
+        parent_message_id=parent,
+        client_id=None,
+        send_at=None,
+        send_status=None,
+        created_at=journal.at,
+        updated_at=journal.at,
+        level=level,
+    )
+    await drafts.add(tx, draft)
+
+
 async def get(tx: Tx, account_id: str, draft_id: str) -> Written:
     """A draft. Raises `NotFound`."""
     draft = await drafts.get(tx, account_id, draft_id)
@@ -122,10 +147,38 @@ async def get(tx: Tx, account_id: str, draft_id: str) -> Written:
     return await written(tx, draft)
 
 
+async def references(tx: Tx, written: Written) -> dict[str, str]:
+    """Those messages of the account that a draft's References name: our id by Message-ID."""
+    named = written.message.refs
+    return await messages.ids_by_header(tx, written.draft.account_id, named) if named else {}
+
+
 async def written(tx: Tx, draft: Draft) -> Written:
     """A draft's row with its message."""
     message, body = await reading.get(tx, draft.account_id, draft.message_id)
     return Written(draft, message, body)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which drafts are asked for: with all these labels, changed in this time."""
+
+    labels: Sequence[str] = ()
+    is_scheduled: bool = False
+    updated_after: int | None = None
+    updated_before: int | None = None
+
+
+async def page(tx: Tx, account_ids: Sequence[str], wanted: Wanted, asked: PageRequest) -> Page[Written]:
+    """Drafts of some accounts, the one changed last first; a position is of the last change."""
+    found = await drafts.page(
+        tx, account_ids, keywords=wanted.labels, is_scheduled=wanted.is_scheduled,
+        updated_after=wanted.updated_after, updated_before=wanted.updated_before, after=asked.after,
+        ascending=asked.ascending, limit=asked.size + 1,
+    )  # fmt: skip
+    shown = found[: asked.size]
+    more = (shown[-1].updated_at, shown[-1].id) if len(found) > asked.size else None
+    return Page([await written(tx, draft) for draft in shown], more)
 
 
 async def rewrite(

@@ -13,7 +13,8 @@ from posthouse.accounts import accounts as account_rules
 from posthouse.accounts.keys import bearer_later
 from posthouse.kit.errors import Forbidden, NotFound
 from posthouse.kit.principal import Principal, tighter
-from posthouse.store import accounts
+from posthouse.mail.journal import VACATION, Journal
+from posthouse.store import accounts, vacations
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
 from posthouse.store.vacations import Vacation
@@ -22,13 +23,36 @@ from posthouse.store.vacations import Vacation
 _WORDS = frozenset({"subject", "text_body", "html_body"})
 
 
-async def answered_for(
-    tx: Tx, principal: Principal, before: Vacation, after: Vacation, *, rewritten: Collection[str]
-) -> Vacation:
-    """A response as this caller leaves it, under the level of those whose words it has.
+async def response_of(tx: Tx, account_id: str) -> Vacation:
+    """What an account answers while it is away; switched off where it never set anything."""
+    return await vacations.get(tx, account_id)
+
+
+async def change(
+    tx: Tx, journal: Journal, principal: Principal, before: Vacation, after: Vacation, *, rewritten: Collection[str]
+) -> None:
+    """Change a response. One that is switched on is news to everybody again.
 
     Args:
         rewritten: the fields that the caller gave.
+
+    Raises:
+        Forbidden: it would be on, and the caller or the account may only read (reason `read_only`).
+    """
+    if after == before:
+        return
+    after = await _answered_for(tx, principal, before, after, rewritten)
+    await vacations.put(tx, after)
+    if after.is_enabled and not before.is_enabled:
+        await vacations.forget_answers(tx, after.account_id)
+    # There is one of an account.
+    journal.updated(VACATION, "singleton")
+
+
+async def _answered_for(
+    tx: Tx, principal: Principal, before: Vacation, after: Vacation, rewritten: Collection[str]
+) -> Vacation:
+    """A response as this caller leaves it, under the level of those whose words it has.
 
     Raises:
         Forbidden: it would be on, and the caller or the account may only read (reason `read_only`).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from posthouse.accounts import identities
@@ -12,11 +13,12 @@ from posthouse.outbound.request import Composition, RawMail, RecipientOptions, S
 from posthouse.store import messages
 from posthouse.store.accounts import Account
 from posthouse.store.blobfiles import Blob, Blobs
-from posthouse.store.database import Database
+from posthouse.store.database import Database, Tx
+from posthouse.store.messages import Message
 from posthouse.wire import raw_headers
-from posthouse.wire.address import MAX_LIST_CHARS, Address, normalize, split, untagged
+from posthouse.wire.address import MAX_LIST_CHARS, Address, normalize, parse_address, split, untagged
 from posthouse.wire.canonical import INLINE_BYTES, canonical
-from posthouse.wire.compose import compose, new_message_id
+from posthouse.wire.compose import compose, new_message_id, reply_references
 from posthouse.wire.header_encode import message_ids
 from posthouse.wire.message import ParsedMessage, parse, parse_headers_only
 
@@ -71,6 +73,43 @@ async def prepare(
     if isinstance(mail, StoredMail):
         return await _stored(db, blobs, account, mail, own)
     return await _read(account, replace(mail, raw=await _canonical(mail.raw)), own)
+
+
+async def find_stored(tx: Tx, account_id: str, message_id: str) -> tuple[Message, tuple[str, ...]]:
+    """A message to be sent as it lies in the account, and the References it should have: an answer names the whole
+    conversation, though its writer named only its parent (RFC 5322 §3.6.4).
+
+    Raises:
+        NotFound: there is none.
+        Forbidden: it waits for the owner (reason `held`).
+    """
+    message = await messages.get(tx, account_id, message_id)
+    if message is None:
+        raise NotFound("there is no such email", field="message_id")
+    if filing.HELD in message.keywords:
+        raise Forbidden("the owner has not decided on this email yet", reason="held")
+    if not message.in_reply_to or message.refs:
+        return message, ()
+    parent = await messages.by_header_message_id(tx, account_id, message.in_reply_to[0])
+    return message, () if parent is None else reply_references(parent.header_message_id, tuple(parent.refs))
+
+
+def recipients_of(message: Message) -> list[str]:
+    """Whom a message goes to by its header and its blind copies, each once."""
+    people = [*message.to_list, *message.cc_list, *message.bcc_list]
+    return list({normalize(person.email): person.email for person in people if person.email}.values())
+
+
+def no_addresses(emails: Sequence[str]) -> list[str]:
+    """Those of some recipients that are no addresses."""
+    wrong = []
+    for email in emails:
+        try:
+            if "@" not in parse_address(email).email:
+                wrong.append(email)
+        except Invalid:
+            wrong.append(email)
+    return wrong
 
 
 def sender_of(mail: Composition | RawMail | StoredMail) -> tuple[str, str]:

@@ -14,7 +14,6 @@ from api.agentmail.test_organization import Records, code_for, sign_up, sign_up_
 from flows.engines import empty_database
 from flows.houses import indoors
 from flows.server import Api, unique
-from posthouse.accounts import registration
 from posthouse.accounts.allowance import SELF_REGISTERED, UNVERIFIED
 from posthouse.admin import keys as admin_keys
 from posthouse.admin import levels as admin_levels
@@ -50,11 +49,7 @@ async def test_newcomers_climb_a_ladder_of_people_elsewhere(engine: str, request
     async with limited(engine, request) as whole:
         house, clock = whole.inside.house, whole.inside.clock
         proved = await verified(whole)
-        unproved = await house.db.write(
-            lambda tx: registration.register(
-                tx, "somebody", surface="agentmail", domain=whole.inside.domain, at=clock()
-            )
-        )
+        unproved = await house.registrar.register(local_part="somebody", surface="agentmail", has_worked=True)
         other = {"api_key": unproved.secret, "inbox_id": unproved.account.main_address}
         neighbour = await whole.inbox()
         steps: list[tuple[dict[str, float], int, int]] = [({}, 3, 10), ({"hours": 1}, 5, 10), ({"days": 1}, 10, 10)]

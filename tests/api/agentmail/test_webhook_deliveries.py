@@ -11,8 +11,8 @@ from dataclasses import replace
 from api.agentmail.conftest import Whole
 from flows.server import until
 from flows.sinks import webhook_receiver
+from posthouse.api.agentmail.events import DIALECT
 from posthouse.api.agentmail.shapes.common import WEBHOOK_PREFIX
-from posthouse.events.webhooks import BREAKER_FAILURES
 from posthouse.store import organizations, webhooks
 from posthouse.store.database import Tx
 from posthouse.store.events import Event
@@ -125,18 +125,18 @@ async def test_an_endpoint_that_keeps_failing_is_left_alone_for_a_while(whole: W
     async with webhook_receiver() as sink:
         hook = await whole.api.post("/v0/webhooks", {"url": sink.url})
         path = f"/v0/webhooks/{hook['webhook_id']}"
-        sink.statuses = [500] * BREAKER_FAILURES
-        for _ in range(BREAKER_FAILURES):
+        sink.statuses = [500] * DIALECT.breaker.failures
+        for _ in range(DIALECT.breaker.failures):
             await whole.api.post(f"{path}/test", {})
             await whole.inside.settle()
         health = await whole.api.get(f"{path}/health")
-        assert (health["circuit"], health["failures_in_a_row"]) == ("open", BREAKER_FAILURES)
+        assert (health["circuit"], health["failures_in_a_row"]) == ("open", DIALECT.breaker.failures)
         assert "500" in health["last_error"]
         await whole.api.post(f"{path}/test", {})
         await whole.inside.settle()
-        assert len(sink.calls) == BREAKER_FAILURES, "nothing is tried while the circuit is open"
+        assert len(sink.calls) == DIALECT.breaker.failures, "nothing is tried while the circuit is open"
         await whole.inside.later(minutes=2)
-        assert len(sink.calls) > BREAKER_FAILURES
+        assert len(sink.calls) > DIALECT.breaker.failures
         health = await whole.api.get(f"{path}/health")
         assert (health["circuit"], health["failures_in_a_row"]) == ("closed", 0)
         assert health["deliveries"]["delivered"] >= 1
@@ -151,7 +151,7 @@ async def test_many_failures_at_once_open_the_circuit_and_spare_the_receiver_the
         health = await whole.api.get(f"/v0/webhooks/{hook}/health")
         assert health["circuit"] == "open"
         assert health["failures_in_a_row"] == len(sink.calls)
-        assert BREAKER_FAILURES <= len(sink.calls) < 30
+        assert DIALECT.breaker.failures <= len(sink.calls) < 30
         failed = len(sink.calls)
         await whole.inside.later(minutes=2)
         assert len(sink.calls) == failed + 1, "after the pause one is tried"
@@ -172,8 +172,8 @@ async def test_many_failures_at_once_open_the_circuit_and_spare_the_receiver_the
 async def test_what_is_put_off_wakes_whoever_sleeps_until_the_next_is_due(whole: Whole) -> None:
     async with webhook_receiver() as sink:
         hook = (await whole.api.post("/v0/webhooks", {"url": sink.url}))["webhook_id"]
-        sink.statuses = [500] * BREAKER_FAILURES
-        for number in range(BREAKER_FAILURES):
+        sink.statuses = [500] * DIALECT.breaker.failures
+        for number in range(DIALECT.breaker.failures):
             await tell(whole, hook, [f"t{number}"])
             await whole.inside.settle()
         await whole.api.post(f"/v0/webhooks/{hook}/test", {})
@@ -200,7 +200,7 @@ async def test_what_is_put_off_wakes_whoever_sleeps_until_the_next_is_due(whole:
         assert await whole.inside.house.webhooks.run_once() == 1
         await until(heard, "being woken")
         stop()
-        assert len(sink.calls) == BREAKER_FAILURES
+        assert len(sink.calls) == DIALECT.breaker.failures
         due_at = await db.read(webhooks.next_due)
         assert due_at is not None
         assert due_at > whole.inside.clock()

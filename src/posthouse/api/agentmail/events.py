@@ -7,22 +7,23 @@ from typing import Any
 
 import msgspec
 
+from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import domain_proof
 from posthouse.api.agentmail.shapes import domains as domain_shapes
 from posthouse.api.agentmail.shapes import messages as message_shapes
 from posthouse.api.agentmail.shapes import threads as thread_shapes
 from posthouse.api.agentmail.shapes.common import EVENT_PREFIX, MESSAGE_PREFIX, THREAD_PREFIX, time
-from posthouse.events import outbox
-from posthouse.events.webhooks import MAX_BODY_BYTES, Dialect
+from posthouse.events import outbox, signatures
+from posthouse.events.webhooks import MAX_BODY_BYTES, Breaker, Dialect
+from posthouse.kit.clock import HOUR, MINUTE, SECOND
 from posthouse.kit.errors import NotFound
 from posthouse.mail import reading, visibility
 from posthouse.outbound import suppressions
-from posthouse.store import accounts, domains, messages
+from posthouse.store import messages
 from posthouse.store.database import Tx
 from posthouse.store.domains import Domain
 from posthouse.store.events import Event
 from posthouse.store.webhooks import WebhookDelivery, WebhookEndpoint
-from posthouse.wire import svix
 
 _RECEIVED = (
     outbox.MESSAGE_RECEIVED,
@@ -51,9 +52,9 @@ async def body_of(tx: Tx, event: Event, hidden: Collection[str]) -> dict[str, An
     """
     told: dict[str, Any] = {"type": "event", "event_type": event.type, "event_id": EVENT_PREFIX + event.id}
     if event.type == outbox.DOMAIN_VERIFIED:
-        domain = await domains.of_organization(tx, event.organization_id, str(event.payload["domain"]))
+        domain = await domain_proof.named(tx, event.organization_id, str(event.payload["domain"]))
         return None if domain is None else told | {"domain": await _domain(tx, domain, str(event.payload["hostname"]))}
-    account = await accounts.get(tx, event.account_id) if event.account_id else None
+    account = await account_rules.find(tx, event.account_id) if event.account_id else None
     if account is None or event.message_id is None:
         return None
     if event.type in _RECEIVED:
@@ -100,8 +101,7 @@ async def body_of(tx: Tx, event: Event, hidden: Collection[str]) -> dict[str, An
 
 
 async def _domain(tx: Tx, domain: Domain, hostname: str) -> dict[str, Any]:
-    wanted = domain_proof.records(domain, await domains.dkim_keys(tx, domain.id), hostname)
-    shown = domain_shapes.domain_of(domain, wanted, await domains.get_check(tx, domain.id))
+    shown = domain_shapes.domain_of(await domain_proof.proof_of(tx, domain, hostname))
     return msgspec.to_builtins(shown)  # type: ignore[no-any-return]
 
 
@@ -163,13 +163,22 @@ async def _render(tx: Tx, endpoint: WebhookEndpoint, event: Event) -> bytes | No
 
 
 def _headers(endpoint: WebhookEndpoint, delivery: WebhookDelivery, at: int, body: bytes) -> Mapping[str, str]:
-    message_id = MESSAGE_PREFIX + delivery.id  # the same at every attempt: receivers tell repeats by it
-    timestamp = at // 1000
-    return {
-        "svix-id": message_id,
-        "svix-timestamp": str(timestamp),
-        "svix-signature": svix.sign(endpoint.secret, message_id, timestamp, body),
-    }
+    return signatures.svix_headers(endpoint.secret, MESSAGE_PREFIX + delivery.id, at, body)
 
 
-DIALECT = Dialect(render=_render, headers=_headers, audience=lambda endpoint: tuple(endpoint.hidden))
+def _sample(event_type: str, event_id: str, at: int) -> bytes:
+    return msgspec.json.encode(sample(event_type, event_id, at))
+
+
+DIALECT = Dialect(
+    render=_render,
+    headers=_headers,
+    audience=lambda endpoint: tuple(endpoint.hidden),
+    sample=_sample,
+    new_secret=signatures.new_svix_secret,
+    standard=outbox.STANDARD,
+    own_headers=("svix-", "webhook-"),
+    retry_ms=(5 * SECOND, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 10 * HOUR),
+    timeout_s=15.0,
+    breaker=Breaker(failures=10, pause_ms=MINUTE),
+)

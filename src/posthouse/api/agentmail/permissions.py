@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-from posthouse.accounts import rights
+from posthouse.accounts import hearing, rights
 from posthouse.accounts.rights import Right
 from posthouse.kit.errors import Forbidden
 from posthouse.kit.principal import Principal
@@ -68,3 +68,11 @@ def need(principal: Principal, permission: str) -> None:
 def hidden_labels(principal: Principal) -> frozenset[str]:
     """The labels whose messages do not exist for this key."""
     return frozenset(LABEL_OF_KIND[kind] for kind in rights.hidden_from(principal))
+
+
+def need_to_hear(principal: Principal, types: Iterable[str]) -> None:
+    """Raises `Forbidden` when events of one of the types are about mail that does not exist for this key."""
+    hidden = hearing.hidden_type(principal, types)
+    if hidden is not None:
+        label = LABEL_OF_KIND[hearing.KIND_OF_TYPE[hidden]]
+        raise Forbidden(f"this key may not hear of {label} mail", reason="missing_permission")

@@ -13,19 +13,18 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from posthouse.accounts import pods
+from posthouse.accounts import hearing, pods
 from posthouse.accounts.leases import Lease
 from posthouse.accounts.rights import hidden_from
 from posthouse.api.agentmail import auth, errors, events, scope
 from posthouse.api.agentmail.auth import REQUESTS_A_MINUTE
-from posthouse.api.agentmail.permissions import hidden_labels, may, need
-from posthouse.api.agentmail.shapes.webhooks import EVENT_TYPES, LABEL_OF_TYPE, check_event_types
+from posthouse.api.agentmail.permissions import need, need_to_hear
+from posthouse.api.agentmail.shapes.webhooks import check_event_types
 from posthouse.api.request import bearer
 from posthouse.api.services import Services
-from posthouse.events import outbox
 from posthouse.events.streams import Told
 from posthouse.kit import log
-from posthouse.kit.errors import Forbidden, Malformed, PosthouseError, TooMany, Unauthenticated, Unavailable
+from posthouse.kit.errors import Malformed, PosthouseError, TooMany, Unauthenticated, Unavailable
 from posthouse.kit.principal import Principal
 from posthouse.store.database import Tx
 from posthouse.store.events import Event
@@ -206,15 +205,13 @@ async def _subscribe(session: _Session, principal: Principal, message: Message) 
     if max(len(wanted.inbox_ids or ()), len(wanted.pod_ids or ())) > _MAX_FILTER:
         raise Malformed(f"at most {_MAX_FILTER} inboxes and pods")
     types = check_event_types(wanted.event_types)
-    for name in types:
-        if LABEL_OF_TYPE.get(name) in hidden_labels(principal):
-            raise Forbidden(f"this key may not hear of {LABEL_OF_TYPE[name]} mail", reason="missing_permission")
+    need_to_hear(principal, types)
 
     async def unit(tx: Tx) -> _Filter:
         account_ids = [(await scope.inbox(tx, principal, each)).id for each in wanted.inbox_ids or ()]
         pod_ids = [(await pods.find_in_scope(tx, principal, each)).id for each in wanted.pod_ids or ()]
-        standard = frozenset(EVENT_TYPES) - outbox.ONLY_IF_NAMED
-        return _Filter(frozenset(types) or standard, frozenset(account_ids), frozenset(pod_ids))
+        heard = frozenset(types or events.DIALECT.standard)
+        return _Filter(heard, frozenset(account_ids), frozenset(pod_ids))
 
     session.filter = await session.services.db.read(unit)
     return Subscribed(wanted.event_types, wanted.inbox_ids, wanted.pod_ids)
@@ -237,11 +234,7 @@ async def _tell(
             principal = await session.lease.check()
         except Unauthenticated:
             return
-        if not may(principal, "message_read"):
-            continue
-        if principal.pod_id not in (None, event.pod_id) or principal.account_id not in (None, event.account_id):
-            continue
-        if event.type == outbox.DOMAIN_VERIFIED and not may(principal, "domain_read"):
+        if not hearing.hears(principal, event):
             continue
         try:
             # Made once for all who see the same.

@@ -6,7 +6,7 @@ import base64
 import binascii
 import codecs
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from posthouse.api.jmap import blobs, calls
@@ -15,9 +15,9 @@ from posthouse.api.jmap.calls import Answer, Call, Json, invalid
 from posthouse.api.jmap.errors import MethodError, SetError
 from posthouse.api.jmap.methods import check_count
 from posthouse.api.services import Services
-from posthouse.kit.clock import DAY
-from posthouse.kit.errors import NotFound, OverQuota, PosthouseError, TooLarge
-from posthouse.store import accounts, mailboxes, messages, uploads
+from posthouse.kit.errors import NotFound, PosthouseError, TooLarge
+from posthouse.mail import uploads
+from posthouse.mail.uploads import Use
 from posthouse.store.database import Tx
 
 MAX_DATA_SOURCES = 64
@@ -26,8 +26,6 @@ _INLINE_OCTETS = 65_536
 # Both a multiple of three octets, for base64, and done in a millisecond or two.
 _CHUNK = 3 * 262_144
 _DIGESTS = {"sha": "sha1", "sha-256": "sha256"}
-# RFC 8620 §6.1: at least an hour.
-_KEPT_MS = DAY
 
 
 async def store(services: Services, account_id: str, pieces: Sequence[bytes], content_type: str) -> Json:
@@ -40,21 +38,11 @@ async def store(services: Services, account_id: str, pieces: Sequence[bytes], co
     size = sum(map(len, pieces))
     if size > calls.MAX_SIZE_UPLOAD:
         raise TooLarge(f"an upload has at most {calls.MAX_SIZE_UPLOAD} octets")
-    blob = await services.blobs.prepare(*pieces)
-    at = services.clock()
-
-    async def unit(tx: Tx) -> None:
-        account = await accounts.get(tx, account_id)
-        if account is None:
-            raise NotFound("there is no such account")
-        quota = account.quota_bytes if account.quota_bytes is not None else services.settings.quota_bytes
-        if account.used_bytes + await uploads.pending_bytes(tx, account_id) + size > quota:
-            raise OverQuota("the account has no room for this upload")
-        await blob.store(tx, at)
-        await uploads.add(tx, account_id, blob.hash, content_type[:255], size, at + _KEPT_MS)
-
-    await services.db.write(unit)
-    return {"id": blobs.whole(blob.hash), "type": content_type, "size": size}
+    hash_ = await uploads.keep(
+        services.db, services.blobs, account_id, pieces, content_type, quota_bytes=services.settings.quota_bytes,
+        at=services.clock(),
+    )  # fmt: skip
+    return {"id": blobs.whole(hash_), "type": content_type, "size": size}
 
 
 async def upload(call: Call) -> Answer:
@@ -220,23 +208,23 @@ async def lookup(call: Call) -> Answer:
     spans = {each: blobs.read_id(call.resolve(each)) for each in ids}
     hashes = sorted({span.hash for span in spans.values() if span is not None})
 
-    async def unit(tx: Tx) -> tuple[list[tuple[str, str, str]], dict[str, list[str]], set[str]]:
-        rows = await messages.by_blobs(tx, call.account_id, hashes) if hashes else []
-        places = await mailboxes.places(tx, call.account_id, [row[1] for row in rows])
-        reachable = set(await uploads.reachable(tx, call.account_id, hashes)) if hashes else set()
-        return rows, {id_: [each.mailbox_id for each in found] for id_, found in places.items()}, reachable
+    async def unit(tx: Tx) -> tuple[list[Use], Collection[str]]:
+        return (
+            await uploads.uses(tx, call.account_id, hashes),
+            await uploads.readable(tx, call.account_id, hashes),
+        )
 
-    rows, places, reachable = await call.services.db.read(unit)
+    uses, readable = await call.services.db.read(unit)
     shown: list[Json] = []
     for named in dict.fromkeys(ids):
         span = spans[named]
-        if span is None or span.hash not in reachable:
+        if span is None or span.hash not in readable:
             continue
-        own = [row for row in rows if row[0] == span.hash]
+        own = [use for use in uses if use.blob_hash == span.hash]
         matched: dict[str, Any] = {
-            "Email": [row[1] for row in own],
-            "Thread": list(dict.fromkeys(row[2] for row in own)),
-            "Mailbox": list(dict.fromkeys(box for row in own for box in places[row[1]])),
+            "Email": [use.message_id for use in own],
+            "Thread": list(dict.fromkeys(use.thread_id for use in own)),
+            "Mailbox": list(dict.fromkeys(box for use in own for box in use.mailbox_ids)),
         }
         shown.append({"id": call.resolve(named), "matchedIds": {name: matched[name] for name in names}})
     found = {each["id"] for each in shown}

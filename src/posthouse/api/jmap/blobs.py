@@ -17,7 +17,7 @@ from posthouse.api.jmap.calls import Call
 from posthouse.api.jmap.turns import Work
 from posthouse.kit.budget import Budget
 from posthouse.kit.errors import NotFound
-from posthouse.store import uploads
+from posthouse.mail import uploads
 from posthouse.store.blobfiles import Blobs
 from posthouse.store.database import Database
 from posthouse.wire.canonical import canonical
@@ -103,7 +103,7 @@ async def look_up(db: Database, account_id: str, blob_ids: Iterable[str]) -> dic
     hashes = sorted({span.hash for span in spans.values()})
     if not hashes:
         return {}
-    sizes = await db.read(lambda tx: uploads.reachable(tx, account_id, hashes))
+    sizes = await db.read(lambda tx: uploads.readable(tx, account_id, hashes))
     return {blob_id: Known(span, sizes[span.hash]) for blob_id, span in spans.items() if span.hash in sizes}
 
 

@@ -10,20 +10,18 @@ import re
 from typing import Any
 
 from posthouse.api.jmap import calls
-from posthouse.api.jmap.calls import Answer, Call, Fields, Json, invalid, is_id
+from posthouse.api.jmap.calls import Answer, Call, Fields, Json, invalid
 from posthouse.api.jmap.email.get import utc
-from posthouse.api.jmap.errors import MethodError, SetError
+from posthouse.api.jmap.errors import MethodError, SetError, set_error
+from posthouse.events import pushes
+from posthouse.events.pushes import Wanted
 from posthouse.kit.clock import DAY, parse_iso
-from posthouse.kit.errors import Invalid
-from posthouse.kit.ids import new_id, new_secret, same
-from posthouse.store import accounts, push
+from posthouse.kit.errors import Invalid, NotFound, OverQuota
 from posthouse.store.database import Tx
 from posthouse.store.push import PushSubscription
-from posthouse.wire import web_push
 
 PROPERTIES = ("id", "deviceClientId", "verificationCode", "expires", "types")
 _PRIVATE = ("url", "keys")
-_MAX_SUBSCRIPTIONS = 20
 # RFC 8620 §7.2: a server may set an expiry; two days at least, and no endless one.
 _DEFAULT_MS = 7 * DAY
 _MAX_MS = 30 * DAY
@@ -42,8 +40,15 @@ def _shape(subscription: PushSubscription) -> Json:
 
 
 async def _own(tx: Tx, call: Call) -> list[PushSubscription]:
-    found = await push.all_of(tx, call.caller.account_id, call.services.clock())
-    return [each for each in found if each.key_id == call.caller.principal.key_id]
+    return await pushes.all_of(tx, call.caller.principal, call.caller.account_id, call.services.clock())
+
+
+async def _find(tx: Tx, call: Call, id_: str) -> PushSubscription:
+    caller = call.caller
+    try:
+        return await pushes.find(tx, caller.principal, caller.account_id, id_, call.services.clock())
+    except NotFound as error:
+        raise SetError("notFound") from error
 
 
 async def get(call: Call) -> Answer:
@@ -87,7 +92,7 @@ def _expires(call: Call, fields: Fields) -> int:
         return at
 
 
-def _new(call: Call, value: Json) -> PushSubscription:
+def _new(call: Call, value: Json) -> Wanted:
     fields = Fields(value, frozenset({"deviceClientId", "url", "keys", "verificationCode", "expires", "types"}))
     device, url = fields.get("deviceClientId", str), fields.get("url", str)
     if not device or len(device) > 255:
@@ -103,18 +108,13 @@ def _new(call: Call, value: Json) -> PushSubscription:
     keys = fields.get("keys", dict)
     if keys is not None:
         try:
-            web_push.check_keys(str(keys.get("p256dh", "")), str(keys.get("auth", "")))
+            pushes.check_keys(str(keys.get("p256dh", "")), str(keys.get("auth", "")))
         except Invalid:
             fields.fail("keys")
     types, expires_at = _types(fields), _expires(call, fields)
     fields.check()
-    at = call.services.clock()
-    return PushSubscription(
-        id=new_id(), account_id=call.caller.account_id, key_id=call.caller.principal.key_id,
-        device_client_id=str(device), url=str(url), p256dh=keys["p256dh"] if keys else None,
-        auth=keys["auth"] if keys else None, verification_code=new_secret("", 16), is_verified=False, types=types,
-        expires_at=expires_at, pushed_modseq=0, verify_due=True, leased=False, due_at=at, failures=0, created_at=at,
-    )  # fmt: skip
+    encrypted = (keys["p256dh"], keys["auth"]) if keys else None
+    return Wanted(str(device), str(url), encrypted, types, expires_at)
 
 
 async def set_(call: Call) -> Answer:
@@ -128,8 +128,15 @@ async def set_(call: Call) -> Answer:
     refused: dict[str, dict[str, Json]] = {"notCreated": {}, "notUpdated": {}, "notDestroyed": {}}
     for creation_id, value in create.items():
         try:
-            made = _new(call, value)
-            await call.services.db.write(lambda tx, made=made: _add(tx, call, made))  # type: ignore[misc]
+            wanted = _new(call, value)
+            made = await call.services.db.write(
+                lambda tx, wanted=wanted: pushes.add(  # type: ignore[misc]
+                    tx, call.caller.principal, call.caller.account_id, wanted, call.services.clock()
+                )
+            )
+        except OverQuota as error:
+            refused["notCreated"][creation_id] = set_error(error).body
+            continue
         except SetError as error:
             refused["notCreated"][creation_id] = error.body
             continue
@@ -150,28 +157,20 @@ async def set_(call: Call) -> Answer:
     for named in destroy:
         id_ = call.resolve(named)
 
-        async def unit(tx: Tx, id_: str = id_) -> bool:
-            own = {each.id for each in await _own(tx, call)}
-            return id_ in own and await push.delete(tx, call.caller.account_id, id_)
+        async def unit(tx: Tx, id_: str = id_) -> None:
+            await pushes.end(tx, await _find(tx, call, id_))
 
-        if await call.services.db.write(unit):
+        try:
+            await call.services.db.write(unit)
             destroyed.append(id_)
-        else:
-            refused["notDestroyed"][named] = {"type": "notFound"}
+        except SetError as error:
+            refused["notDestroyed"][named] = error.body
     body: Json = {"created": created or None, "updated": updated or None, "destroyed": destroyed or None}
     return [(call.method, body | {name: value or None for name, value in refused.items()})]
 
 
-async def _add(tx: Tx, call: Call, subscription: PushSubscription) -> None:
-    if len(await _own(tx, call)) >= _MAX_SUBSCRIPTIONS:
-        raise SetError("overQuota", f"at most {_MAX_SUBSCRIPTIONS} subscriptions a credential")
-    await push.add(tx, subscription)
-
-
 async def _update(tx: Tx, call: Call, id_: str, patch: Json) -> Json | None:
-    before = next((each for each in await _own(tx, call) if each.id == id_), None) if is_id(id_) else None
-    if before is None:
-        raise SetError("notFound")
+    before = await _find(tx, call, id_)
     fields = Fields(patch, frozenset({"verificationCode", "expires", "types"}))
     changed: Any = None
     types = _types(fields) if "types" in patch else before.types
@@ -181,13 +180,8 @@ async def _update(tx: Tx, call: Call, id_: str, patch: Json) -> Json | None:
         if utc(expires_at) != patch["expires"]:
             changed = {"expires": utc(expires_at)}
     code = patch.get("verificationCode")
-    if "verificationCode" in patch and not (isinstance(code, str) and same(code, before.verification_code)):
+    if "verificationCode" in patch and not (isinstance(code, str) and pushes.is_code(before, code)):
         fields.fail("verificationCode")
     fields.check()
-    verified_at = None
-    if code is not None and not before.is_verified:
-        # What happened before nobody asked to be told of.
-        account = await accounts.get(tx, before.account_id)
-        verified_at = account.modseq if account is not None else 0
-    await push.update(tx, id_, types=types, expires_at=expires_at, verified_at_modseq=verified_at)
+    await pushes.change(tx, before, types=types, expires_at=expires_at, code=code)
     return changed  # type: ignore[no-any-return]

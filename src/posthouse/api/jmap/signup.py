@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from posthouse.accounts import registration
 from posthouse.accounts.challenges import Proof
+from posthouse.accounts.newcomers import check_username
 from posthouse.api import newcomers
 from posthouse.api.jmap import auth
 from posthouse.api.request import bearer
@@ -69,17 +69,13 @@ async def session(services: Services, scope: Mapping[str, Any], body: bytes) -> 
     username = given.get("username")
     if username is not None:
         # What can be refused without it does not cost the caller its work.
-        username = registration.check_username(username)
+        username = check_username(username)
         newcomers.admit(services, scope)
     await services.challenges.solve(token, proof)
     at = services.clock()
     if username is None:
         return await _log_in(services, given["apiKey"], at)
-    name = username
-    domain = services.settings.domain
-    made = await services.db.write(
-        lambda tx: registration.register(tx, name, surface=auth.SURFACE, domain=domain, at=at)
-    )
+    made = await services.registrar.register(local_part=username, surface=auth.SURFACE, has_worked=True)
     account = made.account
     reply = {
         "apiKey": made.secret,

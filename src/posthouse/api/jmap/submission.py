@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from posthouse.api.jmap import blobs, calls, filters, identity, methods, states
+from posthouse.accounts import identities
+from posthouse.api.jmap import blobs, calls, filters, methods, states
 from posthouse.api.jmap.budget import TESTS
 from posthouse.api.jmap.calls import Answer, Call, Fields, Json, invalid, is_id
 from posthouse.api.jmap.email import set as email_set
@@ -14,18 +15,16 @@ from posthouse.api.jmap.email.get import utc
 from posthouse.api.jmap.errors import MethodError, SetError, set_error
 from posthouse.api.jmap.methods import Kind, Outcome, Work
 from posthouse.kit.clock import SECOND, parse_iso
-from posthouse.kit.errors import Forbidden, Invalid, NotFound, OverQuota, PosthouseError, TooLarge, TooMany
-from posthouse.mail import filing
+from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound, OverQuota, PosthouseError, TooLarge, TooMany
 from posthouse.mail.journal import SUBMISSION
-from posthouse.mail.mailboxes import DRAFTS, SENT
+from posthouse.outbound import submitted, taking_back
+from posthouse.outbound.preparation import find_stored, no_addresses, recipients_of
 from posthouse.outbound.request import RecipientOptions, StoredMail, Submitted
-from posthouse.store import changes, drafts, holds, mailboxes, messages, submissions
+from posthouse.store import changes
 from posthouse.store.database import Tx
 from posthouse.store.identities import Identity
 from posthouse.store.messages import Message
-from posthouse.store.submissions import Detail, StoredSubmission
-from posthouse.wire.address import normalize, parse_address
-from posthouse.wire.compose import reply_references
+from posthouse.store.submissions import Detail
 
 PROPERTIES = (
     "id", "identityId", "emailId", "threadId", "envelope", "sendAt", "undoStatus", "deliveryStatus", "dsnBlobIds",
@@ -65,15 +64,9 @@ def _delivery_status(detail: Detail) -> Json:
 
 def undo_status(detail: Detail, at: int) -> str:
     """`pending` while it can be taken back: held, or not due yet."""
-    submission = detail.submission
-    if submission.state in ("canceled", "rejected"):
+    if detail.submission.state in ("canceled", "rejected"):
         return "canceled"
-    if submission.state == "held":
-        return "pending"
-    later = detail.request is not None and detail.request.send_at > at
-    begun = any(delivery.attempts or delivery.leased for delivery in detail.deliveries)
-    waits = submission.state == "scheduled" or (submission.state == "queued" and later)
-    return "pending" if waits and not begun else "final"
+    return "pending" if taking_back.may_be_taken_back(detail, at) else "final"
 
 
 def _shape(detail: Detail, at: int, default_identity: str) -> Json:
@@ -104,11 +97,11 @@ async def read(call: Call, ids: list[str] | None, properties: Sequence[str]) -> 
     async def unit(tx: Tx) -> tuple[str, list[Detail]]:
         return (
             await states.current(tx, call.account_id, SUBMISSION),
-            await submissions.details(tx, call.account_id, ids),
+            await submitted.all_of(tx, call.account_id, ids),
         )
 
     state, found = await call.services.db.read(unit)
-    default = identity.default_id(call.account_id, call.address)
+    default = identities.default_id(call.account_id, call.address)
     shown = [_shape(each, call.services.clock(), default) for each in found]
     return state, [{name: each[name] for name in properties} for each in shown]
 
@@ -165,7 +158,8 @@ async def set_(call: Call) -> Answer:
         rest.not_destroyed,
     )
     answer: Answer = [(call.method, outcome.body(call.account_id))]
-    emails |= await _emails_of(call, [*rest.updated, *rest.destroyed])
+    done = [*rest.updated, *rest.destroyed]
+    emails |= await call.services.db.read(lambda tx: submitted.message_ids(tx, call.account_id, done))
     implied = _implied(call, on_update, on_destroy, emails, waiting)
     if implied is not None:
         try:
@@ -173,15 +167,6 @@ async def set_(call: Call) -> Answer:
         except MethodError as error:
             answer.append(("error", error.body))
     return answer
-
-
-async def _emails_of(call: Call, ids: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for id_ in ids:
-        stored = await call.services.db.read(lambda tx, id_=id_: submissions.get(tx, id_))  # type: ignore[misc]
-        if stored is not None and stored.account_id == call.account_id:
-            found[id_] = stored.message_id
-    return found
 
 
 def _implied(
@@ -215,7 +200,7 @@ async def _send(call: Call, value: Json, *, files_itself: bool) -> tuple[Json, s
         fields.fail("emailId")
     fields.check()
     email_id = call.resolve(email_id)
-    message, own, parent = await _look_up(call, email_id)
+    message, own, references = await _look_up(call, email_id)
     chosen = _identity(call, identity_id, own, message, value.get("envelope"))
     envelope = _envelope(call, value.get("envelope"), chosen, message)
     mail = StoredMail(
@@ -225,8 +210,7 @@ async def _send(call: Call, value: Json, *, files_itself: bool) -> tuple[Json, s
         envelope_id=envelope.envelope_id,
         dsn_return=envelope.dsn_return,
         send_at=envelope.send_at,
-        # D10: an answer names the whole conversation, though its writer named only its parent (RFC 5322 §3.6.4).
-        references=reply_references(parent.header_message_id, tuple(parent.refs)) if parent is not None else (),
+        references=references,  # D10
         files_itself=files_itself,
     )
     services = call.services
@@ -235,9 +219,12 @@ async def _send(call: Call, value: Json, *, files_itself: bool) -> tuple[Json, s
     noted: list[Detail] = []
 
     async def note(tx: Tx, done: Submitted) -> None:
-        request = submissions.Request(done.submission_id, chosen.id, envelope.shown, send_at)
-        await submissions.add_request(tx, request)
-        noted[:] = await submissions.details(tx, call.account_id, [done.submission_id])
+        noted[:] = [
+            await submitted.note_request(
+                tx, call.account_id, done.submission_id, identity_id=chosen.id, envelope=envelope.shown,
+                send_at=send_at,
+            )
+        ]  # fmt: skip
 
     try:
         done = await services.submitter.submit(call.caller.principal, call.account_id, mail, also=note)
@@ -255,21 +242,20 @@ async def _send(call: Call, value: Json, *, files_itself: bool) -> tuple[Json, s
     return {name: shown[name] for name in names}, done.message_id, waits
 
 
-async def _look_up(call: Call, email_id: str) -> tuple[Message, list[Identity], Message | None]:
-    async def unit(tx: Tx) -> tuple[Message | None, list[Identity], Message | None]:
-        message = await messages.get(tx, call.account_id, email_id) if is_id(email_id) else None
-        parent = None
-        if message is not None and message.in_reply_to and not message.refs:
-            parent = await messages.by_header_message_id(tx, call.account_id, message.in_reply_to[0])
-        return message, await identity.all_of(tx, call.account_id), parent
+async def _look_up(call: Call, email_id: str) -> tuple[Message, list[Identity], tuple[str, ...]]:
+    async def unit(tx: Tx) -> tuple[Message, list[Identity], tuple[str, ...]]:
+        message, references = await find_stored(tx, call.account_id, email_id)
+        return message, await identities.all_of(tx, call.account_id), references
 
-    message, own, parent = await call.services.db.read(unit)
-    if message is None:
-        raise SetError("emailNotFound" if email_id.startswith("#") else "invalidProperties",
-                       "there is no such email", ["emailId"])  # fmt: skip
-    if filing.HELD in message.keywords:
-        raise SetError("forbiddenToSend", "the owner has not decided on this email yet")
-    return message, own, parent
+    try:
+        if not is_id(email_id):
+            raise NotFound("there is no such email")
+        return await call.services.db.read(unit)
+    except NotFound as error:
+        kind = "emailNotFound" if email_id.startswith("#") else "invalidProperties"
+        raise SetError(kind, error.message, ["emailId"]) from error
+    except Forbidden as error:
+        raise SetError("forbiddenToSend", error.message) from error
 
 
 def _identity(call: Call, identity_id: str | None, own: list[Identity], message: Message, envelope: Any) -> Identity:
@@ -285,19 +271,15 @@ def _identity(call: Call, identity_id: str | None, own: list[Identity], message:
     if not wanted and isinstance(mail_from, dict) and isinstance(mail_from.get("email"), str):
         wanted = [mail_from["email"]]
     for email in wanted:
-        key = normalize(email)
-        local, _, domain = key.rpartition("@")
-        for candidate in (key, f"{local.partition('+')[0]}@{domain}"):
-            found = next((each for each in own if normalize(each.email) == candidate), None)
-            if found is not None:
-                return found
+        found = identities.of_address(own, email)
+        if found is not None:
+            return found
     raise SetError("forbiddenFrom", "no identity of the account has the address of this email's From")
 
 
 def _envelope(call: Call, given: Any, chosen: Identity, message: Message) -> _Envelope:
     if given is None:
-        people = [*message.to_list, *message.cc_list, *message.bcc_list]
-        emails = list({normalize(person.email): person.email for person in people if person.email}.values())
+        emails = recipients_of(message)
         if not emails:
             raise SetError("noRecipients")
         shown = {
@@ -382,13 +364,7 @@ def _send_at(call: Call, parameters: dict[str, str]) -> int | None:
 
 
 def _check_recipients(emails: Sequence[str]) -> None:
-    wrong = []
-    for email in emails:
-        try:
-            if "@" not in parse_address(email).email:
-                wrong.append(email)
-        except Invalid:
-            wrong.append(email)
+    wrong = no_addresses(emails)
     if wrong:
         raise SetError("invalidRecipients", "these are no addresses", invalidRecipients=wrong)
 
@@ -420,9 +396,7 @@ def _refusal(error: PosthouseError, call: Call) -> SetError:
 
 async def update(work: Work, id_: str, patch: Json) -> Json | None:
     """Take a submission back, as long as nobody has begun to carry it."""
-    detail = next(iter(await submissions.details(work.tx, work.call.account_id, [id_])), None)
-    if detail is None:
-        raise SetError("notFound")
+    detail = await _find(work, id_)
     bad = [name for name in patch if name != "undoStatus"]
     if bad:
         raise SetError("invalidProperties", "only undoStatus can be changed", bad)
@@ -432,38 +406,24 @@ async def update(work: Work, id_: str, patch: Json) -> Json | None:
         return None
     if wanted != "canceled":
         raise SetError("invalidProperties", "undoStatus can only become canceled", ["undoStatus"])
-    if now != "pending" or not await submissions.cancel(work.tx, id_, work.journal.at):
-        raise SetError("cannotUnsend", "it is on its way already")
-    await holds.withdraw(work.tx, id_, work.journal.at)
-    message = await messages.get(work.tx, work.call.account_id, detail.submission.message_id)
-    if message is not None:
-        await _become_draft(work, message, detail.submission)
-    work.journal.updated(SUBMISSION, id_)
+    try:
+        await taking_back.take_back(work.tx, work.journal, work.call.caller.principal, id_)
+    except Conflict as error:
+        raise SetError("cannotUnsend", error.message) from error
     return None
-
-
-async def _become_draft(work: Work, message: Message, submission: StoredSubmission) -> None:
-    """What was taken back before anybody carried it is a draft again, on every surface.
-
-    What waited for the owner still does when it is sent again, whoever takes it back and sends it.
-    """
-    tx, journal = work.tx, work.journal
-    await filing.set_delivery_state(tx, journal, message.id, "canceled")
-    await messages.set_direction(tx, message.id, "draft")
-    message = await filing.set_keywords(tx, journal, message, (set(message.keywords) - {filing.HELD}) | {filing.DRAFT})
-    roles = {mailbox.role: mailbox.id for mailbox in await mailboxes.all_of(tx, message.account_id)}
-    here = {place.mailbox_id for place in (await mailboxes.places(tx, message.account_id, [message.id]))[message.id]}
-    await filing.move(tx, journal, message, (here - {roles[SENT]}) | {roles[DRAFTS]})
-    await drafts.delete_of_message(tx, message.account_id, message.id)
-    await email_set.note_draft(work, message, submission.level, "gated" if submission.state == "held" else None)
 
 
 async def destroy(work: Work, id_: str) -> None:
     """Forget a submission; what is on its way goes on."""
-    if not await submissions.details(work.tx, work.call.account_id, [id_]):
-        raise SetError("notFound")
-    await submissions.destroy(work.tx, id_)
-    work.journal.destroyed(SUBMISSION, id_)
+    await _find(work, id_)
+    await submitted.forget(work.tx, work.journal, id_)
+
+
+async def _find(work: Work, id_: str) -> Detail:
+    try:
+        return await submitted.find(work.tx, work.call.account_id, id_)
+    except NotFound as error:
+        raise SetError("notFound") from error
 
 
 KIND = Kind(

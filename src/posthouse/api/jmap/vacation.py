@@ -13,8 +13,7 @@ from posthouse.api.jmap.errors import SetError
 from posthouse.api.jmap.methods import Kind, Work
 from posthouse.kit.clock import parse_iso
 from posthouse.mail.journal import VACATION
-from posthouse.outbound.automatic import answered_for
-from posthouse.store import vacations
+from posthouse.outbound import automatic
 from posthouse.store.database import Tx
 from posthouse.store.vacations import Vacation
 
@@ -42,7 +41,7 @@ async def read(call: Call, ids: list[str] | None, properties: Sequence[str]) -> 
     """Read the account's vacation response: a `Kind.read`."""
 
     async def unit(tx: Tx) -> tuple[str, Vacation]:
-        return await states.current(tx, call.account_id, VACATION), await vacations.get(tx, call.account_id)
+        return await states.current(tx, call.account_id, VACATION), await automatic.response_of(tx, call.account_id)
 
     state, found = await call.services.db.read(unit)
     shown = [_shape(found)] if ids is None or ID in ids else []
@@ -56,7 +55,7 @@ async def update(work: Work, id_: str, patch: Json) -> Json | None:
     """
     if id_ != ID:
         raise SetError("notFound")
-    before = await vacations.get(work.tx, work.call.account_id)
+    before = await automatic.response_of(work.tx, work.call.account_id)
     shown = _shape(before)
     given = {name: value for name, value in patch.items() if not (name == "id" and value == ID)}
     fields = Fields(given, frozenset(PROPERTIES[1:]))
@@ -81,12 +80,7 @@ async def update(work: Work, id_: str, patch: Json) -> Json | None:
                 fields.fail(name)
     fields.check()
     after = replace(before, **values)
-    if after != before:
-        after = await answered_for(work.tx, work.call.caller.principal, before, after, rewritten=set(values))
-        await vacations.put(work.tx, after)
-        if after.is_enabled and not before.is_enabled:
-            await vacations.forget_answers(work.tx, work.call.account_id)
-        work.journal.updated(VACATION, ID)
+    await automatic.change(work.tx, work.journal, work.call.caller.principal, before, after, rewritten=set(values))
     same = _shape(after)
     changed = {name: same[name] for name in given if name in same and same[name] != given[name] and shown != same}
     return changed or None

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from litestar import delete, get, patch, post
 
+from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import keys as key_rules
 from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.auth import SURFACE
 from posthouse.api.agentmail.permissions import need
-from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_of
+from posthouse.api.agentmail.routes.common import Limit, PageToken, limit_of, request_of
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import api_keys as shapes
 from posthouse.api.agentmail.shapes.common import KEY_PREFIX, core_id, instant_of
-from posthouse.api.paging import page_token, read_page_token
+from posthouse.api.paging import page_token
 from posthouse.api.services import Services
-from posthouse.kit.errors import Invalid, NotFound
+from posthouse.kit.errors import Invalid
+from posthouse.kit.pages import Page
 from posthouse.kit.principal import Principal
-from posthouse.store import keys
 from posthouse.store.database import Tx
 from posthouse.store.keys import ApiKey
 
@@ -62,21 +63,16 @@ async def list_api_keys(
     size = limit_of(limit)
     if shapes.check_type(type) == "public_key":
         return shapes.ApiKeyList(0, size, [])
-    filters = {"of": "keys", "in": [where.pod_id, where.inbox_id], "ascending": ascending}
-    after = read_page_token(page_token_, filters)
+    marks = {"of": "keys", "in": [where.pod_id, where.inbox_id], "ascending": ascending}
+    asked = request_of(limit, page_token_, marks, ascending=ascending)
 
-    async def unit(tx: Tx) -> tuple[list[ApiKey], dict[str, str]]:
-        within = await scope.reach(tx, principal, where)
-        found = await keys.page_of_surface(
-            tx, within.organization_id, SURFACE, pod_id=within.pod_id, account_id=within.account_id, after=after,
-            ascending=ascending, limit=size + 1,
-        )  # fmt: skip
-        return found, await scope.addresses(tx, [key.account_id for key in found])
+    async def unit(tx: Tx) -> Page[shapes.ApiKey]:
+        page = await key_rules.page(tx, await scope.reach(tx, principal, where), SURFACE, asked)
+        named = await account_rules.main_addresses(tx, [key.account_id for key in page.items])
+        return page.map(lambda key: shapes.key_of(key, named.get(key.account_id or "")))
 
-    found, named = await services.db.read(unit)
-    shown, more = cut(found, size)
-    items = [shapes.key_of(key, named.get(key.account_id or "")) for key in shown]
-    return shapes.ApiKeyList(len(items), size, items, page_token(more, filters))
+    page = await services.db.read(unit)
+    return shapes.ApiKeyList(len(page.items), size, list(page.items), page_token(page.more, marks))
 
 
 @get(scope.paths(_ONE), operation_id=scope.operation("api_keys_get"))
@@ -122,12 +118,9 @@ async def delete_api_key(services: Services, principal: Principal, where: Where,
 
 async def _find(tx: Tx, principal: Principal, where: Where, api_key_id: str) -> ApiKey:
     within = await scope.reach(tx, principal, where)
-    key = await keys.get(tx, within.organization_id, core_id(api_key_id, KEY_PREFIX, "api_key"))
-    if key is None or key.is_owner or key.surface != SURFACE or not within.has_bound(key.pod_id, key.account_id):
-        raise NotFound("there is no such key", field="api_key_id")
-    return key
+    return await key_rules.find(tx, within, SURFACE, core_id(api_key_id, KEY_PREFIX, "api_key"))
 
 
 async def _shown(tx: Tx, key: ApiKey) -> shapes.ApiKey:
-    named = await scope.addresses(tx, [key.account_id])
+    named = await account_rules.main_addresses(tx, [key.account_id])
     return shapes.key_of(key, named.get(key.account_id or ""))

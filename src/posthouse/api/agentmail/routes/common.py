@@ -1,10 +1,10 @@
-"""What the endpoints share: page sizes, the parameters of listings, cutting a page."""
+"""What the endpoints share: page sizes, the parameters of listings, which page is wanted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from litestar.params import Parameter, QueryParameter
 
@@ -12,10 +12,11 @@ from posthouse.api.agentmail.permissions import hidden_labels
 from posthouse.api.agentmail.shapes.common import instant
 from posthouse.api.agentmail.shapes.labels import filter_of
 from posthouse.api.agentmail.shapes.messages import SendAttachment
-from posthouse.api.paging import Position
+from posthouse.api.paging import read_page_token
 from posthouse.api.request import list_of
 from posthouse.api.services import Services
 from posthouse.kit.errors import Invalid
+from posthouse.kit.pages import PageRequest, Position
 from posthouse.kit.principal import Principal
 from posthouse.outbound import attachments
 from posthouse.outbound.attachments import GivenFile
@@ -36,7 +37,6 @@ Texts = Annotated[list[str] | None, Parameter(description="Repeated, joined by c
 Query = Annotated[str, Parameter(description="Words that all occur; text between double quotes is a phrase.")]
 
 INCLUDES = ("spam", "blocked", "unauthenticated", "trash")
-Kept = TypeVar("Kept")
 
 
 def limit_of(given: int | None) -> int:
@@ -94,15 +94,19 @@ def listing_of(
     return Listing(filter_, marks)
 
 
-def cut(found: Sequence[Kept], size: int) -> tuple[Sequence[Kept], Position | None]:
-    """A page out of one item more than it has, and where to go on when there are more.
+def request_of(
+    limit: int | None, token: str | None, marks: Mapping[str, Any], *, ascending: bool = False
+) -> PageRequest:
+    """Which page is wanted.
 
-    For what is listed by (created_at, id); a domain's id is its name.
+    Args:
+        token: the page token given.
+        marks: what makes this listing another than the rest; its tokens are bound to it.
+
+    Raises:
+        Invalid: no token of this listing.
     """
-    if len(found) <= size:
-        return found, None
-    last: Any = found[size - 1]
-    return found[:size], (last.created_at, getattr(last, "id", None) or last.name)
+    return PageRequest(limit_of(limit), read_page_token(token, marks), ascending)
 
 
 def query_of(text: str) -> str:

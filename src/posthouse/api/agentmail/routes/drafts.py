@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from litestar import Request, delete, get, patch, post
 
+from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import identities
 from posthouse.accounts import reach as reaching
 from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.permissions import need
-from posthouse.api.agentmail.routes.common import Limit, PageToken, Texts, attachments_of, limit_of, window
+from posthouse.api.agentmail.routes.common import Limit, PageToken, Texts, attachments_of, request_of, window
 from posthouse.api.agentmail.routes.messages import attachment_link
 from posthouse.api.agentmail.routes.sending import IdempotencyKey, once_of
 from posthouse.api.agentmail.scope import Where
@@ -28,19 +29,18 @@ from posthouse.api.agentmail.shapes.common import (
 )
 from posthouse.api.agentmail.shapes.inboxes import check_client_id
 from posthouse.api.agentmail.shapes.labels import free_labels
-from posthouse.api.paging import Position, page_token, read_page_token
+from posthouse.api.paging import page_token
 from posthouse.api.request import list_of
 from posthouse.api.services import Services
 from posthouse.kit.errors import Invalid, NotFound
+from posthouse.kit.pages import Page
 from posthouse.kit.principal import Principal
 from posthouse.mail import drafts as draft_rules
-from posthouse.mail.drafts import SCHEDULED, Written
-from posthouse.outbound import scheduled, writing
+from posthouse.mail.drafts import Wanted, Written
+from posthouse.outbound import drafting, writing
 from posthouse.outbound.writing import Words, Writing
-from posthouse.store import drafts, messages
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
-from posthouse.store.draft_plans import DraftPlan
 from posthouse.wire.compose import Outgoing
 
 _TEXTS = ("subject", "text", "html")
@@ -57,25 +57,17 @@ async def create_draft(
     send_at = _future(services, principal, instant_of(data.send_at, "send_at"))
     labels = free_labels(data.labels)
     account = await services.db.read(lambda tx: scope.inbox(tx, principal, inbox_id))
-    if send_at is not None:
-        await services.db.read(lambda tx: _plan(tx, principal, account, send_at))  # before what costs something
-    known = await services.db.read(lambda tx: _known(tx, principal, data.client_id))
-    if known is not None:
-        return sight.draft(principal, await services.db.read(lambda tx: _shown(tx, *known)))
-    said = await _written(services, principal, account, data)
-    text = await draft_rules.prepare(services.blobs, replace(said.outgoing, sent_at=services.clock()))
-
-    async def unit(tx: Tx) -> shapes.Draft:
-        again = await _known(tx, principal, data.client_id)
-        if again is not None:
-            return await _shown(tx, *again)
-        draft = await draft_rules.create(
-            tx, account, text, kind=said.kind, parent=said.parent, labels=labels, client_id=data.client_id,
-            plan=await _plan(tx, principal, account, send_at), level=principal.level, at=services.clock(),
+    owned = await drafting.begin(services.db, principal, account, client_id=data.client_id, send_at=send_at)
+    if owned is None:
+        said = await _written(services, principal, account, data)
+        at = services.clock()
+        owned = await drafting.create(
+            services.db, services.blobs, principal, account,
+            replace(said, outgoing=replace(said.outgoing, sent_at=at)), labels=labels, client_id=data.client_id,
+            send_at=send_at, at=at,
         )  # fmt: skip
-        return await _shown(tx, account, await draft_rules.written(tx, draft))
-
-    return sight.draft(principal, await services.db.write(unit))
+    found, written = owned
+    return sight.draft(principal, await services.db.read(lambda tx: _shown(tx, found, written)))
 
 
 @get(scope.paths("/drafts"), operation_id=scope.operation("drafts_list"))
@@ -92,27 +84,25 @@ async def list_drafts(
 ) -> shapes.DraftList:
     """Drafts, the one changed last first; all given labels must be on a draft."""
     need(principal, "draft_read")
-    size, wanted, times = limit_of(limit), list_of(labels, "labels"), window(after, before)
-    filters = {"of": "drafts", "in": [where.pod_id, where.inbox_id], "ascending": ascending, "labels": wanted,
-               "after": after, "before": before}  # fmt: skip
-    position = read_page_token(page_token_, filters)
+    names, times = list_of(labels, "labels"), window(after, before)
+    marks = {"of": "drafts", "in": [where.pod_id, where.inbox_id], "ascending": ascending, "labels": names,
+             "after": after, "before": before}  # fmt: skip
+    asked = request_of(limit, page_token_, marks, ascending=ascending)
+    wanted = Wanted(
+        [label for label in names if label not in ("draft", "scheduled")], "scheduled" in names, times["after"],
+        times["before"],
+    )  # fmt: skip
 
-    async def unit(tx: Tx) -> tuple[list[shapes.DraftItem], Position | None]:
+    async def unit(tx: Tx) -> Page[shapes.DraftItem]:
         ids = await reaching.account_ids(tx, await scope.reach(tx, principal, where))
-        found = await drafts.page(
-            tx, ids, keywords=[label for label in wanted if label not in ("draft", "scheduled")],
-            is_scheduled="scheduled" in wanted, updated_after=times["after"], updated_before=times["before"],
-            after=position, ascending=ascending, limit=size + 1,
-        )  # fmt: skip
-        named = await scope.addresses(tx, [draft.account_id for draft in found])
-        items = [
-            shapes.item_of(await draft_rules.written(tx, draft), named[draft.account_id]) for draft in found[:size]
-        ]
-        more = (found[size - 1].updated_at, found[size - 1].id) if len(found) > size else None
-        return items, more
+        page = await draft_rules.page(tx, ids, wanted, asked)
+        named = await account_rules.main_addresses(tx, [each.draft.account_id for each in page.items])
+        return page.map(lambda written: shapes.item_of(written, named[written.draft.account_id]))
 
-    items, more = await services.db.read(unit)
-    return shapes.DraftList(count=len(items), limit=size, drafts=items, next_page_token=page_token(more, filters))
+    page = await services.db.read(unit)
+    return shapes.DraftList(
+        count=len(page.items), limit=asked.size, drafts=list(page.items), next_page_token=page_token(page.more, marks)
+    )
 
 
 @get(scope.paths("/drafts/{draft_id:str}"), operation_id=scope.operation("drafts_get"))
@@ -150,9 +140,9 @@ async def update_draft(
 ) -> shapes.Draft:
     """Change a draft: what is left out stays, null clears; `send_at` null takes the plan back."""
     need(principal, "draft_update")
-    keeps_plan = isinstance(data.send_at, msgspec.UnsetType)
-    given = None if isinstance(data.send_at, msgspec.UnsetType) else instant_of(data.send_at, "send_at")
-    send_at = _future(services, principal, given)
+    plan: Literal["stays"] | int | None = "stays"
+    if not isinstance(data.send_at, msgspec.UnsetType):
+        plan = _future(services, principal, instant_of(data.send_at, "send_at"))
     add = free_labels(message_shapes.labels_given(data.add_labels), "add_labels")
     remove = set(message_shapes.labels_given(data.remove_labels))
     account, before = await services.db.read(lambda tx: scope.draft(tx, principal, where, draft_id))
@@ -161,14 +151,8 @@ async def update_draft(
     labels = ({label for label in before.message.keywords if not label.startswith("$")} | set(add)) - remove
 
     async def unit(tx: Tx) -> shapes.Draft:
-        at = services.clock()
-        draft = await draft_rules.rewrite(tx, account, before, text, labels, level=principal.level, at=at)
-        # Who writes what is planned plans it anew: it leaves with the rights and the level of its last writer.
-        due_at = draft.send_at if keeps_plan and text is not None and draft.send_status == SCHEDULED else send_at
-        if not keeps_plan or due_at is not None:
-            plan = await _plan(tx, principal, account, due_at)
-            await draft_rules.schedule(tx, replace(before, draft=draft), plan, at)
-        return await _shown(tx, account, await draft_rules.get(tx, account.id, draft.id))
+        written = await drafting.rewrite(tx, principal, account, before, text, labels, plan=plan, at=services.clock())
+        return await _shown(tx, account, written)
 
     return sight.draft(principal, await services.db.write(unit))
 
@@ -217,26 +201,8 @@ def _future(services: Services, principal: Principal, send_at: int | None) -> in
     return send_at
 
 
-async def _plan(tx: Tx, principal: Principal, account: Account, send_at: int | None) -> DraftPlan | None:
-    return None if send_at is None else await scheduled.plan_for(tx, principal, account, send_at)
-
-
-async def _known(tx: Tx, principal: Principal, client_id: str | None) -> tuple[Account, Written] | None:
-    if client_id is None:
-        return None
-    for draft in await drafts.by_client_id(tx, principal.organization_id, client_id):
-        try:
-            account = await scope.inbox(tx, principal, draft.account_id)
-        except NotFound:
-            continue
-        return account, await draft_rules.written(tx, draft)
-    return None
-
-
 async def _shown(tx: Tx, account: Account, written: Written) -> shapes.Draft:
-    refs = written.message.refs
-    known = await messages.ids_by_header(tx, account.id, refs) if refs else {}
-    return shapes.draft_of(written, account.main_address, known)
+    return shapes.draft_of(written, account.main_address, await draft_rules.references(tx, written))
 
 
 async def _written(services: Services, principal: Principal, account: Account, data: shapes.CreateDraft) -> Writing:

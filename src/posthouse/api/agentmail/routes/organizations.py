@@ -6,6 +6,7 @@ from typing import Any
 
 from litestar import Request, get, post
 
+from posthouse.accounts import organizations
 from posthouse.api import newcomers
 from posthouse.api.agentmail import fields, scope
 from posthouse.api.agentmail.auth import SURFACE
@@ -13,10 +14,8 @@ from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import organizations as shapes
 from posthouse.api.agentmail.shapes.common import read_addresses
 from posthouse.api.services import Services
-from posthouse.kit.errors import Invalid, NotFound
+from posthouse.kit.errors import Invalid
 from posthouse.kit.principal import Principal
-from posthouse.store import accounts, domains, organizations
-from posthouse.store.database import Tx
 from posthouse.wire.address import Address
 
 _MAX_NOTE = 2_048
@@ -28,13 +27,7 @@ _SIGNUPS_AN_HOUR = 20
 async def get_organization(services: Services, principal: Principal) -> shapes.Organization:
     """The organisation of a key that is the whole organisation's."""
 
-    async def unit(tx: Tx) -> shapes.Organization:
-        found = await organizations.get(tx, principal.organization_id)
-        if found is None or principal.pod_id is not None or principal.account_id is not None:
-            raise NotFound("there is no organisation this key may see")
-        return shapes.organization_of(found, await accounts.count(tx, found.id), await domains.count(tx, found.id))
-
-    return await services.db.read(unit)
+    return shapes.organization_of(await services.db.read(lambda tx: organizations.overview(tx, principal)))
 
 
 @get("/v0/auth/me", operation_id="auth_me")

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import msgspec
 from litestar import get, post
 
+from posthouse.accounts import endpoints
+from posthouse.accounts.endpoints import Telling
 from posthouse.api.agentmail import scope, sight
-from posthouse.api.agentmail.events import sample
+from posthouse.api.agentmail.events import DIALECT
 from posthouse.api.agentmail.permissions import need
-from posthouse.api.agentmail.routes.common import Limit, PageToken, cut, limit_of
-from posthouse.api.agentmail.routes.webhooks import ONE, find, to_change
+from posthouse.api.agentmail.routes.common import Limit, PageToken, request_of
+from posthouse.api.agentmail.routes.webhooks import ONE, find, find_to_change
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import webhooks as shapes
 from posthouse.api.agentmail.shapes.common import DELIVERY_PREFIX, core_id
-from posthouse.api.paging import Position, page_token, read_page_token
+from posthouse.api.paging import page_token
 from posthouse.api.services import Services
-from posthouse.kit.errors import NotFound
-from posthouse.kit.ids import new_id
+from posthouse.kit.pages import Page
 from posthouse.kit.principal import Principal
-from posthouse.store import webhook_health, webhooks
 from posthouse.store.database import Tx
-from posthouse.store.webhooks import WebhookDelivery
 
 _DELIVERIES = ONE + "/deliveries"
 
@@ -37,19 +35,15 @@ async def list_deliveries(
 ) -> shapes.DeliveryList:
     """What a webhook was sent, newest first, with each try and its answer."""
     need(principal, "webhook_read")
-    size = limit_of(limit)
-    filters = {"of": "deliveries", "webhook": webhook_id, "ascending": ascending}
-    after = read_page_token(page_token_, filters)
+    marks = {"of": "deliveries", "webhook": webhook_id, "ascending": ascending}
+    asked = request_of(limit, page_token_, marks, ascending=ascending)
 
-    async def unit(tx: Tx) -> tuple[list[shapes.Delivery], Position | None]:
-        endpoint = await find(tx, principal, where, webhook_id)
-        found = await webhooks.deliveries(tx, endpoint.id, after=after, ascending=ascending, limit=size + 1)
-        page, more = cut(found, size)
-        attempts = await webhooks.attempts(tx, [each.id for each in page]) if page else {}
-        return [shapes.delivery_of(each, attempts[each.id]) for each in page], more
+    async def unit(tx: Tx) -> Page[Telling]:
+        return await endpoints.tellings(tx, await find(tx, principal, where, webhook_id), asked)
 
-    items, more = await services.db.read(unit)
-    return shapes.DeliveryList(len(items), size, items, page_token(more, filters))
+    page = await services.db.read(unit)
+    items = [shapes.delivery_of(telling) for telling in page.items]
+    return shapes.DeliveryList(len(items), asked.size, items, page_token(page.more, marks))
 
 
 @get(scope.paths(_DELIVERIES + "/{delivery_id:str}"), operation_id=scope.operation("webhooks_deliveries_get"))
@@ -59,11 +53,11 @@ async def get_delivery(
     """One telling with its tries."""
     need(principal, "webhook_read")
 
-    async def unit(tx: Tx) -> shapes.Delivery:
+    async def unit(tx: Tx) -> Telling:
         endpoint = await find(tx, principal, where, webhook_id)
-        return await _shown(tx, await _delivery(tx, endpoint.id, delivery_id))
+        return await endpoints.telling(tx, endpoint, core_id(delivery_id, DELIVERY_PREFIX, "delivery"))
 
-    return await services.db.read(unit)
+    return shapes.delivery_of(await services.db.read(unit))
 
 
 @post(
@@ -77,14 +71,12 @@ async def replay_delivery(
     """Tell it once more, the same bytes under the same id; the circuit closes."""
     need(principal, "webhook_update")
 
-    async def unit(tx: Tx) -> shapes.Delivery:
-        endpoint = await to_change(tx, principal, where, webhook_id)
-        delivery = await _delivery(tx, endpoint.id, delivery_id)
-        await webhook_health.reset(tx, endpoint.id)
-        await webhooks.replay(tx, delivery.id, services.clock())
-        return sight.delivery(principal, await _shown(tx, await _delivery(tx, endpoint.id, delivery_id)))
+    async def unit(tx: Tx) -> Telling:
+        endpoint = await find_to_change(tx, principal, where, webhook_id)
+        given = core_id(delivery_id, DELIVERY_PREFIX, "delivery")
+        return await endpoints.replay(tx, endpoint, given, services.clock())
 
-    return await services.db.write(unit)
+    return sight.delivery(principal, shapes.delivery_of(await services.db.write(unit)))
 
 
 @post(scope.paths(ONE + "/test"), status_code=200, operation_id=scope.operation("webhooks_test"))
@@ -94,21 +86,12 @@ async def try_webhook(
     """Tell a made-up event, signed like all others; it is no event of any inbox."""
     need(principal, "webhook_update")
     event_type = shapes.check_event_types([(data or shapes.TryWebhook()).event_type])[0]
-    at = services.clock()
 
-    async def unit(tx: Tx) -> shapes.Delivery:
-        endpoint = await to_change(tx, principal, where, webhook_id)
-        event_id = new_id()
-        body = msgspec.json.encode(sample(event_type, event_id, at))
-        delivery = WebhookDelivery(
-            id=new_id(), endpoint_id=endpoint.id, organization_id=endpoint.organization_id,
-            account_id=endpoint.account_id, event_id=event_id, event_type=event_type, body=body, state="pending",
-            attempts=0, due_at=at, leased=False, last_status=None, last_error=None, created_at=at, updated_at=at,
-        )  # fmt: skip
-        await webhooks.add_rendered(tx, delivery)
-        return sight.delivery(principal, await _shown(tx, delivery))
+    async def unit(tx: Tx) -> Telling:
+        endpoint = await find_to_change(tx, principal, where, webhook_id)
+        return await endpoints.try_out(tx, endpoint, DIALECT, event_type, services.clock())
 
-    return await services.db.write(unit)
+    return sight.delivery(principal, shapes.delivery_of(await services.db.write(unit)))
 
 
 @get(scope.paths(ONE + "/health"), operation_id=scope.operation("webhooks_health"))
@@ -116,21 +99,7 @@ async def get_health(services: Services, principal: Principal, where: Where, web
     """How a webhook has been answering. After ten failures in a row it is left alone for a minute."""
     need(principal, "webhook_read")
 
-    async def unit(tx: Tx) -> shapes.Health:
-        endpoint = await find(tx, principal, where, webhook_id)
-        health = await webhook_health.get(tx, endpoint.id)
-        counts = await webhooks.count_by_state(tx, endpoint.id)
-        return shapes.health_of(endpoint, health, counts, services.clock())
+    async def unit(tx: Tx) -> endpoints.Health:
+        return await endpoints.health(tx, await find(tx, principal, where, webhook_id))
 
-    return await services.db.read(unit)
-
-
-async def _delivery(tx: Tx, endpoint_id: str, delivery_id: str) -> WebhookDelivery:
-    found = await webhooks.get_delivery(tx, endpoint_id, core_id(delivery_id, DELIVERY_PREFIX, "delivery"))
-    if found is None:
-        raise NotFound("there is no such delivery", field="delivery_id")
-    return found
-
-
-async def _shown(tx: Tx, delivery: WebhookDelivery) -> shapes.Delivery:
-    return shapes.delivery_of(delivery, (await webhooks.attempts(tx, [delivery.id]))[delivery.id])
+    return shapes.health_of(await services.db.read(unit), services.clock())

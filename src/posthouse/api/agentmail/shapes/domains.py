@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
-from posthouse.accounts.domain_proof import MISSING, Record
+from posthouse.accounts.domain_proof import MISSING, Proof, Record
 from posthouse.api.agentmail.shapes.common import time
-from posthouse.store.domains import Domain as StoredDomain
-from posthouse.store.domains import DomainCheck
 
 
 class VerificationRecord(msgspec.Struct, omit_defaults=True):
@@ -72,8 +69,9 @@ class UpdateDomain(msgspec.Struct):
     inbound_enabled: bool | None = None
 
 
-def domain_of(domain: StoredDomain, records: Sequence[Record], check: DomainCheck | None) -> Domain:
+def domain_of(proof: Proof) -> Domain:
     """A domain as AgentMail shows it."""
+    domain, check = proof.domain, proof.check
     statuses = check.statuses if check else {}
     return Domain(
         domain_id=domain.name,
@@ -86,7 +84,7 @@ def domain_of(domain: StoredDomain, records: Sequence[Record], check: DomainChec
         updated_at=time(domain.updated_at),
         pod_id=domain.pod_id,
         client_id=domain.client_id,
-        records=[_record_of(record, statuses.get(f"{record.key} {record.value}", MISSING)) for record in records],
+        records=[_record_of(record, statuses.get(f"{record.key} {record.value}", MISSING)) for record in proof.records],
         reason=check.reason if check else None,
     )
 

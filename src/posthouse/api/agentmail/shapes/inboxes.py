@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any, Literal
 
 import msgspec
 
+from posthouse.accounts.members import Member, Status
 from posthouse.api.agentmail.shapes.common import time
 from posthouse.kit.errors import Invalid
-from posthouse.store.accounts import Account
 
 _CLIENT_ID = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _MAX_DISPLAY_NAME = 256
@@ -57,8 +56,9 @@ class UpdateInbox(msgspec.Struct):
     status: str | None = None
 
 
-def inbox_of(account: Account, paused: Collection[str] = ()) -> Inbox:
-    """An account as AgentMail shows it; `paused` are the ids of those that are."""
+def inbox_of(member: Member) -> Inbox:
+    """An account as AgentMail shows it."""
+    account = member.account
     return Inbox(
         pod_id=account.pod_id,
         inbox_id=account.main_address,
@@ -68,7 +68,7 @@ def inbox_of(account: Account, paused: Collection[str] = ()) -> Inbox:
         display_name=account.display_name,
         client_id=account.client_id,
         metadata=account.metadata,
-        status="paused" if account.id in paused else None,
+        status="paused" if member.is_paused else None,
     )
 
 
@@ -83,15 +83,17 @@ def check_client_id(value: str | None, field: str = "client_id") -> str | None:
     return value
 
 
-def check_status(value: str | None) -> str | None:
+def check_status(value: str | None) -> Status | None:
     """A status; None is not given.
 
     Raises:
         Invalid: neither `active` nor `paused`.
     """
-    if value not in (None, "active", "paused"):
+    if value is None:
+        return None
+    if value not in ("active", "paused"):
         raise Invalid("paused or active", field="status")
-    return value
+    return "active" if value == "active" else "paused"
 
 
 def check_display_name(value: str | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from posthouse.accounts.metrics import Growth, Window
 from posthouse.api.agentmail.shapes.common import time
 from posthouse.events import outbox
 from posthouse.kit.clock import DAY, HOUR
@@ -46,19 +47,6 @@ class LegacyMetrics(msgspec.Struct):
     message: dict[str, list[str]]
 
 
-class Window(msgspec.Struct, frozen=True):
-    """Periods of `period_ms` from `start_at` to `end_at`."""
-
-    start_at: int
-    end_at: int
-    period_ms: int
-
-    @property
-    def count(self) -> int:
-        """How many periods, the last perhaps cut short."""
-        return max(0, -(-(self.end_at - self.start_at) // self.period_ms))
-
-
 def window_of(start: int | None, end: int | None, period_s: int | None, now: int) -> Window:
     """The periods a query asks for: the last day by the hour where it says nothing.
 
@@ -87,12 +75,10 @@ def buckets_of(window: Window, counts: dict[int, int], *, descending: bool, limi
     ]
 
 
-def points_of(
-    window: Window, before: int, added: dict[int, int], *, descending: bool, limit: int | None
-) -> list[UsagePoint]:
+def points_of(window: Window, growth: Growth, *, descending: bool, limit: int | None) -> list[UsagePoint]:
     """One point for the end of each period."""
-    points, total = [], before
+    points, total = [], growth.before
     for number in range(window.count):
-        total += added.get(number, 0)
+        total += growth.added.get(number, 0)
         points.append(UsagePoint(time(min(window.end_at, window.start_at + (number + 1) * window.period_ms)), total))
     return (points[::-1] if descending else points)[:limit]

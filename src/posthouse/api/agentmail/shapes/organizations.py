@@ -6,10 +6,10 @@ from typing import Literal
 
 import msgspec
 
+from posthouse.accounts.organizations import Overview
 from posthouse.api.agentmail.shapes.common import KEY_PREFIX, time
 from posthouse.kit.principal import Principal
-from posthouse.outbound.registration import Invitation
-from posthouse.store.organizations import Organization as StoredOrganization
+from posthouse.outbound.newcomers import Invitation
 
 _NEXT_STEPS = {
     "mailed": (
@@ -87,9 +87,10 @@ class Verified(msgspec.Struct):
     verified: bool
 
 
-def organization_of(organization: StoredOrganization, inboxes: int, domains: int) -> Organization:
+def organization_of(found: Overview) -> Organization:
     """The organisation as AgentMail shows it."""
-    return Organization(organization.id, inboxes, domains, time(organization.created_at), time(organization.updated_at))
+    kept = found.organization
+    return Organization(kept.id, found.accounts, found.domains, time(kept.created_at), time(kept.updated_at))
 
 
 def attached_of(human_email: str, invitation: Invitation) -> AttachedHuman:

@@ -6,12 +6,12 @@ from typing import Literal
 
 import msgspec
 
+from posthouse.accounts import endpoints
+from posthouse.accounts.endpoints import Changes, Edit, Telling, Wanted
 from posthouse.api.agentmail.shapes.common import DELIVERY_PREFIX, EVENT_PREFIX, WEBHOOK_PREFIX, time
 from posthouse.events import outbox
 from posthouse.kit.errors import Invalid
-from posthouse.net.dialer import OWN_HEADERS
-from posthouse.store.webhook_health import WebhookHealth
-from posthouse.store.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from posthouse.store.webhooks import WebhookEndpoint
 
 EVENT_TYPES = (
     outbox.MESSAGE_RECEIVED,
@@ -25,14 +25,6 @@ EVENT_TYPES = (
     outbox.MESSAGE_REJECTED,
     outbox.DOMAIN_VERIFIED,
 )
-# Subscribing to these needs the right to see the label.
-LABEL_OF_TYPE = {
-    outbox.RECEIVED_SPAM: "spam",
-    outbox.RECEIVED_BLOCKED: "blocked",
-    outbox.RECEIVED_UNAUTHENTICATED: "unauthenticated",
-}
-_MAX_FILTER = 10
-_MAX_URL = 2_048
 
 
 class Webhook(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -148,8 +140,9 @@ class Health(msgspec.Struct, omit_defaults=True, kw_only=True):
     last_error: str | None = None
 
 
-def delivery_of(delivery: WebhookDelivery, attempts: list[WebhookAttempt]) -> Delivery:
+def delivery_of(telling: Telling) -> Delivery:
     """A telling with its tries."""
+    delivery = telling.delivery
     return Delivery(
         delivery_id=DELIVERY_PREFIX + delivery.id,
         event_id=EVENT_PREFIX + delivery.event_id,
@@ -161,20 +154,21 @@ def delivery_of(delivery: WebhookDelivery, attempts: list[WebhookAttempt]) -> De
                 attempt=each.attempt, at=time(each.at), elapsed_ms=each.elapsed_ms, status=each.status,
                 error=each.error,
             )
-            for each in attempts
+            for each in telling.attempts
         ],
         next_attempt_at=time(delivery.due_at) if delivery.due_at is not None else None,
     )  # fmt: skip
 
 
-def health_of(endpoint: WebhookEndpoint, health: WebhookHealth | None, counts: dict[str, int], at: int) -> Health:
+def health_of(found: endpoints.Health, at: int) -> Health:
     """An endpoint's health."""
+    health = found.answers
     is_open = health is not None and health.paused_until > at
     return Health(
-        webhook_id=WEBHOOK_PREFIX + endpoint.id,
+        webhook_id=WEBHOOK_PREFIX + found.endpoint.id,
         circuit="open" if is_open else "closed",
         failures_in_a_row=health.failures if health else 0,
-        deliveries=counts,
+        deliveries=found.deliveries,
         paused_until=time(health.paused_until) if health and is_open else None,
         last_success_at=time(health.last_success_at) if health and health.last_success_at else None,
         last_failure_at=time(health.last_failure_at) if health and health.last_failure_at else None,
@@ -212,42 +206,29 @@ def check_event_types(types: list[str] | None) -> list[str]:
     return list(dict.fromkeys(types or ()))
 
 
-def check_filter(ids: list[str] | None, field: str) -> list[str]:
-    """At most ten ids, each once.
+def wanted_of(data: CreateWebhook) -> Wanted:
+    """What to make.
 
     Raises:
-        Invalid: more than ten.
+        Invalid: an unknown event type.
     """
-    found = list(dict.fromkeys(ids or ()))
-    if len(found) > _MAX_FILTER:
-        raise Invalid(f"at most {_MAX_FILTER}", field=field)
-    return found
+    return Wanted(
+        url=data.url,
+        event_types=check_event_types(data.event_types),
+        inbox_ids=data.inbox_ids or (),
+        pod_ids=data.pod_ids or (),
+        headers=data.headers or {},
+        client_id=data.client_id,
+        is_enabled=data.enabled,
+    )
 
 
-def check_url_length(url: str) -> str:
-    """Raises `Invalid` for a URL longer than 2,048 characters."""
-    if len(url) > _MAX_URL:
-        raise Invalid(f"at most {_MAX_URL} characters", field="url")
-    return url
-
-
-_RESERVED_HEADERS = ("svix-", "content-", "webhook-")
-
-
-def check_headers(headers: dict[str, str] | None) -> dict[str, str]:
-    """Headers to send along with each delivery.
-
-    Raises:
-        Invalid: a name that is no token or is the server's own, a value that is not one line, or too many.
-    """
-    found = headers or {}
-    if len(found) > 20:
-        raise Invalid("at most 20 headers", field="headers")
-    for name, value in found.items():
-        token = name and all(c.isascii() and (c.isalnum() or c in "!#$%&'*+-.^_`|~") for c in name)
-        taken = name.lower() in OWN_HEADERS or name.lower().startswith(_RESERVED_HEADERS)
-        if not token or len(name) > 100 or taken:
-            raise Invalid(f"{name!r} cannot be sent along", field=f"headers.{name}")
-        if len(value) > 2_000 or any(ord(c) < 32 or ord(c) > 126 for c in value):
-            raise Invalid("one line of ASCII, at most 2,000 characters", field=f"headers.{name}")
-    return found
+def changes_of(data: UpdateWebhook) -> Changes:
+    """What to change. Raises as `wanted_of`."""
+    return Changes(
+        url=data.url,
+        is_enabled=data.enabled,
+        event_types=check_event_types(data.event_types),
+        inbox_ids=Edit(data.inbox_ids, data.add_inbox_ids or (), data.remove_inbox_ids or ()),
+        pod_ids=Edit(data.pod_ids, data.add_pod_ids or (), data.remove_pod_ids or ()),
+    )

@@ -1,16 +1,22 @@
-"""Registering without a key: an organisation, an inbox and a key at once, bound till a human vouches for them.
+"""Registering without a key: an organisation, an inbox and a key at once, in one of two ways.
 
-Without a human the inbox receives only. With one it writes to that human only, until the code that was mailed to
-them is entered (`outbound.policy` enforces both). The human is named when registering or attached later.
+By a human: the organisation is bound until a human vouches for it. Without a human the inbox receives only. With one
+it writes to that human only, until the code that was mailed to them is entered (`outbound.policy` enforces both). The
+human is named when registering or attached later.
 
 Knowing an address opens nothing. Who registers with one that another registration has named gets a key to that
 organisation which opens nothing either, until the code that was mailed for this very key is entered: then the human
 has said so, and every key that was there before is worthless. Attaching an address does not even lead so far, and
 reserves nothing until its code was entered.
+
+By work (`challenges`): whoever has solved a puzzle needs no human, and gets a key that is bound to the one inbox.
+
+Doors go through `outbound.newcomers.Registrar`, which mails the code.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, replace
 
@@ -24,10 +30,12 @@ from posthouse.kit.principal import Principal
 from posthouse.store import accounts, keys, organizations, signups, webhooks
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
+from posthouse.store.keys import ApiKey
 from posthouse.store.organizations import Organization, Pod
 from posthouse.store.signups import Claim, Signup
 from posthouse.wire.address import normalize, split
 
+_USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{3,19}[a-z0-9]")
 OTP_LIFETIME_MS = 24 * HOUR
 OTP_TRIES = 10
 # Registrations with an address that is named already: so many in a code's lifetime, each with a mail to the human
@@ -52,11 +60,17 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What a registration made: the account, its key, and the code for the human; None without a human."""
+    """What a registration made.
+
+    Attributes:
+        secret: the key itself, shown this once.
+        code: for the human; None without one.
+    """
 
     account: Account
+    key: ApiKey
     secret: str
-    code: Code | None
+    code: Code | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,29 +106,70 @@ async def register(
         known = await signups.by_registered_email(tx, human)
         if known is not None:
             return await _claim(tx, known, surface, at)
-    organization = Organization(
-        id=new_uuid(), name=local_part, slug=None, level="monitored", modseq=0, self_registered=True,
-        created_at=at, updated_at=at,
-    )  # fmt: skip
-    await organizations.add(tx, organization)
-    pod = Pod(new_uuid(), organization.id, "Default", None, is_default=True, created_at=at, updated_at=at)
-    await organizations.add_pod(tx, pod)
-    created = await account_rules.create(
-        tx, organization.id, at=at, default_domain=default_domain, local_part=local_part
-    )
+    account = await _found(tx, local_part, default_domain, at)
     key, secret = await key_rules.create(
-        tx, organization_id=organization.id, surface=surface, name="made by sign-up", at=at
+        tx, organization_id=account.organization_id, surface=surface, name="made by sign-up", at=at
     )
     signup = Signup(
-        organization_id=organization.id, registered_email=human, human_email=human, replacements=0,
-        account_id=created.account.id, key_id=key.id, otp=None, otp_expires_at=0, attempts=0, verified_at=None,
+        organization_id=account.organization_id, registered_email=human, human_email=human, replacements=0,
+        account_id=account.id, key_id=key.id, otp=None, otp_expires_at=0, attempts=0, verified_at=None,
         source=source, referrer=referrer, created_at=at,
     )  # fmt: skip
     if human is not None:
         signup = _with_new_code(signup, at)
     if not await signups.add(tx, signup):
         raise Conflict("this address is registering just now", field="human_email", reason="already_registered")
-    return Registered(created.account, secret, None if human is None else _code(signup))
+    return Registered(account, key, secret, None if human is None else _code(signup))
+
+
+async def register_by_work(tx: Tx, username: str, *, surface: str, domain: str, at: int) -> Registered:
+    """Make an organisation of its own for a newcomer who has solved a challenge.
+
+    Raises:
+        Invalid: the name is not acceptable.
+        Conflict: the address is taken (reason `address_taken`).
+    """
+    account = await _found(tx, check_username(username), domain, at)
+    key, secret = await key_rules.create(
+        tx,
+        organization_id=account.organization_id,
+        surface=surface,
+        name="made at signup",
+        pod_id=account.pod_id,
+        account_id=account.id,
+        at=at,
+    )
+    return Registered(account, key, secret)
+
+
+def check_username(name: str) -> str:
+    """A name to register with by work, trimmed and in lower case.
+
+    Raises:
+        Invalid: not 5 to 21 letters, digits, dots, hyphens and underscores, or not beginning and ending with a
+            letter or digit; reserved for the operator.
+    """
+    key = name.strip().lower()
+    if not _USERNAME.fullmatch(key):
+        raise Invalid(
+            "a username has 5 to 21 letters, digits, dots, hyphens or underscores, with a letter or digit at both ends",
+            field="username",
+            reason="local_part_syntax",
+        )
+    return account_rules.check_local_part(key)
+
+
+async def _found(tx: Tx, local_part: str, domain: str, at: int) -> Account:
+    """An organisation isolated from all others, with one account."""
+    organization = Organization(
+        id=new_uuid(), name=local_part, slug=None, level="monitored", modseq=0, self_registered=True, created_at=at,
+        updated_at=at,
+    )  # fmt: skip
+    await organizations.add(tx, organization)
+    pod = Pod(new_uuid(), organization.id, "Default", None, is_default=True, created_at=at, updated_at=at)
+    await organizations.add_pod(tx, pod)
+    created = await account_rules.create(tx, organization.id, at=at, default_domain=domain, local_part=local_part)
+    return created.account
 
 
 async def _claim(tx: Tx, known: Signup, surface: str, at: int) -> Registered:
@@ -140,7 +195,7 @@ async def _claim(tx: Tx, known: Signup, surface: str, at: int) -> Registered:
     )
     made = Claim(key.id, known.organization_id, _new_otp(), at + OTP_LIFETIME_MS, attempts=0, created_at=at)
     await signups.add_claim(tx, made)
-    return Registered(account, secret, Code(made.otp, made.otp_expires_at, takes_over=True))
+    return Registered(account, key, secret, Code(made.otp, made.otp_expires_at, takes_over=True))
 
 
 async def attach(tx: Tx, principal: Principal, *, human_email: str, at: int) -> Attached:

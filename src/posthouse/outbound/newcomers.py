@@ -1,12 +1,12 @@
-"""Registering without a key, with the mail that carries the code to the human."""
+"""What a door says for whoever comes without a key: register, attach a human, verify. The code goes out by mail."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from posthouse.accounts import signup
-from posthouse.accounts.signup import Code, Registered
+from posthouse.accounts import newcomers
+from posthouse.accounts.newcomers import Code, Registered
 from posthouse.kit import log
 from posthouse.kit.clock import Clock, iso
 from posthouse.kit.errors import PosthouseError
@@ -18,7 +18,7 @@ from posthouse.store.database import Database
 from posthouse.wire.address import Address
 from posthouse.wire.compose import Outgoing
 
-_log = log.get("registration")
+_log = log.get("newcomers")
 
 _FIRST = """\
 The agent {agent} named you as its human.
@@ -58,12 +58,30 @@ class Registrar:
         self._operator = operator_address
 
     async def register(
-        self, *, human_email: Address | None, local_part: str, surface: str, source: str | None, referrer: str | None
+        self,
+        *,
+        local_part: str,
+        surface: str,
+        human_email: Address | None = None,
+        source: str | None = None,
+        referrer: str | None = None,
+        has_worked: bool = False,
     ) -> Registered:
-        """Register, and mail the code to the human if there is one. Raises as `accounts.signup.register` does."""
+        """Register, and mail the code to the human if there is one.
+
+        Args:
+            has_worked: the caller has solved a challenge, which stands for a human.
+
+        Raises:
+            As `accounts.newcomers.register` does, or `register_by_work`.
+        """
         at = self._clock()
+        if has_worked:
+            return await self._db.write(
+                lambda tx: newcomers.register_by_work(tx, local_part, surface=surface, domain=self._domain, at=at)
+            )
         made = await self._db.write(
-            lambda tx: signup.register(
+            lambda tx: newcomers.register(
                 tx,
                 human_email=human_email.email if human_email is not None else None,
                 local_part=local_part,
@@ -80,16 +98,16 @@ class Registrar:
         return made
 
     async def attach(self, principal: Principal, human_email: Address) -> Invitation:
-        """Name the organisation's human and mail them the code. Raises as `accounts.signup.attach` does."""
+        """Name the organisation's human and mail them the code. Raises as `accounts.newcomers.attach` does."""
         at = self._clock()
-        made = await self._db.write(lambda tx: signup.attach(tx, principal, human_email=human_email.email, at=at))
+        made = await self._db.write(lambda tx: newcomers.attach(tx, principal, human_email=human_email.email, at=at))
         return await self._invite(human_email, made.agent, made.code)
 
     async def verify(self, principal: Principal, code: str) -> None:
-        """Take the code. Raises as `accounts.signup.count_try` and `verify` do."""
+        """Take the code. Raises as `accounts.newcomers.count_try` and `verify` do."""
         at = self._clock()
-        known = await self._db.write(lambda tx: signup.count_try(tx, principal, at))
-        await self._db.write(lambda tx: signup.verify(tx, known, code, at))
+        known = await self._db.write(lambda tx: newcomers.count_try(tx, principal, at))
+        await self._db.write(lambda tx: newcomers.verify(tx, known, code, at))
 
     async def _invite(self, human: Address, agent: str, code: Code) -> Invitation:
         if code.value is None:
