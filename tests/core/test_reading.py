@@ -10,14 +10,14 @@ import pytest
 from core.home import Home, refused
 from posthouse.kit.errors import NotFound
 from posthouse.kit.ids import latest_id
-from posthouse.mail import indexing, marking, reading, searching
+from posthouse.mail import indexing, marking, reading, searching, windows
 from posthouse.mail.filing import FLAGGED, SEEN
 from posthouse.mail.journal import changing
 from posthouse.mail.marking import Patch
-from posthouse.store import mailboxes, matching, walking
+from posthouse.mail.windows import Query
+from posthouse.store import mailboxes
 from posthouse.store.database import Tx
-from posthouse.store.listing import MessageFilter
-from posthouse.store.matching import Comparator, Condition, Filter, Operator
+from posthouse.store.filters import Comparator, Condition, Filter, Operator
 from posthouse.store.messages import Message
 from store.builders import deliver, mail
 
@@ -39,9 +39,7 @@ async def page(home: Home, limit: int = 100, after: Any = None, **filter_: Any) 
     """A page of ids, newest first unless said otherwise, and where to go on."""
     ascending = filter_.pop("ascending", False)
     found, more = await home.db.read(
-        lambda tx: reading.page(
-            tx, home.ann.id, MessageFilter(**filter_), after=after, ascending=ascending, limit=limit
-        )
+        lambda tx: reading.page(tx, home.ann.id, Condition(**filter_), after=after, ascending=ascending, limit=limit)
     )
     return [message.id for message in found], more
 
@@ -52,10 +50,11 @@ async def window(
 ) -> tuple[list[str], int]:  # fmt: skip
     """The ids at a position, and how many there are in all."""
 
+    query = Query(node, tuple(sort), collapse)
+
     async def unit(tx: Tx) -> tuple[list[str], int]:
-        found = await walking.first(tx, home.ann.id, node, sort, position + limit, collapse=collapse)
-        total = await matching.count(tx, home.ann.id, node, collapse=collapse)
-        return [match.id for match in found[position:]], total
+        _, found = await windows.window(tx, home.ann.id, query, position=position, limit=limit)
+        return found, await windows.total(tx, home.ann.id, query)
 
     return await home.db.read(unit)
 
@@ -146,7 +145,7 @@ async def test_a_walk_through_threads_comes_to_one_that_mail_reaches_meanwhile(h
     async def step(after: Any) -> tuple[list[str], Any]:
         found, more = await home.db.read(
             lambda tx: reading.thread_walk(
-                tx, [home.ann.id], MessageFilter(), as_of=begun, after=after, ascending=False, limit=2
+                tx, [home.ann.id], Condition(), as_of=begun, after=after, ascending=False, limit=2
             )
         )
         return [each.thread.id for each in found], more
@@ -159,27 +158,27 @@ async def test_a_walk_through_threads_comes_to_one_that_mail_reaches_meanwhile(h
 
 
 # One question in the words of each of the two ways in which messages are looked for.
-async def _questions(home: Home, made: Sequence[Message]) -> list[tuple[str, MessageFilter, Filter]]:
+async def _questions(home: Home, made: Sequence[Message]) -> list[tuple[str, Condition, Filter]]:
     async def unit(tx: Tx) -> dict[str | None, str]:
         return {mailbox.role: mailbox.id for mailbox in await mailboxes.all_of(tx, home.ann.id)}
 
     roles = await home.db.read(unit)
     middle = made[2].received_at
     return [
-        ("all", MessageFilter(), Condition()),
-        ("unread", MessageFilter(without_keywords=[SEEN]), Condition(not_keyword=SEEN)),
-        ("flagged", MessageFilter(keywords=[FLAGGED]), Condition(has_keyword=FLAGGED)),
-        ("label", MessageFilter(keywords=["urgent"]), Condition(has_keyword="urgent")),
-        ("after", MessageFilter(after=middle), Condition(after=middle)),
-        ("before", MessageFilter(before=middle), Condition(before=middle)),
-        ("trash", MessageFilter(roles=["trash"]), Condition(in_mailbox=roles["trash"])),
-        ("not trash", MessageFilter(without_roles=["trash"]), Condition(in_mailbox_other_than=(roles["trash"],))),
+        ("all", Condition(), Condition()),
+        ("unread", Condition(without_keywords=(SEEN,)), Condition(not_keyword=SEEN)),
+        ("flagged", Condition(keywords=(FLAGGED,)), Condition(has_keyword=FLAGGED)),
+        ("label", Condition(keywords=("urgent",)), Condition(has_keyword="urgent")),
+        ("after", Condition(after=middle), Condition(after=middle)),
+        ("before", Condition(before=middle), Condition(before=middle)),
+        ("trash", Condition(roles=("trash",)), Condition(in_mailbox=roles["trash"])),
+        ("not trash", Condition(without_roles=("trash",)), Condition(in_mailbox_other_than=(roles["trash"],))),
         (
             "both",
-            MessageFilter(keywords=[FLAGGED], without_keywords=["urgent"]),
+            Condition(keywords=(FLAGGED,), without_keywords=("urgent",)),
             Operator("AND", (Condition(has_keyword=FLAGGED), Condition(not_keyword="urgent"))),
         ),
-        ("none", MessageFilter(keywords=["nothing"]), Condition(has_keyword="nothing")),
+        ("none", Condition(keywords=("nothing",)), Condition(has_keyword="nothing")),
     ]  # fmt: skip
 
 
@@ -194,10 +193,10 @@ async def test_both_ways_of_looking_find_the_same(home: Home) -> None:
         found = await home.db.read(
             lambda tx, filter_=filter_: reading.page(tx, home.ann.id, filter_, after=None, ascending=False, limit=100)
         )
-        every = await home.db.read(lambda tx, node=node: matching.ids(tx, home.ann.id, node, NEWEST))
+        every = await home.db.read(lambda tx, node=node: windows.everything(tx, home.ann.id, Query(node)))
         expected = ids(found[0])
         assert await window(home, node) == (expected, len(expected)), name
-        assert [match.id for match in every] == expected, name
+        assert every == expected, name
         sizes[name] = len(expected)
     assert sizes == {
         "all": 6, "unread": 5, "flagged": 2, "label": 2, "after": 4, "before": 2, "trash": 1, "not trash": 5,
@@ -207,11 +206,11 @@ async def test_both_ways_of_looking_find_the_same(home: Home) -> None:
 
 async def test_texts_are_looked_for_in_either_case_and_taken_literally(home: Home) -> None:
     made = await fill(home, "Invoice 100%", "invoice 100 of 200", "Rechnung_7", "Rechnung 7")
-    assert (await page(home, subject_contains=["INVOICE"]))[0] == [made[1].id, made[0].id]
-    assert (await page(home, subject_contains=["100%"]))[0] == [made[0].id]
-    assert (await page(home, subject_contains=["g_7"]))[0] == [made[2].id]
-    assert (await page(home, from_contains=["BOB@example"]))[0] == ids(made)[::-1]
-    assert (await page(home, to_contains=["nobody"]))[0] == []
+    assert (await page(home, subject_contains=("INVOICE",)))[0] == [made[1].id, made[0].id]
+    assert (await page(home, subject_contains=("100%",)))[0] == [made[0].id]
+    assert (await page(home, subject_contains=("g_7",)))[0] == [made[2].id]
+    assert (await page(home, from_contains=("BOB@example",)))[0] == ids(made)[::-1]
+    assert (await page(home, to_contains=("nobody",)))[0] == []
 
 
 async def test_words_are_found_best_first_and_shown_where_they_are(home: Home) -> None:

@@ -212,6 +212,7 @@ async def _send(call: Call, value: Json, *, files_itself: bool) -> tuple[Json, s
         send_at=envelope.send_at,
         references=references,  # D10
         files_itself=files_itself,
+        blob_hash=message.blob_hash,
     )
     services = call.services
     send_at = envelope.send_at if envelope.send_at is not None else services.clock()

@@ -37,7 +37,6 @@ from posthouse.kit.principal import Principal
 from posthouse.mail import filing, marking, reading, searching, visibility
 from posthouse.mail.journal import changing
 from posthouse.mail.mailboxes import TRASH
-from posthouse.store import messages
 from posthouse.store.database import Tx
 from posthouse.store.messages import Message as StoredMessage
 
@@ -81,12 +80,12 @@ async def list_threads(
             return [], None
         ids = await reaching.account_ids(tx, within)
         found, more = await reading.thread_walk(
-            tx, ids, filter_, as_of=as_of, after=position, ascending=ascending, limit=size
+            tx, ids, filter_, within=listing.within, as_of=as_of, after=position, ascending=ascending, limit=size
         )
         named = await scope.addresses(tx, [thread.thread.account_id for thread in found])
         items = []
         for thread in found:
-            visible = shapes.shown(thread, hidden)
+            visible = thread.seen(hidden)
             if visible:
                 items.append(shapes.item_of(thread, named[thread.thread.account_id], visible))
         return items, (more[0], f"{more[1]}.{as_of}") if more else None
@@ -134,9 +133,7 @@ async def search_threads(
             tx, ids, query, visible=visible, position=position, limit=size, **times
         )
         named = await scope.addresses(tx, [thread.thread.account_id for thread, _ in found])
-        listed = [
-            shapes.item_of(thread, named[thread.thread.account_id], shapes.shown(thread, hidden)) for thread, _ in found
-        ]
+        listed = [shapes.item_of(thread, named[thread.thread.account_id], thread.seen(hidden)) for thread, _ in found]
         return [hit for _, hit in found], listed, search_token(more)
 
     hits, listed, more = await services.db.read(unit)
@@ -159,9 +156,8 @@ async def get_thread(services: Services, principal: Principal, where: Where, thr
 
     async def unit(tx: Tx) -> shapes.Thread:
         account, thread, visible = await scope.thread(tx, principal, where, thread_id)
-        bodies = await messages.get_bodies(tx, account.id, [message.id for message in visible])
-        named = message_shapes.named_ids(visible)
-        known = await messages.ids_by_header(tx, account.id, named) if named else {}
+        bodies = await reading.bodies(tx, account.id, visible)
+        known = await reading.named_by(tx, account.id, visible)
         return shapes.thread_of(thread, account.main_address, visible, bodies, known)
 
     return await services.db.read(unit)
@@ -186,7 +182,7 @@ async def update_thread(
             for message in visible:
                 await marking.apply(tx, journal, message, change)
         after = await reading.get_thread(tx, account.id, thread.thread.id)
-        labels = {label for message in shapes.shown(after, hidden) for label in labels_of(message)}
+        labels = {label for message in after.seen(hidden) for label in labels_of(message)}
         return shapes.UpdatedThread(THREAD_PREFIX + thread.thread.id, sight.labels(principal, labels, added))
 
     return await services.db.write(unit)
@@ -204,7 +200,7 @@ async def delete_thread(
         async with changing(tx, account.id, services.clock()) as journal:
             for message in visible:
                 if permanent:
-                    await filing.destroy(tx, journal, message, organization_id=account.organization_id)
+                    await filing.destroy(tx, journal, message)
                 else:
                     await filing.move_to_role(tx, journal, message, TRASH)
 
