@@ -8,7 +8,7 @@ become SQL in `filter_sql`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
 
@@ -73,10 +73,14 @@ class Condition:
 
     def asks(self, names: Collection[str]) -> int:
         """How many of these parts it has."""
-        return sum(getattr(self, name) != getattr(_NOTHING, name) for name in names)
+        found = 0
+        for name in names:
+            if getattr(self, name) != _DEFAULTS[name]:
+                found += 1
+        return found
 
 
-_NOTHING = Condition()
+_DEFAULTS = {each.name: each.default for each in fields(Condition)}
 
 
 @dataclass(frozen=True, slots=True)
