@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 
 from core.home import Home, refused
+from posthouse.accounts import reach
+from posthouse.accounts.reach import Reach
 from posthouse.kit.errors import NotFound
 from posthouse.kit.ids import latest_id
-from posthouse.mail import indexing, marking, reading, searching, windows
+from posthouse.mail import history, indexing, marking, reading, searching, visibility, windows
 from posthouse.mail.filing import FLAGGED, SEEN
-from posthouse.mail.journal import changing
+from posthouse.mail.journal import EMAIL, changing
 from posthouse.mail.marking import Patch
 from posthouse.mail.windows import Query
 from posthouse.store import mailboxes
+from posthouse.store.changes import Position
 from posthouse.store.database import Tx
 from posthouse.store.filters import Comparator, Condition, Filter, Operator
 from posthouse.store.messages import Message
@@ -122,6 +125,55 @@ async def test_a_window_has_a_position_and_the_total(home: Home) -> None:
     assert await window(home, position=0, limit=2) == (made[:2], 5)
     assert await window(home, position=3, limit=2) == (made[3:], 5)
     assert await window(home, position=9) == ([], 5)
+
+
+async def test_a_window_is_counted_from_behind_the_last_result_as_well(home: Home) -> None:
+    made = ids(await fill(home, *"abcde"))[::-1]
+    assert await window(home, position=-2) == (made[3:], 5)
+    assert await window(home, position=-4, limit=2) == (made[1:3], 5)
+    assert await window(home, position=-9, limit=2, collapse=True) == (made[:2], 5)
+
+
+async def test_what_may_have_changed_of_a_window_is_told(home: Home) -> None:
+    made = await fill(home, *"abc")
+    query = Query(Condition(has_keyword="urgent"))
+    since = Position((await home.db.read(lambda tx: history.current(tx, home.ann.id, [EMAIL])))[EMAIL])
+    await mark(home, made[1], add=["urgent"])
+    (new,) = await fill(home, "d")
+    found = await home.db.read(lambda tx: windows.changed(tx, home.ann.id, query, since))
+    assert found is not None
+    assert (found.ids, found.older, found.log.created) == ([made[1].id], {made[1].id}, (new.id,))
+    ahead = Position(found.log.position.modseq + 1)
+    assert await home.db.read(lambda tx: windows.changed(tx, home.ann.id, query, ahead)) is None
+
+
+async def test_what_is_hidden_from_a_caller_is_not_there_for_it(home: Home) -> None:
+    first, other = await fill(home, "one", "two")
+    (answer,) = await fill(home, "Re: one", references=["one@x.example"])
+    await mark(home, answer, move_to="trash")
+    await mark(home, other, move_to="junk")
+    hidden = {visibility.TRASH, visibility.JUNK}
+    with refused(NotFound, field="message_id"):
+        await home.db.read(lambda tx: reading.get_shown(tx, home.ann.id, answer.id, hidden))
+    assert (await home.db.read(lambda tx: reading.get_shown(tx, home.ann.id, answer.id, set())))[0].id == answer.id
+    within = Reach(home.organization_id, None, None)
+    account, _, seen = await home.db.read(lambda tx: reach.thread(tx, within, first.thread_id, hidden))
+    assert (account.id, ids(seen)) == (home.ann.id, [first.id])
+    with refused(NotFound, field="thread_id"):
+        await home.db.read(lambda tx: reach.thread(tx, within, other.thread_id, hidden))
+    with refused(NotFound, field="thread_id"):
+        await home.db.read(lambda tx: reach.thread(tx, Reach("another", None, None), first.thread_id, ()))
+
+
+async def test_a_message_is_found_by_its_message_id_with_brackets_or_without(home: Home) -> None:
+    (first,) = await fill(home, "one")
+    (answer,) = await fill(home, "Re: one", references=["one@x.example", "gone@x.example"])
+    for given in ("one@x.example", "<one@x.example>"):
+        assert await home.db.read(lambda tx, given=given: reading.id_of_header(tx, home.ann.id, given)) == first.id
+    with refused(NotFound, field="message_id"):
+        await home.db.read(lambda tx: reading.id_of_header(tx, home.ann.id, "gone@x.example"))
+    named = await home.db.read(lambda tx: reading.named_by(tx, home.ann.id, [first, answer]))
+    assert named == {"one@x.example": first.id}
 
 
 async def test_a_window_of_threads_has_the_first_message_of_each(home: Home) -> None:
