@@ -6,6 +6,7 @@ from posthouse.kit.errors import Gone, NotFound
 from posthouse.store import messages
 from posthouse.store.database import Tx
 from posthouse.store.messages import Message, StoredAttachment
+from posthouse.wire.canonical import canonical
 from posthouse.wire.contents import decode_span
 
 
@@ -30,3 +31,8 @@ async def find(tx: Tx, account_id: str, message_id: str, part_id: str) -> tuple[
 def content(raw: bytes, part: StoredAttachment | None) -> bytes:
     """A part's bytes out of its message's, decoded; the message itself without a part."""
     return raw if part is None else decode_span(raw, part.start, part.end, part.encoding)
+
+
+def as_message(raw: bytes) -> bytes:
+    """Bytes as they are when they are taken in as a message."""
+    return canonical(raw)
