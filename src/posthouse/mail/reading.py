@@ -62,11 +62,6 @@ async def find(tx: Tx, account_id: str, message_id: str) -> Message | None:
     return await messages.get(tx, account_id, message_id)
 
 
-async def find_many(tx: Tx, account_id: str, message_ids: Sequence[str]) -> dict[str, Message]:
-    """Those of the messages that exist, by id, without their bodies."""
-    return await messages.get_many(tx, account_id, message_ids) if message_ids else {}
-
-
 async def bodies(tx: Tx, account_id: str, found: Sequence[Message]) -> dict[str, MessageBody]:
     """The bodies of messages, by id."""
     return await messages.get_bodies(tx, account_id, [message.id for message in found])

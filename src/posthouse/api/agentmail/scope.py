@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,8 +123,3 @@ async def draft(tx: Tx, principal: Principal, where: Where, given: str) -> tuple
     """A draft with its inbox. Raises `NotFound`."""
     within = await reach(tx, principal, where)
     return await reaching.draft(tx, within, core_id(given, DRAFT_PREFIX, "draft"))
-
-
-async def addresses(tx: Tx, ids: Sequence[str | None]) -> dict[str, str]:
-    """The inbox ids of accounts, by account id."""
-    return await account_rules.main_addresses(tx, ids)

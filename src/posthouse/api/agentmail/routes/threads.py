@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from litestar import Request, delete, get, patch
 
+from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import reach as reaching
 from posthouse.accounts.rights import hidden_from
 from posthouse.api.agentmail import scope, sight
@@ -82,7 +83,7 @@ async def list_threads(
         found, more = await reading.thread_walk(
             tx, ids, filter_, within=listing.within, as_of=as_of, after=position, ascending=ascending, limit=size
         )
-        named = await scope.addresses(tx, [thread.thread.account_id for thread in found])
+        named = await account_rules.main_addresses(tx, [thread.thread.account_id for thread in found])
         items = []
         for thread in found:
             visible = thread.seen(hidden)
@@ -132,7 +133,7 @@ async def search_threads(
         found, more = await searching.find_threads(
             tx, ids, query, visible=visible, position=position, limit=size, **times
         )
-        named = await scope.addresses(tx, [thread.thread.account_id for thread, _ in found])
+        named = await account_rules.main_addresses(tx, [thread.thread.account_id for thread, _ in found])
         listed = [shapes.item_of(thread, named[thread.thread.account_id], thread.seen(hidden)) for thread, _ in found]
         return [hit for _, hit in found], listed, search_token(more)
 
