@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from posthouse.kit import log
 from posthouse.kit.clock import MINUTE, Clock
 from posthouse.kit.errors import PosthouseError
-from posthouse.store import jobs
-from posthouse.store.database import Database
+from posthouse.store import jobs, spool, submissions
+from posthouse.store.database import Database, Tx
 from posthouse.store.jobs import Job
 
 _log = log.get("jobs")
@@ -96,3 +96,9 @@ class JobRunner:
     async def _bury(self, job: Job, why: str) -> None:
         _log.error("a job is given up", kind=job.kind, job_id=job.id, attempts=job.attempts)
         await self._db.write(lambda tx: jobs.bury(tx, job.id, why[:_MAX_ERROR_CHARS]))
+
+
+async def look(tx: Tx) -> None:
+    """Read what the workers wait for: whoever can do that has a store that answers."""
+    await spool.next_due(tx)
+    await submissions.next_due(tx)

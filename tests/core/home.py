@@ -342,7 +342,7 @@ class Home:
 
     async def answer(self, to: Message, *, everyone: bool = False, text: str = "Yes.\n", **more: Any) -> Submitted:
         """Answer a message of ann's."""
-        parent = await answers.parent(self.db, self.ann.id, to.id)
+        parent = await self.db.read(lambda tx: answers.parent(tx, to))
         fields = answers.reply(parent, everyone=everyone)
         written = Outgoing(
             from_=Address(""), to=fields.to, cc=fields.cc, bcc=(), reply_to=(), subject=fields.subject, text=text,
@@ -393,7 +393,7 @@ class Home:
 
         async def unit(tx: Tx) -> None:
             async with changing(tx, self.ann.id, self.clock()) as journal:
-                await filing.destroy(tx, journal, message, organization_id=self.organization_id)
+                await filing.destroy(tx, journal, message)
 
         await self.db.write(unit)
 

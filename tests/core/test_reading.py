@@ -8,16 +8,19 @@ from typing import Any
 import pytest
 
 from core.home import Home, refused
+from posthouse.accounts import reach
+from posthouse.accounts.reach import Reach
 from posthouse.kit.errors import NotFound
 from posthouse.kit.ids import latest_id
-from posthouse.mail import indexing, marking, reading, searching
+from posthouse.mail import history, indexing, marking, reading, searching, visibility, windows
 from posthouse.mail.filing import FLAGGED, SEEN
-from posthouse.mail.journal import changing
+from posthouse.mail.journal import EMAIL, changing
 from posthouse.mail.marking import Patch
-from posthouse.store import mailboxes, matching, walking
+from posthouse.mail.windows import Query
+from posthouse.store import mailboxes
+from posthouse.store.changes import Position
 from posthouse.store.database import Tx
-from posthouse.store.listing import MessageFilter
-from posthouse.store.matching import Comparator, Condition, Filter, Operator
+from posthouse.store.filters import Comparator, Condition, Filter, Operator
 from posthouse.store.messages import Message
 from store.builders import deliver, mail
 
@@ -39,9 +42,7 @@ async def page(home: Home, limit: int = 100, after: Any = None, **filter_: Any) 
     """A page of ids, newest first unless said otherwise, and where to go on."""
     ascending = filter_.pop("ascending", False)
     found, more = await home.db.read(
-        lambda tx: reading.page(
-            tx, home.ann.id, MessageFilter(**filter_), after=after, ascending=ascending, limit=limit
-        )
+        lambda tx: reading.page(tx, home.ann.id, Condition(**filter_), after=after, ascending=ascending, limit=limit)
     )
     return [message.id for message in found], more
 
@@ -52,10 +53,11 @@ async def window(
 ) -> tuple[list[str], int]:  # fmt: skip
     """The ids at a position, and how many there are in all."""
 
+    query = Query(node, tuple(sort), collapse)
+
     async def unit(tx: Tx) -> tuple[list[str], int]:
-        found = await walking.first(tx, home.ann.id, node, sort, position + limit, collapse=collapse)
-        total = await matching.count(tx, home.ann.id, node, collapse=collapse)
-        return [match.id for match in found[position:]], total
+        _, found = await windows.window(tx, home.ann.id, query, position=position, limit=limit)
+        return found, await windows.total(tx, home.ann.id, query)
 
     return await home.db.read(unit)
 
@@ -125,6 +127,55 @@ async def test_a_window_has_a_position_and_the_total(home: Home) -> None:
     assert await window(home, position=9) == ([], 5)
 
 
+async def test_a_window_is_counted_from_behind_the_last_result_as_well(home: Home) -> None:
+    made = ids(await fill(home, *"abcde"))[::-1]
+    assert await window(home, position=-2) == (made[3:], 5)
+    assert await window(home, position=-4, limit=2) == (made[1:3], 5)
+    assert await window(home, position=-9, limit=2, collapse=True) == (made[:2], 5)
+
+
+async def test_what_may_have_changed_of_a_window_is_told(home: Home) -> None:
+    made = await fill(home, *"abc")
+    query = Query(Condition(has_keyword="urgent"))
+    since = Position((await home.db.read(lambda tx: history.current(tx, home.ann.id, [EMAIL])))[EMAIL])
+    await mark(home, made[1], add=["urgent"])
+    (new,) = await fill(home, "d")
+    found = await home.db.read(lambda tx: windows.changed(tx, home.ann.id, query, since))
+    assert found is not None
+    assert (found.ids, found.older, found.log.created) == ([made[1].id], {made[1].id}, (new.id,))
+    ahead = Position(found.log.position.modseq + 1)
+    assert await home.db.read(lambda tx: windows.changed(tx, home.ann.id, query, ahead)) is None
+
+
+async def test_what_is_hidden_from_a_caller_is_not_there_for_it(home: Home) -> None:
+    first, other = await fill(home, "one", "two")
+    (answer,) = await fill(home, "Re: one", references=["one@x.example"])
+    await mark(home, answer, move_to="trash")
+    await mark(home, other, move_to="junk")
+    hidden = {visibility.TRASH, visibility.JUNK}
+    with refused(NotFound, field="message_id"):
+        await home.db.read(lambda tx: reading.get_shown(tx, home.ann.id, answer.id, hidden))
+    assert (await home.db.read(lambda tx: reading.get_shown(tx, home.ann.id, answer.id, set())))[0].id == answer.id
+    within = Reach(home.organization_id, None, None)
+    account, _, seen = await home.db.read(lambda tx: reach.thread(tx, within, first.thread_id, hidden))
+    assert (account.id, ids(seen)) == (home.ann.id, [first.id])
+    with refused(NotFound, field="thread_id"):
+        await home.db.read(lambda tx: reach.thread(tx, within, other.thread_id, hidden))
+    with refused(NotFound, field="thread_id"):
+        await home.db.read(lambda tx: reach.thread(tx, Reach("another", None, None), first.thread_id, ()))
+
+
+async def test_a_message_is_found_by_its_message_id_with_brackets_or_without(home: Home) -> None:
+    (first,) = await fill(home, "one")
+    (answer,) = await fill(home, "Re: one", references=["one@x.example", "gone@x.example"])
+    for given in ("one@x.example", "<one@x.example>"):
+        assert await home.db.read(lambda tx, given=given: reading.id_of_header(tx, home.ann.id, given)) == first.id
+    with refused(NotFound, field="message_id"):
+        await home.db.read(lambda tx: reading.id_of_header(tx, home.ann.id, "gone@x.example"))
+    named = await home.db.read(lambda tx: reading.named_by(tx, home.ann.id, [first, answer]))
+    assert named == {"one@x.example": first.id}
+
+
 async def test_a_window_of_threads_has_the_first_message_of_each(home: Home) -> None:
     first, other = await fill(home, "one", "two")
     (answer,) = await fill(home, "Re: one", references=["one@x.example"])
@@ -146,7 +197,7 @@ async def test_a_walk_through_threads_comes_to_one_that_mail_reaches_meanwhile(h
     async def step(after: Any) -> tuple[list[str], Any]:
         found, more = await home.db.read(
             lambda tx: reading.thread_walk(
-                tx, [home.ann.id], MessageFilter(), as_of=begun, after=after, ascending=False, limit=2
+                tx, [home.ann.id], Condition(), as_of=begun, after=after, ascending=False, limit=2
             )
         )
         return [each.thread.id for each in found], more
@@ -159,27 +210,27 @@ async def test_a_walk_through_threads_comes_to_one_that_mail_reaches_meanwhile(h
 
 
 # One question in the words of each of the two ways in which messages are looked for.
-async def _questions(home: Home, made: Sequence[Message]) -> list[tuple[str, MessageFilter, Filter]]:
+async def _questions(home: Home, made: Sequence[Message]) -> list[tuple[str, Condition, Filter]]:
     async def unit(tx: Tx) -> dict[str | None, str]:
         return {mailbox.role: mailbox.id for mailbox in await mailboxes.all_of(tx, home.ann.id)}
 
     roles = await home.db.read(unit)
     middle = made[2].received_at
     return [
-        ("all", MessageFilter(), Condition()),
-        ("unread", MessageFilter(without_keywords=[SEEN]), Condition(not_keyword=SEEN)),
-        ("flagged", MessageFilter(keywords=[FLAGGED]), Condition(has_keyword=FLAGGED)),
-        ("label", MessageFilter(keywords=["urgent"]), Condition(has_keyword="urgent")),
-        ("after", MessageFilter(after=middle), Condition(after=middle)),
-        ("before", MessageFilter(before=middle), Condition(before=middle)),
-        ("trash", MessageFilter(roles=["trash"]), Condition(in_mailbox=roles["trash"])),
-        ("not trash", MessageFilter(without_roles=["trash"]), Condition(in_mailbox_other_than=(roles["trash"],))),
+        ("all", Condition(), Condition()),
+        ("unread", Condition(without_keywords=(SEEN,)), Condition(not_keyword=SEEN)),
+        ("flagged", Condition(keywords=(FLAGGED,)), Condition(has_keyword=FLAGGED)),
+        ("label", Condition(keywords=("urgent",)), Condition(has_keyword="urgent")),
+        ("after", Condition(after=middle), Condition(after=middle)),
+        ("before", Condition(before=middle), Condition(before=middle)),
+        ("trash", Condition(roles=("trash",)), Condition(in_mailbox=roles["trash"])),
+        ("not trash", Condition(without_roles=("trash",)), Condition(in_mailbox_other_than=(roles["trash"],))),
         (
             "both",
-            MessageFilter(keywords=[FLAGGED], without_keywords=["urgent"]),
+            Condition(keywords=(FLAGGED,), without_keywords=("urgent",)),
             Operator("AND", (Condition(has_keyword=FLAGGED), Condition(not_keyword="urgent"))),
         ),
-        ("none", MessageFilter(keywords=["nothing"]), Condition(has_keyword="nothing")),
+        ("none", Condition(keywords=("nothing",)), Condition(has_keyword="nothing")),
     ]  # fmt: skip
 
 
@@ -194,10 +245,10 @@ async def test_both_ways_of_looking_find_the_same(home: Home) -> None:
         found = await home.db.read(
             lambda tx, filter_=filter_: reading.page(tx, home.ann.id, filter_, after=None, ascending=False, limit=100)
         )
-        every = await home.db.read(lambda tx, node=node: matching.ids(tx, home.ann.id, node, NEWEST))
+        every = await home.db.read(lambda tx, node=node: windows.everything(tx, home.ann.id, Query(node)))
         expected = ids(found[0])
         assert await window(home, node) == (expected, len(expected)), name
-        assert [match.id for match in every] == expected, name
+        assert every == expected, name
         sizes[name] = len(expected)
     assert sizes == {
         "all": 6, "unread": 5, "flagged": 2, "label": 2, "after": 4, "before": 2, "trash": 1, "not trash": 5,
@@ -207,11 +258,11 @@ async def test_both_ways_of_looking_find_the_same(home: Home) -> None:
 
 async def test_texts_are_looked_for_in_either_case_and_taken_literally(home: Home) -> None:
     made = await fill(home, "Invoice 100%", "invoice 100 of 200", "Rechnung_7", "Rechnung 7")
-    assert (await page(home, subject_contains=["INVOICE"]))[0] == [made[1].id, made[0].id]
-    assert (await page(home, subject_contains=["100%"]))[0] == [made[0].id]
-    assert (await page(home, subject_contains=["g_7"]))[0] == [made[2].id]
-    assert (await page(home, from_contains=["BOB@example"]))[0] == ids(made)[::-1]
-    assert (await page(home, to_contains=["nobody"]))[0] == []
+    assert (await page(home, subject_contains=("INVOICE",)))[0] == [made[1].id, made[0].id]
+    assert (await page(home, subject_contains=("100%",)))[0] == [made[0].id]
+    assert (await page(home, subject_contains=("g_7",)))[0] == [made[2].id]
+    assert (await page(home, from_contains=("BOB@example",)))[0] == ids(made)[::-1]
+    assert (await page(home, to_contains=("nobody",)))[0] == []
 
 
 async def test_words_are_found_best_first_and_shown_where_they_are(home: Home) -> None:

@@ -182,7 +182,7 @@ async def destroy(db: Database, message: Message, *, at: int = AT, bury: bool = 
 
     async def unit(tx: Tx) -> None:
         async with changing(tx, message.account_id, at) as journal:
-            await filing.destroy(tx, journal, message, organization_id="org", bury=bury)
+            await filing.destroy(tx, journal, message, bury=bury)
 
     await db.write(unit)
 

@@ -96,7 +96,7 @@ async def test_change_numbers_are_taken_one_by_one_and_a_gone_account_has_none(d
     taken = await asyncio.gather(
         *(db.write(lambda tx: accounts.next_modseq(tx, "ann", added_bytes=10)) for _ in range(20))
     )
-    assert sorted(number for number in taken if number) == list(range(start + 1, start + 21))
+    assert sorted(turn.modseq for turn in taken if turn) == list(range(start + 1, start + 21))
     assert await db.write(lambda tx: accounts.next_modseq(tx, "nobody")) is None
     await db.write(lambda tx: accounts.add_used_bytes(tx, "ann", -50))
     found = await db.read(lambda tx: accounts.get(tx, "ann"))

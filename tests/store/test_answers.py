@@ -18,7 +18,7 @@ ANN = f"ann@{DOMAIN}"
 async def answer(db: Database, raw: bytes) -> answers.ReplyFields:
     """The fields of an answer to everyone; they can be composed, whatever they came from."""
     made = await receive(db, "ann", raw)
-    fields = answers.reply(await answers.parent(db, "ann", made.id), everyone=True)
+    fields = answers.reply(await db.read(lambda tx: answers.parent(tx, made)), everyone=True)
     compose(
         Outgoing(
             from_=Address(ANN), to=fields.to, cc=fields.cc, bcc=(), reply_to=(), subject=fields.subject,

@@ -224,7 +224,7 @@ async def test_what_is_made_and_destroyed_in_one_unit_is_told_to_nobody(db: Data
     async def unit(tx: Tx) -> int:
         async with changing(tx, "ann", AT) as journal:
             made = await file(tx, journal, mail())
-            await filing.destroy(tx, journal, made, organization_id="org")
+            await filing.destroy(tx, journal, made)
             return journal.modseq
 
     modseq = await db.write(unit)
@@ -368,7 +368,7 @@ class _Model:
                 elif verb == "restore":
                     await filing.restore(tx, journal, found)
                 else:
-                    await filing.destroy(tx, journal, found, organization_id="org")
+                    await filing.destroy(tx, journal, found)
             if fails:
                 raise Conflict("after the fact")
 
@@ -486,7 +486,7 @@ async def test_counters_are_right_when_many_change_the_same_mail_at_once(db: Dat
             for _ in range(40)
         ),
         *(change(moves.choice(made), "move_to_role", moves.choice(["inbox", "trash", "archive"])) for _ in range(40)),
-        *(change(made[3], "destroy", organization_id="org") for _ in range(3)),
+        *(change(made[3], "destroy") for _ in range(3)),
     )
     for box in await db.read(lambda tx: mailboxes.all_of(tx, "ann")):
         [counted] = await rows(

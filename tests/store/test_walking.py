@@ -11,9 +11,9 @@ import pytest
 
 from posthouse.mail import filing, indexing
 from posthouse.mail.journal import changing
-from posthouse.store import mailboxes, matching, messages, walking
+from posthouse.store import listing, mailboxes, messages, sorting, walking
 from posthouse.store.database import Database, Tx
-from posthouse.store.matching import Comparator, Condition, Filter, Match, Operator
+from posthouse.store.filters import Comparator, Condition, Filter, Match, Operator
 from posthouse.store.walking import Bounds
 from store.builders import AT, house, mail, receive
 
@@ -88,6 +88,9 @@ def _filters(boxes: dict[str, str]) -> list[Filter | None]:
         Operator("OR", (Condition(text="delta"), trash)),
         Operator("NOT", (Condition(text="..."),)),
         Operator("AND", (Condition(text="alpha"), Operator("OR", (trash, Condition(min_size=400))))),
+        Condition(roles=("inbox",), without_roles=("trash",)),
+        Condition(keywords=("Urgent",), without_keywords=("late", "$seen"), subject_contains=("ALPHA",)),
+        Operator("AND", (Condition(directions=("in",)), Operator("NOT", (Condition(roles=("inbox", "trash")),)))),
     ]
 
 
@@ -104,8 +107,8 @@ async def test_the_first_results_are_the_beginning_of_all_results(db: Database, 
     for (number, filter_), sort, collapse in itertools.product(enumerate(_filters(boxes)), SORTS, (False, True)):
 
         async def unit(tx: Tx, filter_: Any = filter_, sort: Any = sort, collapse: bool = collapse) -> Any:
-            everything = await matching.ids(tx, "ann", filter_, sort)
-            counted = await matching.count(tx, "ann", filter_, collapse=collapse)
+            everything = await sorting.ids(tx, "ann", filter_, sort)
+            counted = await sorting.count(tx, "ann", filter_, collapse=collapse)
             return (
                 everything,
                 counted,
@@ -122,6 +125,20 @@ async def test_the_first_results_are_the_beginning_of_all_results(db: Database, 
             assert some == expected[:wanted], (number, sort, collapse, wanted)
 
 
+async def test_a_page_takes_every_filter_that_a_window_takes(db: Database) -> None:
+    boxes = await _fill(db, random.Random(6), 40)
+
+    async def unit(tx: Tx) -> None:
+        for number, filter_ in enumerate(_filters(boxes)):
+            wanted = filter_ or Condition()
+            everything = [match.id for match in await sorting.ids(tx, "ann", wanted, SORTS[0])]
+            first = [message.id for message in await listing.messages(tx, "ann", wanted, limit=7)]
+            every = [message.id for message in await listing.messages(tx, "ann", wanted, ascending=True, limit=100)]
+            assert (first, every) == (everything[:7], everything[::-1]), number
+
+    await db.read(unit)
+
+
 async def test_addresses_are_looked_for_in_their_own_field(db: Database) -> None:
     await house(db, "ann")
     raw = mail("one", from_="Wolf Lion <bear@zoo.test>", to="Puma <puma@zoo.test>", cc="elk@zoo.test", body="tiger")
@@ -133,5 +150,5 @@ async def test_addresses_are_looked_for_in_their_own_field(db: Database) -> None
         (Condition(cc="elk@zoo.test"), True), (Condition(cc="puma"), False), (Condition(bcc="elk"), False),
         (Condition(from_="tiger"), False), (Condition(text="elk"), True), (Condition(from_="bear zoo", cc="elk"), True),
     ):  # fmt: skip
-        found = await db.read(lambda tx, c=condition: matching.ids(tx, "ann", c, SORTS[0]))
+        found = await db.read(lambda tx, c=condition: sorting.ids(tx, "ann", c, SORTS[0]))
         assert [match.id for match in found] == ([made.id] if is_found else []), condition

@@ -26,6 +26,11 @@ def own_address(account: Account) -> Address:
     return Address(account.main_address, account.display_name or "")
 
 
+async def is_called(tx: Tx, account: Account, name: str) -> bool:
+    """Whether an account is meant by a name: one of its addresses, or its id."""
+    return normalize(name) in await accounts.addresses(tx, account.id) or name == account.id
+
+
 async def check_sender(tx: Tx, account: Account, email: str, field: str = "from") -> None:
     """Whether the account may send as this address: one of its own, with or without a tag.
 

@@ -13,6 +13,7 @@ from posthouse.kit.ids import new_id, new_secret, same, secret_digest
 from posthouse.kit.pages import Page, PageRequest, cut
 from posthouse.kit.principal import LEVELS, Principal, tighter
 from posthouse.store import keys, organizations
+from posthouse.store.accounts import Account
 from posthouse.store.database import Database, Tx
 from posthouse.store.keys import ApiKey
 from posthouse.store.memo import Memo
@@ -171,6 +172,19 @@ def _check_may_change(changer: Principal, key: ApiKey) -> None:
     is_looser = changer.level is not None and tighter(changer.level, key.level) != key.level
     if not changer.is_owner and (has_more or is_looser):
         raise Forbidden("the key has rights that this one lacks", reason="permission_escalation")
+
+
+async def of_account(tx: Tx, account: Account, key_id: str, at: int) -> ApiKey | None:
+    """A key that is bound to this account, unless it is gone or has expired."""
+    key = await keys.get(tx, account.organization_id, key_id)
+    if key is None or key.account_id != account.id or (key.expires_at is not None and key.expires_at <= at):
+        return None
+    return key
+
+
+async def is_known(tx: Tx, key_id: str) -> bool:
+    """Whether a key is there still, whoever asks."""
+    return await keys.exists(tx, key_id)
 
 
 def principal_of(key: ApiKey) -> Principal:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import pods
 from posthouse.kit.errors import NotFound
 from posthouse.kit.principal import Principal
-from posthouse.store import accounts
+from posthouse.mail import drafts as draft_rules
+from posthouse.mail import reading
+from posthouse.mail.drafts import Written
+from posthouse.mail.reading import FullThread
+from posthouse.store import accounts, drafts, threads
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
+from posthouse.store.messages import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +85,40 @@ async def account_ids(tx: Tx, within: Reach) -> list[str]:
     if within.account is not None:
         return [within.account.id]
     return list(await accounts.modseqs(tx, within.organization_id, pod_id=within.pod_id))
+
+
+async def thread(
+    tx: Tx, within: Reach, thread_id: str, hidden: Collection[str]
+) -> tuple[Account, FullThread, list[Message]]:
+    """A thread with its account, and those of its messages that are not of a hidden kind (`mail.visibility`).
+
+    Raises:
+        NotFound: there is none within, or all of its messages are hidden.
+    """
+    account = await _owner(tx, within, threads.account_of, thread_id)
+    if account is None:
+        raise NotFound("there is no such thread", field="thread_id")
+    found = await reading.get_thread(tx, account.id, thread_id)
+    visible = found.seen(hidden)
+    if not visible:
+        raise NotFound("there is no such thread", field="thread_id")
+    return account, found, visible
+
+
+async def draft(tx: Tx, within: Reach, draft_id: str) -> tuple[Account, Written]:
+    """A draft with its account. Raises `NotFound`: there is none within."""
+    account = await _owner(tx, within, drafts.account_of, draft_id)
+    if account is None:
+        raise NotFound("there is no such draft", field="draft_id")
+    return account, await draft_rules.get(tx, account.id, draft_id)
+
+
+async def _owner(
+    tx: Tx, within: Reach, account_of: Callable[[Tx, str], Awaitable[str | None]], id_: str
+) -> Account | None:
+    """The account to look for something in: the one there is, or the one within whose it is."""
+    if within.account is not None:
+        return within.account
+    account_id = await account_of(tx, id_)
+    account = await accounts.get(tx, account_id) if account_id else None
+    return account if within.has(account) else None

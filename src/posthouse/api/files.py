@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from posthouse.accounts import keys as key_rules
 from posthouse.api.services import Services
 from posthouse.kit.aside import aside
 from posthouse.kit.errors import Gone, NotFound
-from posthouse.store import keys, messages
+from posthouse.mail import files
 from posthouse.store.database import Tx
 from posthouse.store.messages import Message, StoredAttachment
-from posthouse.wire.contents import decode_span
 
 _SAFE_HEADERS = {
     "x-content-type-options": "nosniff",
@@ -28,15 +28,9 @@ async def serve(services: Services, token: str) -> tuple[int, dict[str, str], by
         target = services.links.open(token, services.clock())
 
         async def look(tx: Tx) -> tuple[Message, StoredAttachment | None]:
-            message = await messages.get(tx, target.account_id, target.message_id)
-            if message is None or (target.key_id and not await keys.exists(tx, target.key_id)):
+            if target.key_id and not await key_rules.is_known(tx, target.key_id):
                 raise Gone("the file is no longer there")
-            if not target.part:
-                return message, None
-            part = next((part for part in message.attachments if part.part_id == target.part), None)
-            if part is None:
-                raise NotFound("there is no such file")
-            return message, part
+            return await files.find(tx, target.account_id, target.message_id, target.part)
 
         message, part = await services.db.read(look)
         raw = await services.blobs.read(message.blob_hash)
@@ -46,7 +40,7 @@ async def serve(services: Services, token: str) -> tuple[int, dict[str, str], by
         return 404, {"content-type": "text/plain; charset=utf-8"}, error.message.encode()
     if part is None:
         return 200, _headers("message/rfc822", f"{message.id}.eml"), raw
-    data = await aside(part.end - part.start, decode_span, raw, part.start, part.end, part.encoding)
+    data = await aside(part.end - part.start, files.content, raw, part)
     return 200, _headers(part.content_type, part.filename or f"attachment-{part.part_id}"), data
 
 

@@ -8,13 +8,11 @@ from typing import Any
 
 import msgspec
 
-from posthouse import __version__
+from posthouse import __version__, jobs
 from posthouse.api.services import Services
 from posthouse.api.surface import App, Surface
 from posthouse.kit.clock import iso
 from posthouse.kit.errors import PosthouseError
-from posthouse.store import spool, submissions
-from posthouse.store.database import Tx
 
 Answer = tuple[int, dict[str, str], bytes]
 _JSON = {"content-type": "application/json"}
@@ -56,12 +54,8 @@ class Root:
         return _not_found(404)
 
     async def _state(self) -> str:
-        async def unit(tx: Tx) -> None:
-            await spool.next_due(tx)
-            await submissions.next_due(tx)
-
         try:
-            await self._services.db.read(unit)
+            await self._services.db.read(jobs.look)
         except PosthouseError:
             return "error"
         return "ok"

@@ -139,6 +139,13 @@ async def note(tx: Tx, journal: Journal, message: Message, level: str | None) ->
     await drafts.add(tx, draft)
 
 
+async def forget(tx: Tx, message: Message) -> None:
+    """A message that has `$draft` no longer is none."""
+    await drafts.delete_of_message(tx, message.account_id, message.id)
+    if message.direction == "draft":
+        await messages.set_direction(tx, message.id, "out")
+
+
 async def get(tx: Tx, account_id: str, draft_id: str) -> Written:
     """A draft. Raises `NotFound`."""
     draft = await drafts.get(tx, account_id, draft_id)
@@ -219,7 +226,7 @@ async def rewrite(
         level = current.level if text is None else tighter(current.level, level)
         await drafts.replace_message(tx, account.id, current.id, message_id, level, at)
         if text is not None:
-            await filing.destroy(tx, journal, before.message, organization_id=account.organization_id, bury=False)
+            await filing.destroy(tx, journal, before.message, bury=False)
     return replace(current, message_id=message_id, level=level, updated_at=at)
 
 
@@ -255,7 +262,7 @@ async def delete(tx: Tx, account: Account, before: Written, at: int) -> None:
     current = await _unlocked(tx, before)
     async with changing(tx, account.id, at) as journal:
         await drafts.delete(tx, account.id, current.id)
-        await filing.destroy(tx, journal, before.message, organization_id=account.organization_id, bury=False)
+        await filing.destroy(tx, journal, before.message, bury=False)
 
 
 def outgoing(before: Written, raw: bytes, sender: Address, at: int) -> Outgoing:

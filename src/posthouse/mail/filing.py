@@ -348,7 +348,7 @@ async def set_delivery_state(tx: Tx, journal: Journal, message_id: str, state: s
         journal.updated(EMAIL, message_id)
 
 
-async def destroy(tx: Tx, journal: Journal, message: Message, *, organization_id: str, bury: bool = True) -> None:
+async def destroy(tx: Tx, journal: Journal, message: Message, *, bury: bool = True) -> None:
     """Take a message out of every surface at once.
 
     Args:
@@ -360,7 +360,7 @@ async def destroy(tx: Tx, journal: Journal, message: Message, *, organization_id
             tx,
             graveyard.Grave(
                 id=new_id(),
-                organization_id=organization_id,
+                organization_id=journal.organization_id,
                 account_id=message.account_id,
                 kind="message",
                 blob_hash=message.blob_hash,

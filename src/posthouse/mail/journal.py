@@ -27,10 +27,11 @@ class Journal:
         at: the unit's instant.
     """
 
-    __slots__ = ("_entries", "_threads", "account_id", "at", "modseq")
+    __slots__ = ("_entries", "_threads", "account_id", "at", "modseq", "organization_id")
 
-    def __init__(self, account_id: str, modseq: int, at: int) -> None:
+    def __init__(self, account_id: str, organization_id: str, modseq: int, at: int) -> None:
         self.account_id = account_id
+        self.organization_id = organization_id
         self.modseq = modseq
         self.at = at
         self._entries: dict[tuple[str, str], changes.Action] = {}
@@ -78,9 +79,9 @@ async def changing(tx: Tx, account_id: str, at: int, *, added_bytes: int = 0) ->
     Raises:
         NotFound: the account is gone.
     """
-    modseq = await accounts.next_modseq(tx, account_id, added_bytes=added_bytes)
-    if modseq is None:
+    turn = await accounts.next_modseq(tx, account_id, added_bytes=added_bytes)
+    if turn is None:
         raise NotFound("there is no such account")
-    journal = Journal(account_id, modseq, at)
+    journal = Journal(account_id, turn.organization_id, turn.modseq, at)
     yield journal
     await journal.write(tx)

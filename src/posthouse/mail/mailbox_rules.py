@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from posthouse.kit.errors import Conflict, Forbidden, Invalid
@@ -81,6 +81,11 @@ def may_delete(mailbox: Mailbox) -> bool:
     return mailbox.role not in LASTING
 
 
+async def all_of(tx: Tx, account_id: str) -> dict[str, Mailbox]:
+    """The account's mailboxes by id, in their order."""
+    return {mailbox.id: mailbox for mailbox in await mailboxes.all_of(tx, account_id)}
+
+
 async def create(
     tx: Tx,
     journal: Journal,
@@ -116,13 +121,20 @@ async def update(tx: Tx, journal: Journal, wanted: Mailbox, known: Mapping[str, 
     journal.updated(MAILBOX_PROPERTIES, wanted.id)
 
 
-async def destroy(
-    tx: Tx, journal: Journal, mailbox: Mailbox, member_ids: Collection[str], *, organization_id: str
-) -> None:
+async def destroy(tx: Tx, journal: Journal, mailbox: Mailbox, known: Mapping[str, Mailbox], *, with_mail: bool) -> None:
     """Take a mailbox away with what lies in it: what lies elsewhere too stays there, the rest is destroyed.
 
-    Whether it has children and may go is for the caller to look at before.
+    Raises:
+        Conflict: it has children (reason `has_children`), or mail and not `with_mail` (`has_mail`).
+        Forbidden: mail is filed into it.
     """
+    if any(other.parent_id == mailbox.id for other in known.values()):
+        raise Conflict("the mailbox has mailboxes under it", reason="has_children")
+    if not may_delete(mailbox):
+        raise Forbidden("mail is filed into this mailbox by its role")
+    member_ids = await mailboxes.member_ids(tx, mailbox.account_id, mailbox.id)
+    if member_ids and not with_mail:
+        raise Conflict("there is mail in the mailbox", reason="has_mail")
     found = await messages.get_many(tx, mailbox.account_id, list(member_ids))
     places = await mailboxes.places(tx, mailbox.account_id, list(found))
     for message in found.values():
@@ -130,6 +142,6 @@ async def destroy(
         if rest:
             await filing.move(tx, journal, message, rest)
         else:
-            await filing.destroy(tx, journal, message, organization_id=organization_id)
+            await filing.destroy(tx, journal, message)
     await mailboxes.delete(tx, mailbox.account_id, mailbox.id)
     journal.destroyed(MAILBOX, mailbox.id)

@@ -17,6 +17,7 @@ from posthouse.store import markings, messages
 from posthouse.store.database import Tx
 from posthouse.store.markings import Marking
 from posthouse.store.messages import Message
+from posthouse.wire.text import caseless
 
 # Pages of the log read for one page of what is wanted of it.
 _MAX_BATCHES = 20
@@ -37,6 +38,11 @@ class Patch:
     remove: Collection[str] = ()
     move_to: Literal["trash", "junk"] | None = None
     take_from: Collection[str] = ()
+
+
+def folded(label: str) -> str:
+    """A label as it is compared with others that may not be mistaken for it."""
+    return caseless(label).strip()
 
 
 async def log(

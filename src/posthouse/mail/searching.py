@@ -1,4 +1,9 @@
-"""Searching mail: by words, in one account or many, in pages that stay whole while mail arrives."""
+"""Finding messages by words, in one account or many, best first, and showing where in them the words are.
+
+For whoever types words into a box: pages of hits that stay whole while mail arrives, each hit with pieces of its text.
+Where words are one condition among others, and the order is another, it is a `windows.Query`. The ranks come from
+`store.search`.
+"""
 
 from __future__ import annotations
 

@@ -10,10 +10,9 @@ from posthouse.accounts import identities
 from posthouse.kit.aside import aside
 from posthouse.kit.errors import Invalid, NotFound
 from posthouse.mail.filing import DRAFT
-from posthouse.store import messages
 from posthouse.store.blobfiles import Blobs
-from posthouse.store.database import Database, Tx
-from posthouse.store.messages import Message, MessageBody, Person
+from posthouse.store.database import Tx
+from posthouse.store.messages import Message, Person
 from posthouse.wire.address import Address, clean, normalize, split
 from posthouse.wire.compose import (
     Attachment,
@@ -42,7 +41,6 @@ class Parent:
     """
 
     message: Message
-    body: MessageBody
     own: frozenset[str]
 
 
@@ -67,22 +65,17 @@ class ForwardFields:
     attachments: tuple[Attachment, ...]
 
 
-async def parent(db: Database, account_id: str, message_id: str) -> Parent:
-    """Load the message to answer.
+async def parent(tx: Tx, message: Message) -> Parent:
+    """A message, ready to be answered. Raises `NotFound`: it is a draft."""
+    check(message)
+    people = (*message.from_list, *message.reply_to_list, *message.to_list, *message.cc_list)
+    return Parent(message, await identities.own_among(tx, message.account_id, [person.email for person in people]))
 
-    Raises:
-        NotFound: the account has no such message, or it is a draft.
-    """
 
-    async def unit(tx: Tx) -> Parent:
-        found = await messages.get_whole(tx, account_id, message_id)
-        if found is None or DRAFT in found[0].keywords:
-            raise NotFound("there is no such message", field="message_id")
-        message = found[0]
-        people = (*message.from_list, *message.reply_to_list, *message.to_list, *message.cc_list)
-        return Parent(*found, await identities.own_among(tx, account_id, [person.email for person in people]))
-
-    return await db.read(unit)
+def check(message: Message) -> None:
+    """Whether a message can be answered or passed on. Raises `NotFound`: a draft is no message yet."""
+    if DRAFT in message.keywords:
+        raise NotFound("there is no such message", field="message_id")
 
 
 def reply(to: Parent, *, everyone: bool) -> ReplyFields:
@@ -123,13 +116,16 @@ def ancestry(message: Message) -> tuple[str | None, tuple[str, ...]]:
     return next(iter(_ids((message.header_message_id or "",))), None), _ids(references)
 
 
-async def forward(of: Parent, blobs: Blobs, *, text: str | None, html: str | None) -> ForwardFields:
+async def forward(message: Message, blobs: Blobs, *, text: str | None, html: str | None) -> ForwardFields:
     """A message passed on: the sender's own words, then the original with its attachments.
 
     Args:
         text, html: the words before it; None for none.
+
+    Raises:
+        NotFound: it is a draft.
     """
-    message = of.message
+    check(message)
     raw = await blobs.read(message.blob_hash)
     quoted_text, quoted_html = quote_forward(await aside(len(raw), parse, raw), text, html)
     contents = Contents(raw)

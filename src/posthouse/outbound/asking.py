@@ -202,7 +202,7 @@ class Asker:
         message = await messages.get(tx, operator.id, sent.message_id)
         if message is not None:
             async with changing(tx, operator.id, self._clock()) as journal:
-                await filing.destroy(tx, journal, message, organization_id=operator.organization_id, bury=False)
+                await filing.destroy(tx, journal, message, bury=False)
 
     async def _mail(self, outgoing: Outgoing, also: Also | None = None) -> None:
         operator = await self._db.read(lambda tx: accounts.by_address(tx, self.owner_mail.operator))

@@ -155,10 +155,13 @@ def _composed(account: Account, mail: Composition, at: int) -> Ready:
 
 
 async def _stored(db: Database, blobs: Blobs, account: Account, mail: StoredMail, own: set[str]) -> Ready:
-    message = await db.read(lambda tx: messages.get(tx, account.id, mail.message_id))
-    if message is None:
-        raise NotFound("there is no such message", field="message_id")
-    raw = await _canonical(await blobs.read(message.blob_hash))
+    blob_hash = mail.blob_hash
+    if blob_hash is None:
+        message = await db.read(lambda tx: messages.get(tx, account.id, mail.message_id))
+        if message is None:
+            raise NotFound("there is no such message", field="message_id")
+        blob_hash = message.blob_hash
+    raw = await _canonical(await blobs.read(blob_hash))
     names = {name.lower() for name, _ in parse_headers_only(raw)}
     head = b"" if "message-id" in names else _new_message_id(account)
     if mail.references and "references" not in names:

@@ -122,6 +122,7 @@ class StoredMail:
 
     Attributes:
         message_id: our id of the message.
+        blob_hash: its bytes, from whoever has read the message already; None looks for it.
         mail_from, rcpt_to, envelope_id, dsn_return: as in `RawMail`.
         send_at: not to be carried before this instant; None is at once.
         references: written into the message where it has no References of its own.
@@ -137,6 +138,7 @@ class StoredMail:
     send_at: int | None = None
     references: Sequence[str] = ()
     files_itself: bool = True
+    blob_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ async def file(tx: Tx, journal: Journal, account: Account, ready: Ready, blob: B
         # The draft ends where its sending begins, in one unit: no crash sends it twice or loses it. After the
         # filing: a thread whose last message went would be gone.
         await drafts.delete(tx, account.id, ready.draft[0])
-        await filing.destroy(tx, journal, text, organization_id=account.organization_id, bury=False)
+        await filing.destroy(tx, journal, text, bury=False)
     await _mark_parent(tx, journal, ready)
     return message
 
@@ -158,7 +158,7 @@ async def _replace(tx: Tx, journal: Journal, account: Account, message: Message,
             bcc=[Address(person.email, person.name) for person in message.bcc_list],
         ),
     )
-    await filing.destroy(tx, journal, message, organization_id=account.organization_id, bury=False)
+    await filing.destroy(tx, journal, message, bury=False)
     return made
 
 

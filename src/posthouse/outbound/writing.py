@@ -12,10 +12,10 @@ from typing import Literal
 
 from posthouse.accounts import identities
 from posthouse.outbound import answers
+from posthouse.outbound.answers import Parent
 from posthouse.outbound.request import Composition
 from posthouse.store.accounts import Account
 from posthouse.store.blobfiles import Blobs
-from posthouse.store.database import Database
 from posthouse.store.messages import Message
 from posthouse.wire.address import Address
 from posthouse.wire.compose import Attachment, Outgoing
@@ -65,13 +65,8 @@ def new(account: Account, words: Words) -> Writing:
     return Writing("new", _outgoing(account, words))
 
 
-async def reply(db: Database, account: Account, message_id: str, words: Words, *, everyone: bool) -> Writing:
-    """An answer, to the sender or to everyone on the message.
-
-    Raises:
-        NotFound: the account has no such message, or it is a draft.
-    """
-    parent = await answers.parent(db, account.id, message_id)
+def reply(account: Account, parent: Parent, words: Words, *, everyone: bool) -> Writing:
+    """An answer, to the sender or to everyone on the message (`answers.parent` makes it ready)."""
     fields = answers.reply(parent, everyone=everyone)
     outgoing = _outgoing(
         account,
@@ -85,10 +80,9 @@ async def reply(db: Database, account: Account, message_id: str, words: Words, *
     return Writing("reply_all" if everyone else "reply", outgoing, parent.message)
 
 
-async def forward(db: Database, blobs: Blobs, account: Account, message_id: str, words: Words) -> Writing:
-    """A message passed on, the caller's words before it. Raises `NotFound` as `reply` does."""
-    parent = await answers.parent(db, account.id, message_id)
-    fields = await answers.forward(parent, blobs, text=words.text, html=words.html)
+async def forward(blobs: Blobs, account: Account, message: Message, words: Words) -> Writing:
+    """A message of the account passed on, the caller's words before it. Raises `NotFound`: it is a draft."""
+    fields = await answers.forward(message, blobs, text=words.text, html=words.html)
     outgoing = _outgoing(
         account,
         words,
@@ -97,7 +91,7 @@ async def forward(db: Database, blobs: Blobs, account: Account, message_id: str,
         html=fields.html,
         attachments=(*fields.attachments, *words.attachments),
     )
-    return Writing("forward", outgoing, parent.message)
+    return Writing("forward", outgoing, message)
 
 
 def _outgoing(account: Account, words: Words, **others: object) -> Outgoing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from posthouse.store import pages
 from posthouse.store.database import Row, Tx
@@ -138,19 +138,37 @@ async def lock(tx: Tx, account_id: str) -> Account | None:
     return _account(row) if row else None
 
 
-async def next_modseq(tx: Tx, account_id: str, *, added_bytes: int = 0) -> int | None:
+class Turn(NamedTuple):
+    """The change number of a unit, and whose the account is."""
+
+    modseq: int
+    organization_id: str
+
+
+async def next_modseq(tx: Tx, account_id: str, *, added_bytes: int = 0) -> Turn | None:
     """Take the account's next change number and with it the account's lock; None when it is gone."""
     row = await tx.one(
         """UPDATE account SET modseq = modseq + 1, used_bytes = used_bytes + :added_bytes
-           WHERE id = :id RETURNING modseq""",
+           WHERE id = :id RETURNING modseq, organization_id""",
         id=account_id, added_bytes=added_bytes,
     )  # fmt: skip
-    return int(row["modseq"]) if row else None
+    return Turn(int(row["modseq"]), row["organization_id"]) if row else None
 
 
 async def add_used_bytes(tx: Tx, account_id: str, added_bytes: int) -> None:
     """Count storage in or, with a negative number, out."""
     await tx.run("UPDATE account SET used_bytes = used_bytes + :added WHERE id = :id", id=account_id, added=added_bytes)
+
+
+async def take_room(tx: Tx, account_id: str, added_bytes: int, quota_bytes: int) -> bool:
+    """Count storage in if the account's limit allows it, or `quota_bytes` where it has none; False: it does not."""
+    return bool(
+        await tx.run(
+            """UPDATE account SET used_bytes = used_bytes + :added
+               WHERE id = :id AND used_bytes + :added <= coalesce(quota_bytes, :quota)""",
+            id=account_id, added=added_bytes, quota=quota_bytes,
+        )
+    )  # fmt: skip
 
 
 async def set_indexed(tx: Tx, account_id: str, modseq: int) -> None:

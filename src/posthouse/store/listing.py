@@ -2,152 +2,51 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import NamedTuple
 
 from posthouse.store.database import Row, Tx
+from posthouse.store.filter_sql import Sql, condition_of, new_sql
+from posthouse.store.filters import Filter
 from posthouse.store.messages import SELECT, Message, message_of
-from posthouse.store.records import dump, load
+from posthouse.store.records import load
 from posthouse.store.threads import Thread
 
 
-@dataclass(frozen=True, slots=True)
-class MessageFilter:
-    """Which messages. All conditions must hold; an empty one holds always.
+def _keyset(sql: Sql, columns: str, after: tuple[int, str] | None, *, ascending: bool) -> str:
+    if after is None:
+        return ""
+    return f" AND ({columns}) {'>' if ascending else '<'} ({sql.value(after[0])}, {sql.value(after[1])})"
 
-    Attributes:
-        keywords: it has all of these; `without_keywords`: none of these.
-        roles: it lies in a mailbox of each of these roles (`Message.roles`); `without_roles`: in none of these.
-        without_role_unless: (role, keyword): it lies in no mailbox of the role, unless it has the keyword.
-        directions: `in`, `out`, `draft`.
-        delivery_states: it is in one of these; `without_delivery_states`: in none of these.
-        after, before: `after` ≤ received_at < `before`.
-        from_contains, to_contains (to, cc and bcc), subject_contains: each text occurs, ASCII letters in
-            either case.
-    """
 
-    keywords: Sequence[str] = ()
-    without_keywords: Sequence[str] = ()
-    roles: Sequence[str] = ()
-    without_roles: Sequence[str] = ()
-    without_role_unless: tuple[str, str] | None = None
-    directions: Sequence[str] = ()
-    delivery_states: Sequence[str] = ()
-    without_delivery_states: Sequence[str] = ()
+class Within(NamedTuple):
+    """A span of time: `after` ≤ the instant < `before`; None does not bound."""
+
     after: int | None = None
     before: int | None = None
-    from_contains: Sequence[str] = ()
-    to_contains: Sequence[str] = ()
-    subject_contains: Sequence[str] = ()
 
-
-@dataclass(slots=True)
-class _Where:
-    """Conditions with their values; names are numbered so that none meets another."""
-
-    parts: list[str] = field(default_factory=list)
-    values: dict[str, Any] = field(default_factory=dict)
-
-    def value(self, value: Any) -> str:
-        name = f"v{len(self.values)}"
-        self.values[name] = value
-        return ":" + name
-
-    def add(self, part: str) -> None:
-        self.parts.append(part)
-
-    @property
-    def text(self) -> str:
-        return " AND ".join(self.parts) if self.parts else "TRUE"
-
-
-def _pattern(text: str) -> str:
-    for special in ("\\", "%", "_"):
-        text = text.replace(special, "\\" + special)
-    return f"%{text}%"
-
-
-def _conditions(where: _Where, filter_: MessageFilter) -> None:
-    for keyword in filter_.keywords:
-        where.add(
-            "EXISTS (SELECT 1 FROM message_keyword k WHERE k.account_id = message.account_id "
-            f"AND k.keyword = {where.value(keyword)} AND k.received_at = message.received_at "
-            "AND k.message_id = message.id)"
-        )
-    if filter_.without_keywords:
-        # The list is JSON text on the row itself: most rows have an empty one, and no index is asked.
-        marks = ", ".join(where.value(keyword) for keyword in filter_.without_keywords)
-        where.add(
-            "(message.keywords = '[]' OR NOT EXISTS (SELECT 1 FROM message_keyword k "
-            f"WHERE k.message_id = message.id AND k.keyword IN ({marks})))"
-        )
-    for role in filter_.roles:
-        where.add(f"message.roles LIKE {where.value(f'% {role} %')}")
-    for role in filter_.without_roles:
-        where.add(f"message.roles NOT LIKE {where.value(f'% {role} %')}")
-    if filter_.without_role_unless is not None:
-        role, keyword = filter_.without_role_unless
-        where.add(
-            f"(message.roles NOT LIKE {where.value(f'% {role} %')} OR EXISTS (SELECT 1 FROM message_keyword k "
-            f"WHERE k.message_id = message.id AND k.keyword = {where.value(keyword)}))"
-        )
-    if filter_.directions:
-        marks = ", ".join(where.value(direction) for direction in filter_.directions)
-        where.add(f"message.direction IN ({marks})")
-    if filter_.delivery_states:
-        marks = ", ".join(where.value(state) for state in filter_.delivery_states)
-        where.add(f"message.delivery_state IN ({marks})")
-    if filter_.without_delivery_states:
-        marks = ", ".join(where.value(state) for state in filter_.without_delivery_states)
-        where.add(f"coalesce(message.delivery_state, '') NOT IN ({marks})")
-    if filter_.after is not None:
-        where.add(f"message.received_at >= {where.value(filter_.after)}")
-    if filter_.before is not None:
-        where.add(f"message.received_at < {where.value(filter_.before)}")
-    for text in filter_.from_contains:
-        where.add(_contains(where, "message.from_list", text, quoted=True))
-    for text in filter_.to_contains:
-        columns = ("message.to_list", "message.cc_list", "message.bcc_list")
-        where.add("(" + " OR ".join(_contains(where, column, text, quoted=True) for column in columns) + ")")
-    for text in filter_.subject_contains:
-        where.add(_contains(where, "message.subject", text, quoted=False))
-
-
-# The columns are in byte order, where `lower` knows ASCII only; a value's `lower` would follow the server's locale.
-_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
-
-
-def _contains(where: _Where, column: str, text: str, *, quoted: bool) -> str:
-    sought = (dump(text)[1:-1] if quoted else text).translate(_LOWER)
-    return f"lower({column}) LIKE {where.value(_pattern(sought))} ESCAPE '\\'"
-
-
-def _keyset(where: _Where, columns: str, after: tuple[int, str] | None, *, ascending: bool) -> None:
-    if after is not None:
-        sign = ">" if ascending else "<"
-        where.add(f"({columns}) {sign} ({where.value(after[0])}, {where.value(after[1])})")
+    def has(self, at: int) -> bool:
+        """Whether an instant lies in it."""
+        return (self.after is None or self.after <= at) and (self.before is None or at < self.before)
 
 
 async def messages(
     tx: Tx,
     account_id: str,
-    filter_: MessageFilter,
+    filter_: Filter,
     *,
     after: tuple[int, str] | None = None,
     ascending: bool = False,
     limit: int,
 ) -> list[Message]:
     """A page of the account's messages; `after` is the (received_at, id) of the last one seen."""
-    where = _Where()
-    where.add(f"message.account_id = {where.value(account_id)}")
-    _conditions(where, filter_)
-    _keyset(where, "message.received_at, message.id", after, ascending=ascending)
+    sql = await new_sql(tx, account_id, filter_)
+    where = f"message.account_id = {sql.value(account_id)} AND {condition_of(sql, filter_)}"
+    where += _keyset(sql, "message.received_at, message.id", after, ascending=ascending)
     order = "ASC" if ascending else "DESC"
     rows = await tx.tuples(
-        f"{SELECT} WHERE {where.text} ORDER BY message.received_at {order}, message.id {order} LIMIT {int(limit)}",
-        **where.values,
+        f"{SELECT} WHERE {where} ORDER BY message.received_at {order}, message.id {order} LIMIT {int(limit)}",
+        **sql.values,
     )
     return [message_of(row) for row in rows]
 
@@ -155,8 +54,9 @@ async def messages(
 async def threads_as_of(
     tx: Tx,
     account_ids: Sequence[str],
-    filter_: MessageFilter,
+    filter_: Filter,
     *,
+    within: Within,
     as_of: str,
     after: tuple[int, str] | None = None,
     ascending: bool = False,
@@ -168,6 +68,8 @@ async def threads_as_of(
     keeps the place its older messages give it, and one that has no older message is left for the next walk.
 
     Args:
+        filter_: one of a thread's messages has to match.
+        within: where the thread's place has to lie.
         as_of: messages with a greater id came after the walk began (`kit.ids.latest_id`).
         after: the (instant, id) of the last one seen, the instant as this answers it.
 
@@ -183,12 +85,9 @@ async def threads_as_of(
             account_id=account_id, as_of=as_of,
         )  # fmt: skip
         moved = [row["thread_id"] for row in rows]
-        inner = _Where()
-        inner.add("message.thread_id = thread.id")
-        _conditions(inner, replace(filter_, after=None, before=None))
-        found += await _still(tx, account_id, filter_, inner, moved, after=after, ascending=ascending, limit=limit)
+        found += await _still(tx, account_id, filter_, within, moved, after=after, ascending=ascending, limit=limit)
         if moved:
-            found += await _moved(tx, filter_, inner, moved, as_of)
+            found += await _moved(tx, account_id, filter_, within, moved, as_of)
     kept = [
         (at, thread)
         for at, thread in found
@@ -197,53 +96,57 @@ async def threads_as_of(
     return sorted(kept, key=lambda pair: (pair[0], pair[1].id), reverse=sign < 0)[:limit]
 
 
+async def _with_a_match(tx: Tx, account_id: str, filter_: Filter) -> tuple[Sql, str]:
+    """A condition on `thread`: one of its messages matches."""
+    sql = await new_sql(tx, account_id, filter_)
+    matches = condition_of(sql, filter_)
+    return sql, f"EXISTS (SELECT 1 FROM message WHERE message.thread_id = thread.id AND {matches})"
+
+
 async def _still(
     tx: Tx,
     account_id: str,
-    filter_: MessageFilter,
-    inner: _Where,
+    filter_: Filter,
+    within: Within,
     moved: list[str],
     *,
     after: tuple[int, str] | None,
     ascending: bool,
     limit: int,
 ) -> list[tuple[int, Thread]]:
-    where = _Where(values=dict(inner.values))
-    where.add(f"thread.account_id = {where.value(account_id)}")
+    sql, matches = await _with_a_match(tx, account_id, filter_)
+    where = f"thread.account_id = {sql.value(account_id)}"
     if moved:
-        where.add(f"thread.id NOT IN ({where.value(moved)}...)")
-    if filter_.after is not None:
-        where.add(f"thread.last_message_at >= {where.value(filter_.after)}")
-    if filter_.before is not None:
-        where.add(f"thread.last_message_at < {where.value(filter_.before)}")
-    _keyset(where, "thread.last_message_at, thread.id", after, ascending=ascending)
+        where += f" AND thread.id NOT IN ({sql.value(moved)})"
+    if within.after is not None:
+        where += f" AND thread.last_message_at >= {sql.value(within.after)}"
+    if within.before is not None:
+        where += f" AND thread.last_message_at < {sql.value(within.before)}"
+    where += _keyset(sql, "thread.last_message_at, thread.id", after, ascending=ascending)
     order = "ASC" if ascending else "DESC"
     rows = await tx.all(
-        f"SELECT thread.* FROM thread WHERE {where.text} AND EXISTS (SELECT 1 FROM message WHERE {inner.text}) "
+        f"SELECT thread.* FROM thread WHERE {where} AND {matches} "
         f"ORDER BY thread.last_message_at {order}, thread.id {order} LIMIT {int(limit)}",
-        **where.values,
+        **sql.values,
     )
     return [(row["last_message_at"], load(Thread, row)) for row in rows]
 
 
 async def _moved(
-    tx: Tx, filter_: MessageFilter, inner: _Where, moved: list[str], as_of: str
+    tx: Tx, account_id: str, filter_: Filter, within: Within, moved: list[str], as_of: str
 ) -> list[tuple[int, Thread]]:
-    where = _Where(values=dict(inner.values))
-    older = f"(SELECT max(m.received_at) FROM message m WHERE m.thread_id = thread.id AND m.id <= {where.value(as_of)})"
-    where.add(f"thread.id IN ({where.value(moved)}...)")
+    sql, matches = await _with_a_match(tx, account_id, filter_)
+    older = f"(SELECT max(m.received_at) FROM message m WHERE m.thread_id = thread.id AND m.id <= {sql.value(as_of)})"
     rows = await tx.all(
-        f"SELECT thread.*, {older} AS place_at FROM thread WHERE {where.text} "
-        f"AND EXISTS (SELECT 1 FROM message WHERE {inner.text})",
-        **where.values,
+        f"SELECT thread.*, {older} AS place_at FROM thread WHERE thread.id IN ({sql.value(moved)}) AND {matches}",
+        **sql.values,
     )
     found = []
     for row in rows:
         values = dict(row)
         at = values.pop("place_at")
-        if at is None or not (filter_.after or at) <= at < (at + 1 if filter_.before is None else filter_.before):
-            continue
-        found.append((int(at), load(Thread, values)))
+        if at is not None and within.has(at):
+            found.append((int(at), load(Thread, values)))
     return found
 
 

@@ -274,23 +274,23 @@ async def having(tx: Tx, found: index_query.Match, message_ids: Sequence[str]) -
 # --- Reading in the order of arrival
 
 
-class Reach(NamedTuple):
-    """Row numbers on SQLite: `least` ≤ row < `below`."""
+class Rows(NamedTuple):
+    """A span of row numbers on SQLite: `least` ≤ row < `below`."""
 
     least: int = 0
     below: int = _NEWEST
 
 
-def reach(after: int | None, before: int | None) -> Reach:
+def rows_of(after: int | None, before: int | None) -> Rows:
     """The rows of messages received in a span of time, whole seconds at its ends."""
-    return Reach(
+    return Rows(
         0 if after is None else max(0, first_row(after)), _NEWEST if before is None else first_row(before) + _SECOND
     )
 
 
 async def rows(
-    tx: Tx, condition: str, values: Mapping[str, Any], within: Reach, *, ascending: bool, limit: int
-) -> tuple[list[int], Reach | None]:
+    tx: Tx, condition: str, values: Mapping[str, Any], within: Rows, *, ascending: bool, limit: int
+) -> tuple[list[int], Rows | None]:
     """About `limit` row numbers of matches on SQLite, in order of arrival, and where to go on (None: no more).
 
     A second is never cut in two: within it the order of rows is not that of messages.
@@ -307,12 +307,12 @@ async def rows(
         return found, None
     begin = found[-1] // _SECOND * _SECOND
     edge = (
-        Reach(found[-1] + 1, min(begin + _SECOND, within.below))
+        Rows(found[-1] + 1, min(begin + _SECOND, within.below))
         if ascending
-        else Reach(max(begin, within.least), found[-1])
+        else Rows(max(begin, within.least), found[-1])
     )
     found += [int(row["row"]) for row in await tx.all(text, **values, least=edge.least, below=edge.below)]
-    return found, Reach(begin + _SECOND, within.below) if ascending else Reach(within.least, begin)
+    return found, Rows(begin + _SECOND, within.below) if ascending else Rows(within.least, begin)
 
 
 class Ranked(NamedTuple):
@@ -403,7 +403,7 @@ async def _newest(tx: Tx, condition: str, values: dict[str, Any], asked: _Tier) 
     before = asked.before
     if asked.position is not None:
         before = asked.position[0] + 1 if before is None else min(before, asked.position[0] + 1)
-    within: Reach | None = reach(asked.after, before)
+    within: Rows | None = rows_of(asked.after, before)
     found: list[Row] = []
     look = asked.limit + _FIRST_LOOK
     while within is not None and len(found) < asked.limit:

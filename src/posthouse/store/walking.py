@@ -6,7 +6,7 @@ There are three ways, and `first` chooses one:
   subjects, senders, or the text index) from its beginning, and test each message against the rest of the filter,
   until enough messages match.
 - Sort a few: where the filter names something few messages have, read these few and sort them.
-- Sort all: where no index has the order (`to`, `sentAt`, keywords of a thread, a header's text), `matching.ids` sorts
+- Sort all: where no index has the order (`to`, `sentAt`, keywords of a thread, a header's text), `sorting.ids` sorts
   every message that matches.
 """
 
@@ -16,9 +16,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from posthouse.store import index_query, matching, search
+from posthouse.store import filter_sql, index_query, search, sorting
 from posthouse.store.database import Row, Tx
-from posthouse.store.matching import Comparator, Condition, Filter, Match, Operator, Source, Sql
+from posthouse.store.filter_sql import Source, Sql
+from posthouse.store.filters import TEXT_FIELDS, Comparator, Condition, Filter, Match, Operator
 
 _GROWTH = 4
 
@@ -65,7 +66,7 @@ async def first(
     """
     if wanted <= 0:
         return []
-    sort, seen = matching.whole(sort), set() if seen is None else seen
+    sort, seen = sorting.whole(sort), set() if seen is None else seen
     taking = _Taking(wanted, seen if collapse else None, bounds)
     if sort[0].property == "hasKeyword":
         # Those that have it before those that have not, or the other way round: each part in the rest of the order.
@@ -79,7 +80,7 @@ async def first(
     asked = _Asked()
     if node is not None:
         asked.add(node)
-    sql = await matching.new_sql(tx, account_id, node)
+    sql = await filter_sql.new_sql(tx, account_id, node)
     words = None
     if asked.words:
         words = index_query.match(tx.engine, account_id, index_query.Combined("AND", asked.words), "words")
@@ -94,7 +95,7 @@ async def first(
         found = await _by_property(tx, sql, asked, narrow, sort, taking)
     if found is None:
         taking.restart()
-        taking.add(await matching.ids(tx, account_id, node, sort))
+        taking.add(await sorting.ids(tx, account_id, node, sort))
         return taking.found
     return found
 
@@ -117,16 +118,17 @@ class _Asked:
             if node.operator == "AND":
                 for each in node.conditions:
                     self.add(each)
-            elif (words := matching.as_words(node)) is not None:
+            elif (words := filter_sql.as_words(node)) is not None:
                 self.words.append(words)
             else:
                 self.rest.append(node)
             return
-        self.words += matching.words_of(node)
-        rest = matching.without(node, *matching.TEXT_FIELDS)
+        asked = filter_sql.words_of(node)
+        self.words += asked
+        rest = node.without(*TEXT_FIELDS) if asked else node
         if rest.in_mailbox is not None and self.mailbox_id is None:
             self.mailbox_id = rest.in_mailbox
-            rest = matching.without(rest, "in_mailbox")
+            rest = rest.without("in_mailbox")
         self.keyword = self.keyword or rest.has_keyword
         self.is_unread = self.is_unread or rest.not_keyword == "$seen"
         if rest.after is not None:
@@ -141,7 +143,7 @@ class _Asked:
         nodes = list(self.rest)
         if mailbox and self.mailbox_id is not None:
             nodes.append(Condition(in_mailbox=self.mailbox_id))
-        return "".join(f" AND {matching.condition_of(sql, node)}" for node in nodes)
+        return "".join(f" AND {filter_sql.condition_of(sql, node)}" for node in nodes)
 
 
 class _Narrow(NamedTuple):
@@ -219,7 +221,7 @@ async def _choices(tx: Tx, sql: Sql, asked: _Asked, most: int) -> list[_Narrow]:
             "SELECT CAST(coalesce(sum(unread_messages), 0) AS BIGINT) AS n FROM mailbox WHERE account_id = :account_id",
             account_id=sql.account_id,
         )
-        where = f"message.account_id = {account} AND {matching.UNREAD}"
+        where = f"message.account_id = {account} AND {filter_sql.UNREAD}"
         total = int(row["n"]) if row else 0
         choices.append(_Narrow("unread", "message", where, "", "message.received_at", "message.id", total))
     return choices
@@ -366,7 +368,7 @@ async def _by_property(
     """In another order than that of arrival, without words."""
     if narrow is not None and narrow.total <= taking.bounds.few:
         source = narrow.source(asked.conditions(sql, mailbox=narrow.name != "mailbox"))
-        taking.add(await matching.sorted_of(tx, sql, source, sort))
+        taking.add(await sorting.sorted_of(tx, sql, source, sort))
         return taking.found
     walk = _by_index(sql, asked, sort[0])
     return None if walk is None else await taking.take(_chunks(tx, sql, walk, sort, taking))
@@ -410,8 +412,8 @@ async def _by_words(
     if few is None:
         return None
     source = few.source(asked.conditions(sql, mailbox=few.name != "mailbox"))
-    rows = await tx.all(f"SELECT {matching.columns(sql, sort)} FROM {source.tables} WHERE {source.where}", **sql.values)
-    kept = matching.arranged(await keep(list(rows)), sort)
+    rows = await tx.all(f"SELECT {sorting.columns(sql, sort)} FROM {source.tables} WHERE {source.where}", **sql.values)
+    kept = sorting.arranged(await keep(list(rows)), sort)
     taking.add([Match(row["id"], row["thread_id"]) for row in kept])
     return taking.found
 
@@ -420,7 +422,7 @@ async def _hits(
     tx: Tx, sql: Sql, asked: _Asked, words: index_query.Match, sort: Sequence[Comparator], taking: _Taking
 ) -> AsyncIterator[_Chunk]:
     """Messages with the words in order of arrival, on SQLite."""
-    within: search.Reach | None = search.reach(asked.after, asked.before)
+    within: search.Rows | None = search.rows_of(asked.after, asked.before)
     look = taking.first_look(is_sure=not asked.rest and asked.mailbox_id is None)
     text = _of_rows(sql, asked, sort)
     while within is not None:
@@ -428,7 +430,7 @@ async def _hits(
             tx, words.condition, words.values, within, ascending=sort[0].is_ascending, limit=look
         )
         rows = await tx.all(text, **sql.values, rows=numbers)
-        yield _Chunk(matching.arranged(rows, sort), len(numbers), within is None)
+        yield _Chunk(sorting.arranged(rows, sort), len(numbers), within is None)
         look = min(look * _GROWTH, taking.bounds.most)
 
 
@@ -436,16 +438,16 @@ async def _few_hits(
     tx: Tx, sql: Sql, asked: _Asked, words: index_query.Match, sort: Sequence[Comparator], most: int
 ) -> list[Row] | None:
     """All messages with the words, in order; None when there are more than `most`. On SQLite."""
-    within = search.reach(asked.after, asked.before)
+    within = search.rows_of(asked.after, asked.before)
     numbers, more = await search.rows(tx, words.condition, words.values, within, ascending=False, limit=most + 1)
     if more is not None:
         return None
-    return matching.arranged(await tx.all(_of_rows(sql, asked, sort), **sql.values, rows=numbers), sort)
+    return sorting.arranged(await tx.all(_of_rows(sql, asked, sort), **sql.values, rows=numbers), sort)
 
 
 def _of_rows(sql: Sql, asked: _Asked, sort: Sequence[Comparator]) -> str:
     where = f"message.account_id = {sql.value(sql.account_id)}{asked.conditions(sql)}"
-    return f"""SELECT {matching.columns(sql, sort)} FROM message_indexed CROSS JOIN message
+    return f"""SELECT {sorting.columns(sql, sort)} FROM message_indexed CROSS JOIN message
         WHERE message_indexed.row IN (:rows...int) AND message.id = message_indexed.message_id AND {where}"""
 
 
@@ -464,7 +466,7 @@ async def _chunks(tx: Tx, sql: Sql, walk: _Walk, sort: Sequence[Comparator], tak
     )
     direction, beyond = ("ASC", ">") if ascending else ("DESC", "<")
     order = ", ".join(f"{column} {direction}" for column in walk.columns)
-    shown = "message.id, message.thread_id" if is_exact else matching.columns(sql, sort)
+    shown = "message.id, message.thread_id" if is_exact else sorting.columns(sql, sort)
     keys = ", ".join(f"{column} AS k{index}" for index, column in enumerate(walk.columns))
     text = f"SELECT {shown}, {keys} FROM {walk.source.tables} WHERE {walk.source.where}"
     position, values = "", dict(sql.values)
@@ -484,7 +486,7 @@ async def _chunks(tx: Tx, sql: Sql, walk: _Walk, sort: Sequence[Comparator], tak
                 values["k0"] = edge["k0"]
                 rows += await tx.all(f"{text} AND {walk.columns[0]} = :k0", **values)
                 position = f" AND {walk.columns[0]} {beyond} :k0"
-        yield _Chunk(rows if is_exact else matching.arranged(rows, sort), len(rows), is_last)
+        yield _Chunk(rows if is_exact else sorting.arranged(rows, sort), len(rows), is_last)
         if is_last:
             return
         look = min(look * _GROWTH, taking.bounds.most)

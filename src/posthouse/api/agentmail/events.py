@@ -19,7 +19,6 @@ from posthouse.kit.clock import HOUR, MINUTE, SECOND
 from posthouse.kit.errors import NotFound
 from posthouse.mail import reading, visibility
 from posthouse.outbound import suppressions
-from posthouse.store import messages
 from posthouse.store.database import Tx
 from posthouse.store.domains import Domain
 from posthouse.store.events import Event
@@ -63,10 +62,10 @@ async def body_of(tx: Tx, event: Event, hidden: Collection[str]) -> dict[str, An
             thread = await reading.get_thread(tx, account.id, message.thread_id)
         except NotFound:
             return None
-        visible = thread_shapes.shown(thread, hidden)
+        visible = thread.seen(hidden)
         if message.id not in {each.id for each in visible}:
             return None
-        known = await messages.ids_by_header(tx, account.id, message_shapes.named_ids([message]))
+        known = await reading.named_by(tx, account.id, [message])
         message = msgspec.to_builtins(message_shapes.message_of(message, body, account.main_address, known))
         # An older documented payload has these two. They come first: clients that rename `from` keep the later.
         message = {"from_": [message["from"]], "organization_id": event.organization_id} | message
@@ -76,7 +75,7 @@ async def body_of(tx: Tx, event: Event, hidden: Collection[str]) -> dict[str, An
     if event.type not in _KEYS:
         return None
     if hidden:
-        about = await messages.get(tx, account.id, event.message_id)
+        about = await reading.find(tx, account.id, event.message_id)
         if about is not None and not visibility.kinds_of(about).isdisjoint(hidden):
             return None
     facts: dict[str, Any] = {

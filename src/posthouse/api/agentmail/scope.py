@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,10 @@ from posthouse.accounts.reach import Reach
 from posthouse.accounts.rights import hidden_from
 from posthouse.api.agentmail.shapes.common import DRAFT_PREFIX, MESSAGE_PREFIX, THREAD_PREFIX, core_id
 from posthouse.api.services import Services
-from posthouse.kit.errors import NotFound
 from posthouse.kit.principal import Principal
-from posthouse.mail import drafts as draft_rules
 from posthouse.mail import reading
 from posthouse.mail.drafts import Written
 from posthouse.mail.reading import FullThread
-from posthouse.mail.visibility import shows
-from posthouse.store import accounts, drafts, messages, threads
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
 from posthouse.store.messages import Message as StoredMessage
@@ -94,10 +90,7 @@ async def message_id(tx: Tx, account_id: str, given: str) -> str:
     """
     given = given.replace("%2F", "/")
     if given.startswith("<") or "@" in given:
-        message = await messages.by_header_message_id(tx, account_id, given.strip().strip("<>"))
-        if message is None:
-            raise NotFound("there is no such message", field="message_id")
-        return message.id
+        return await reading.id_of_header(tx, account_id, given)
     return core_id(given, MESSAGE_PREFIX, "message")
 
 
@@ -115,10 +108,7 @@ async def message_with_body(
     tx: Tx, principal: Principal, account_id: str, given: str
 ) -> tuple[StoredMessage, MessageBody]:
     """The same of an account known by its id."""
-    message, body = await reading.get(tx, account_id, await message_id(tx, account_id, given))
-    if not shows(message, hidden_from(principal)):
-        raise NotFound("there is no such message", field="message_id")
-    return message, body
+    return await reading.get_shown(tx, account_id, await message_id(tx, account_id, given), hidden_from(principal))
 
 
 async def thread(
@@ -126,36 +116,10 @@ async def thread(
 ) -> tuple[Account, FullThread, list[StoredMessage]]:
     """A thread with its inbox and those of its messages the key sees. Raises `NotFound`."""
     within = await reach(tx, principal, where)
-    thread_id = core_id(given, THREAD_PREFIX, "thread")
-    account = within.account
-    if account is None:
-        account_id = await threads.account_of(tx, thread_id)
-        account = await accounts.get(tx, account_id) if account_id else None
-    if account is None or not within.has(account):
-        raise NotFound("there is no such thread", field="thread_id")
-    found = await reading.get_thread(tx, account.id, thread_id)
-    hidden = hidden_from(principal)
-    visible = [message for message in found.messages if shows(message, hidden)]
-    if not visible:
-        raise NotFound("there is no such thread", field="thread_id")
-    return account, found, visible
+    return await reaching.thread(tx, within, core_id(given, THREAD_PREFIX, "thread"), hidden_from(principal))
 
 
 async def draft(tx: Tx, principal: Principal, where: Where, given: str) -> tuple[Account, Written]:
     """A draft with its inbox. Raises `NotFound`."""
     within = await reach(tx, principal, where)
-    draft_id = core_id(given, DRAFT_PREFIX, "draft")
-    account = within.account
-    if account is None:
-        account_id = await drafts.account_of(tx, draft_id)
-        account = await accounts.get(tx, account_id) if account_id else None
-    if account is None or not within.has(account):
-        raise NotFound("there is no such draft", field="draft_id")
-    return account, await draft_rules.get(tx, account.id, draft_id)
-
-
-async def addresses(tx: Tx, ids: Sequence[str | None]) -> dict[str, str]:
-    """The inbox ids of accounts, by account id."""
-    wanted = sorted({each for each in ids if each})
-    known = await accounts.get_many(tx, wanted) if wanted else {}
-    return {account.id: account.main_address for account in known.values()}
+    return await reaching.draft(tx, within, core_id(given, DRAFT_PREFIX, "draft"))

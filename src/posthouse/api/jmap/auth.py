@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from posthouse.accounts import rights
+from posthouse.accounts import accounts as account_rules
+from posthouse.accounts import identities, rights
+from posthouse.accounts import keys as key_rules
 from posthouse.accounts.keys import principal_of
 from posthouse.accounts.leases import Lease
 from posthouse.api.jmap.calls import Caller
@@ -16,10 +18,9 @@ from posthouse.api.request import base_url, bearer
 from posthouse.api.services import Services
 from posthouse.kit.errors import Forbidden, Unauthenticated
 from posthouse.kit.principal import Principal
-from posthouse.store import accounts, keys
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
-from posthouse.wire.address import normalize
+from posthouse.store.keys import ApiKey
 
 SURFACE = "atomicmail"
 SCOPE = "mail.read mail.send"
@@ -57,8 +58,8 @@ async def caller_of(services: Services, scope: Mapping[str, Any]) -> Caller:
     named = basic(scope["headers"])
     if named is not None:
         account, principal = await _by_key(services, named[1])
-        own = await services.db.read(lambda tx: accounts.addresses(tx, account.id))
-        if normalize(named[0]) not in own and named[0] != account.id:
+        user = named[0]
+        if not await services.db.read(lambda tx: identities.is_called(tx, account, user)):
             raise Unauthenticated("the API key is unknown or has expired", reason="unknown_key")
         return Caller(principal, {account.id: account.main_address}, base, needs_account_id=True)
     credential = bearer(scope["headers"])
@@ -83,18 +84,15 @@ async def account_of(services: Services, claims: Mapping[str, Any]) -> tuple[Acc
         Unauthenticated: the account or the key it was made with is gone.
     """
 
-    async def unit(tx: Tx) -> tuple[Account | None, keys.ApiKey | None]:
-        account = await accounts.get(tx, str(claims.get("sub", "")))
-        key = await keys.get(tx, account.organization_id, str(claims.get("key", ""))) if account else None
+    at = services.clock()
+
+    async def unit(tx: Tx) -> tuple[Account | None, ApiKey | None]:
+        account = await account_rules.find(tx, str(claims.get("sub", "")))
+        key = await key_rules.of_account(tx, account, str(claims.get("key", "")), at) if account else None
         return account, key
 
     account, key = await services.db.read(unit)
-    if (
-        account is None
-        or key is None
-        or key.account_id != account.id
-        or (key.expires_at is not None and key.expires_at <= services.clock())
-    ):
+    if account is None or key is None:
         raise Unauthenticated("the inbox or the key behind this token is gone", reason="unknown_key")
     return account, replace(principal_of(key), pod_id=account.pod_id, surface=SURFACE)
 
@@ -105,7 +103,7 @@ async def _by_key(services: Services, secret: str) -> tuple[Account, Principal]:
         raise Unauthenticated("this key is not bound to one inbox", reason="unknown_key")
     _check_rights(principal)
     account_id = principal.account_id
-    account = await services.db.read(lambda tx: accounts.get(tx, account_id))
+    account = await services.db.read(lambda tx: account_rules.find(tx, account_id))
     if account is None:
         raise Unauthenticated("the API key is unknown or has expired", reason="unknown_key")
     return account, principal

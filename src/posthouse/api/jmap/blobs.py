@@ -17,10 +17,9 @@ from posthouse.api.jmap.calls import Call
 from posthouse.api.jmap.turns import Work
 from posthouse.kit.budget import Budget
 from posthouse.kit.errors import NotFound
-from posthouse.mail import uploads
+from posthouse.mail import files, uploads
 from posthouse.store.blobfiles import Blobs
 from posthouse.store.database import Database
-from posthouse.wire.canonical import canonical
 from posthouse.wire.contents import Contents
 from posthouse.wire.mime import Part
 
@@ -137,7 +136,7 @@ class Reader:
             await self._aside.hold(known.whole_bytes)
             raw = await self._blobs.read(hash_)
             if of_canonical:
-                raw = await self._aside.run(len(raw), canonical, raw)
+                raw = await self._aside.run(len(raw), files.as_message, raw)
             self._last = ((hash_, of_canonical), Contents(raw))
         return self._last[1]
 

@@ -12,9 +12,9 @@ from posthouse.api.jmap.calls import Answer, Call, Fields, Json, invalid
 from posthouse.api.jmap.errors import MethodError, SetError
 from posthouse.api.jmap.methods import Kind, Work
 from posthouse.kit.errors import Conflict
-from posthouse.mail import mailbox_rules
+from posthouse.mail import history, mailbox_rules
 from posthouse.mail.journal import MAILBOX, MAILBOX_PROPERTIES
-from posthouse.store import accounts, changes, mailboxes
+from posthouse.store.changes import Page
 from posthouse.store.database import Tx
 from posthouse.store.mailboxes import Mailbox
 
@@ -25,6 +25,8 @@ PROPERTIES = (
 _COUNTS = ("totalEmails", "unreadEmails", "totalThreads", "unreadThreads")
 _SETTABLE = frozenset({"name", "parentId", "role", "sortOrder", "isSubscribed"})
 _MAX_SORT_ORDER = 2**31 - 1
+# Why the core does not destroy a mailbox → `SetError` (RFC 8621 §2.5).
+_NOT_DESTROYED = {"has_children": "mailboxHasChild", "has_mail": "mailboxHasEmail"}
 
 
 def shape(mailbox: Mailbox) -> Json:
@@ -55,13 +57,16 @@ def shape(mailbox: Mailbox) -> Json:
     }
 
 
+async def _all(tx: Tx, call: Call) -> tuple[str, list[Mailbox]]:
+    """The state, and the account's mailboxes in their order."""
+    state = await states.current(tx, call.account_id, MAILBOX)
+    return state, list((await mailbox_rules.all_of(tx, call.account_id)).values())
+
+
 async def read(call: Call, ids: list[str] | None, properties: Sequence[str]) -> tuple[str, list[Json]]:
     """The mailboxes with these ids."""
 
-    async def unit(tx: Tx) -> tuple[str, list[Mailbox]]:
-        return await states.current(tx, call.account_id, MAILBOX), await mailboxes.all_of(tx, call.account_id)
-
-    state, found = await call.services.db.read(unit)
+    state, found = await call.services.db.read(lambda tx: _all(tx, call))
     wanted = None if ids is None else set(ids)
     shown = [shape(each) for each in found if wanted is None or each.id in wanted]
     return state, [{name: each[name] for name in properties} for each in shown]
@@ -99,7 +104,7 @@ async def prepare(call: Call, value: Json) -> _New:
 async def _known(work: Work) -> dict[str, Mailbox]:
     found: dict[str, Mailbox] | None = work.cache.get("mailboxes")
     if found is None:
-        found = {each.id: each for each in await mailboxes.all_of(work.tx, work.call.account_id)}
+        found = await mailbox_rules.all_of(work.tx, work.call.account_id)
         work.cache["mailboxes"] = found
     return found
 
@@ -175,16 +180,11 @@ async def destroy(work: Work, id_: str) -> None:
     mailbox = known.get(id_)
     if mailbox is None:
         raise SetError("notFound")
-    if any(other.parent_id == id_ for other in known.values()):
-        raise SetError("mailboxHasChild")
-    if not mailbox_rules.may_delete(mailbox):
-        raise SetError("forbidden", "mail is filed into this mailbox by its role")
-    members = await mailboxes.member_ids(work.tx, work.call.account_id, id_)
-    if members and not work.call.get("onDestroyRemoveEmails", bool, False):
-        raise SetError("mailboxHasEmail")
-    account = await accounts.get(work.tx, work.call.account_id)
-    assert account is not None  # the journal holds its row
-    await mailbox_rules.destroy(work.tx, work.journal, mailbox, members, organization_id=account.organization_id)
+    with_mail = work.call.get("onDestroyRemoveEmails", bool, False)
+    try:
+        await mailbox_rules.destroy(work.tx, work.journal, mailbox, known, with_mail=with_mail)
+    except Conflict as error:
+        raise SetError(_NOT_DESTROYED[error.reason or ""]) from error
     del known[id_]
 
 
@@ -223,7 +223,7 @@ async def changed(call: Call) -> Answer:
     body["updatedProperties"] = None
     if body["updated"]:
         beyond = await call.services.db.read(
-            lambda tx: changes.objects_since(
+            lambda tx: history.touched(
                 tx, call.account_id, MAILBOX_PROPERTIES, since.modseq + (since.object_id is None)
             )
         )
@@ -332,10 +332,7 @@ async def query(call: Call) -> Answer:
     """RFC 8621 §2.3."""
     window = methods.read_window(call)
 
-    async def unit(tx: Tx) -> tuple[str, list[Mailbox]]:
-        return await states.current(tx, call.account_id, MAILBOX), await mailboxes.all_of(tx, call.account_id)
-
-    state, found = await call.services.db.read(unit)
+    state, found = await call.services.db.read(lambda tx: _all(tx, call))
     ids = await _results(call, found)
     body = methods.query_body(call, window, state=state, ids=ids, is_calculable=_calculable(call))
     return [(call.method, body)]
@@ -347,9 +344,9 @@ async def query_changes(call: Call) -> Answer:
     if not _calculable(call):
         raise MethodError("cannotCalculateChanges")
 
-    async def unit(tx: Tx) -> tuple[changes.Page | None, list[Mailbox]]:
-        page = await changes.page(tx, call.account_id, MAILBOX, since, None)
-        return page, await mailboxes.all_of(tx, call.account_id)
+    async def unit(tx: Tx) -> tuple[Page | None, list[Mailbox]]:
+        page = await history.page(tx, call.account_id, MAILBOX, since, None)
+        return page, (await _all(tx, call))[1]
 
     page, found = await call.services.db.read(unit)
     ids = await _results(call, found)

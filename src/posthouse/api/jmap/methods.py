@@ -15,8 +15,9 @@ from posthouse.api.jmap.budget import MAX_COMPARATORS, MAX_PROPERTIES
 from posthouse.api.jmap.calls import Answer, Call, Json, invalid, is_id
 from posthouse.api.jmap.errors import MethodError, SetError, set_error
 from posthouse.kit.errors import PosthouseError
+from posthouse.mail import history
 from posthouse.mail.journal import Journal, changing
-from posthouse.store import changes
+from posthouse.store.changes import Page, Position
 from posthouse.store.database import Tx
 
 Properties = Sequence[str]
@@ -125,7 +126,7 @@ async def changed(kind: str, call: Call) -> Answer:
     """Answer a `/changes` (RFC 8620 §5.2)."""
     since, limit = read_since(call, "sinceState"), _max_changes(call)
     page = await call.services.db.read(
-        lambda tx: changes.page(tx, call.account_id, states.logged_as(kind), since, limit)
+        lambda tx: history.page(tx, call.account_id, states.logged_as(kind), since, limit)
     )
     if page is None:
         raise MethodError("cannotCalculateChanges")
@@ -145,7 +146,7 @@ async def changed(kind: str, call: Call) -> Answer:
     ]
 
 
-def read_since(call: Call, name: str) -> changes.Position:
+def read_since(call: Call, name: str) -> Position:
     """The change number that the state in an argument stands for.
 
     Raises:
@@ -391,7 +392,7 @@ def query_body(call: Call, window: Window, *, state: str, ids: Sequence[str], is
     return body
 
 
-def changes_of_page(call: Call, page: changes.Page | None, ids: Sequence[str]) -> Json:
+def changes_of_page(call: Call, page: Page | None, ids: Sequence[str]) -> Json:
     """The answer of a `/queryChanges` out of the change log and the present results.
 
     Raises:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from posthouse.accounts import accounts as account_rules
 from posthouse.api.jmap import filters, methods, states
 from posthouse.api.jmap.calls import Answer, Call, Json, invalid
 from posthouse.api.jmap.errors import MethodError
 from posthouse.api.jmap.methods import Kind
-from posthouse.store import accounts, changes
+from posthouse.mail import history
+from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
 
 ID = "storage"
@@ -29,8 +31,8 @@ _FILTERS: dict[str, str] = {"name": "name", "scope": "scope", "resourceType": "r
 
 
 async def _load(call: Call) -> tuple[str, Json]:
-    async def unit(tx: Tx) -> tuple[str, accounts.Account | None]:
-        return await states.current(tx, call.account_id, states.QUOTA), await accounts.get(tx, call.account_id)
+    async def unit(tx: Tx) -> tuple[str, Account | None]:
+        return await states.current(tx, call.account_id, states.QUOTA), await account_rules.find(tx, call.account_id)
 
     state, account = await call.services.db.read(unit)
     if account is None:
@@ -63,7 +65,7 @@ async def changed(call: Call) -> Answer:
     """RFC 9425 §4.2: only its use ever changes."""
     since = methods.read_since(call, "sinceState")
     kind = states.logged_as(states.QUOTA)
-    page = await call.services.db.read(lambda tx: changes.page(tx, call.account_id, kind, since, None))
+    page = await call.services.db.read(lambda tx: history.page(tx, call.account_id, kind, since, None))
     if page is None:
         raise MethodError("cannotCalculateChanges")
     moved = bool(page.created or page.updated or page.destroyed)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from posthouse.accounts import accounts as account_rules
 from posthouse.accounts.challenges import Proof
 from posthouse.accounts.newcomers import check_username
 from posthouse.api import newcomers
@@ -17,7 +18,6 @@ from posthouse.api.jmap import auth
 from posthouse.api.request import bearer
 from posthouse.api.services import Services
 from posthouse.kit.errors import Invalid, Malformed, Unauthenticated
-from posthouse.store import accounts
 from posthouse.store.accounts import Account
 
 # A minute and address: far above what an agent needs, far below what a farm wants.
@@ -113,7 +113,7 @@ async def _log_in(services: Services, secret: str, at: int) -> Reply:
     if principal.surface != auth.SURFACE or principal.account_id is None or principal.key_id is None:
         raise Unauthenticated("the API key is unknown or has expired", reason="unknown_key")
     account_id = principal.account_id
-    account = await services.db.read(lambda tx: accounts.get(tx, account_id))
+    account = await services.db.read(lambda tx: account_rules.find(tx, account_id))
     if account is None:
         raise Unauthenticated("the API key is unknown or has expired", reason="unknown_key")
     reply = {"inbox": account.main_address, "_next": ["POST /api/v1/capability with this session token."]}

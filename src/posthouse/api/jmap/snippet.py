@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from html import escape
 
 from posthouse.api.jmap import calls
@@ -10,10 +9,9 @@ from posthouse.api.jmap.budget import TEXTS
 from posthouse.api.jmap.calls import Answer, Call, Json, is_id
 from posthouse.api.jmap.email.query import read_filter
 from posthouse.api.jmap.errors import MethodError
-from posthouse.store import index_query, matching, messages
+from posthouse.mail import fields, sought
 from posthouse.store.database import Tx
 from posthouse.store.messages import Message, Texts
-from posthouse.wire.html import to_text
 
 # RFC 8621 §5: a preview has at most 255 octets.
 _PREVIEW_OCTETS = 255
@@ -25,49 +23,11 @@ _HTML_COUNTS = 4
 # Texts are read for so many messages at once.
 _TOGETHER = 25
 _INLINE_OCTETS = 4_096
-# Letters and digits with the marks on them.
-_WORD = re.compile(r"[^\W_]+")
-_ENDINGS = ("ings", "ing", "ies", "edly", "ed", "es", "ly", "s", "e", "y")
-
-
-def _stem(word: str) -> str:
-    """A rough stem: the index has a better one, and here it only decides what is marked."""
-    for ending in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word[: -len(ending)]
-    return word
-
-
-def _terms(filter_: matching.Filter | None, names: tuple[str, ...]) -> set[str]:
-    if filter_ is None:
-        return set()
-    found: set[str] = set()
-    for condition in matching.conditions_of(filter_):
-        for name in names:
-            text = getattr(condition, name)
-            if text:
-                found |= {_stem(word) for word in index_query.words(text)}
-    return found
-
-
-def _spans(text: str, terms: set[str], within: int | None = None) -> list[tuple[int, int]]:
-    """Where the terms stand; with `within`, only so far behind the first of them."""
-    spans: list[tuple[int, int]] = []
-    known: dict[str, bool] = {}
-    for found in _WORD.finditer(text):
-        if spans and within is not None and found.start() > spans[0][0] + within:
-            break
-        word = found.group()
-        if word not in known:
-            known[word] = any(_stem(each) in terms for each in index_query.words(word))
-        if known[word]:
-            spans.append(found.span())
-    return spans
 
 
 def mark(text: str, terms: set[str]) -> str | None:
     """The text as HTML with the terms between `<mark>` and `</mark>`; None when none occurs."""
-    spans = _spans(text, terms) if terms else []
+    spans = sought.spans(text, terms) if terms else []
     return _marked(text, spans) if spans else None
 
 
@@ -82,7 +42,7 @@ def _marked(text: str, spans: list[tuple[int, int]]) -> str:
 def preview(text: str, terms: set[str]) -> str | None:
     """A piece of the body around the first term, of at most 255 octets."""
     text = " ".join(text.split())
-    spans = _spans(text, terms, _PREVIEW_OCTETS) if terms else []
+    spans = sought.spans(text, terms, _PREVIEW_OCTETS) if terms else []
     if not spans:
         return None
     start = max(0, spans[0][0] - _BEFORE_CHARS)
@@ -99,7 +59,7 @@ def preview(text: str, terms: set[str]) -> str | None:
 
 
 def _snippet(message: Message, text: str | None, html: str | None, in_subject: set[str], in_body: set[str]) -> Json:
-    body = text if text is not None else to_text(html or "")
+    body = sought.readable(text, html)
     return {"emailId": message.id, "subject": mark(message.subject, in_subject), "preview": preview(body, in_body)}
 
 
@@ -110,16 +70,14 @@ async def get(call: Call) -> Answer:
     if len(ids) > calls.MAX_OBJECTS_IN_GET:
         raise MethodError("requestTooLarge")
     filter_ = read_filter(call)
-    in_subject, in_body = _terms(filter_, ("text", "subject")), _terms(filter_, ("text", "body"))
+    in_subject, in_body = sought.terms(filter_, ("text", "subject")), sought.terms(filter_, ("text", "body"))
     wanted = [each for each in dict.fromkeys(ids) if is_id(each)]
     found: dict[str, Json] = {}
     for start in range(0, len(wanted), _TOGETHER):
         some = wanted[start : start + _TOGETHER]
 
         async def unit(tx: Tx, some: list[str] = some) -> tuple[dict[str, Message], Texts]:
-            subjects = await messages.get_many(tx, call.account_id, some)
-            texts = await messages.get_texts(tx, call.account_id, some, _LOOKED_AT_CHARS) if in_body else {}
-            return subjects, texts
+            return await fields.beginnings(tx, call.account_id, some, _LOOKED_AT_CHARS if in_body else 0)
 
         subjects, texts = await call.services.db.read(unit)
         for id_, message in subjects.items():

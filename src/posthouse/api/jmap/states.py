@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from posthouse.mail import history
 from posthouse.mail.journal import DELIVERY, EMAIL, IDENTITY, MAILBOX, SUBMISSION, THREAD, VACATION
-from posthouse.store import changes
 from posthouse.store.changes import Position
 from posthouse.store.database import Tx
 
@@ -37,10 +37,10 @@ def logged_as(kind: str) -> str:
 async def current(tx: Tx, account_id: str, kind: str) -> str:
     """The state of a type."""
     logged = logged_as(kind)
-    return str((await changes.current(tx, account_id, [logged]))[logged])
+    return str((await history.current(tx, account_id, [logged]))[logged])
 
 
 async def all_current(tx: Tx, account_id: str, kinds: tuple[str, ...] = PUSHED) -> dict[str, int]:
     """The change number of each type."""
-    found = await changes.current(tx, account_id, sorted({logged_as(kind) for kind in kinds}))
+    found = await history.current(tx, account_id, sorted({logged_as(kind) for kind in kinds}))
     return {kind: found[logged_as(kind)] for kind in kinds}

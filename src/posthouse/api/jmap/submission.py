@@ -16,11 +16,11 @@ from posthouse.api.jmap.errors import MethodError, SetError, set_error
 from posthouse.api.jmap.methods import Kind, Outcome, Work
 from posthouse.kit.clock import SECOND, parse_iso
 from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound, OverQuota, PosthouseError, TooLarge, TooMany
+from posthouse.mail import history
 from posthouse.mail.journal import SUBMISSION
 from posthouse.outbound import submitted, taking_back
 from posthouse.outbound.preparation import find_stored, no_addresses, recipients_of
 from posthouse.outbound.request import RecipientOptions, StoredMail, Submitted
-from posthouse.store import changes
 from posthouse.store.database import Tx
 from posthouse.store.identities import Identity
 from posthouse.store.messages import Message
@@ -212,6 +212,7 @@ async def _send(call: Call, value: Json, *, files_itself: bool) -> tuple[Json, s
         send_at=envelope.send_at,
         references=references,  # D10
         files_itself=files_itself,
+        blob_hash=message.blob_hash,
     )
     services = call.services
     send_at = envelope.send_at if envelope.send_at is not None else services.clock()
@@ -504,6 +505,6 @@ async def query(call: Call) -> Answer:
 async def query_changes(call: Call) -> Answer:
     """RFC 8621 §7.4."""
     since = methods.read_since(call, "sinceQueryState")
-    page = await call.services.db.read(lambda tx: changes.page(tx, call.account_id, SUBMISSION, since, None))
+    page = await call.services.db.read(lambda tx: history.page(tx, call.account_id, SUBMISSION, since, None))
     _, ids = await _results(call)
     return [(call.method, methods.changes_of_page(call, page, ids))]

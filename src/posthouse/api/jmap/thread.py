@@ -8,8 +8,8 @@ from posthouse.api.jmap import states
 from posthouse.api.jmap.calls import Call, Json
 from posthouse.api.jmap.errors import MethodError
 from posthouse.api.jmap.methods import Kind
+from posthouse.mail import reading
 from posthouse.mail.journal import THREAD
-from posthouse.store import messages
 from posthouse.store.database import Tx
 
 
@@ -21,7 +21,7 @@ async def read(call: Call, ids: list[str] | None, properties: Sequence[str]) -> 
     async def unit(tx: Tx) -> tuple[str, dict[str, list[str]]]:
         return (
             await states.current(tx, call.account_id, THREAD),
-            await messages.thread_members(tx, call.account_id, ids),
+            await reading.members(tx, call.account_id, ids),
         )
 
     state, found = await call.services.db.read(unit)

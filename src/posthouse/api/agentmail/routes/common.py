@@ -21,7 +21,8 @@ from posthouse.kit.principal import Principal
 from posthouse.outbound import attachments
 from posthouse.outbound.attachments import GivenFile
 from posthouse.store.accounts import Account
-from posthouse.store.listing import MessageFilter
+from posthouse.store.filters import Condition, Filter, Operator
+from posthouse.store.listing import Within
 from posthouse.wire.compose import Attachment
 
 DEFAULT_LIMIT = 20
@@ -50,11 +51,20 @@ class Listing:
 
     Attributes:
         filter_: the core's filter; None when nothing can match.
+        within: when a message was received, or its thread moved last.
         marks: what a page token of it is bound to.
     """
 
-    filter_: MessageFilter | None
+    filter_: Filter | None
+    within: Within
     marks: dict[str, Any]
+
+    @property
+    def of_messages(self) -> Filter | None:
+        """The filter with the span of time as one of its conditions."""
+        if self.filter_ is None or self.within == Within():
+            return self.filter_
+        return Operator("AND", (Condition(after=self.within.after, before=self.within.before), self.filter_))
 
 
 def listing_of(
@@ -81,17 +91,10 @@ def listing_of(
     included = [name for name, flag in zip(INCLUDES, shown, strict=True) if flag]
     wanted = list_of(labels, "labels")
     texts = {"from_": list_of(from_[1], from_[0]), "to": list_of(to[1], to[0]), "subject": list_of(subject, "subject")}
-    times = window(after, before)
-    filter_ = filter_of(
-        wanted,
-        included=included,
-        hidden=hidden_labels(principal),
-        after=times["after"],
-        before=times["before"],
-        **texts,
-    )
+    within = Within(**window(after, before))
+    filter_ = filter_of(wanted, included=included, hidden=hidden_labels(principal), **texts)
     marks = {"ascending": ascending, "labels": wanted, "with": included, "after": after, "before": before, **texts}
-    return Listing(filter_, marks)
+    return Listing(filter_, within, marks)
 
 
 def request_of(

@@ -37,7 +37,8 @@ from posthouse.kit.pages import Page
 from posthouse.kit.principal import Principal
 from posthouse.mail import drafts as draft_rules
 from posthouse.mail.drafts import Wanted, Written
-from posthouse.outbound import drafting, writing
+from posthouse.outbound import answers, drafting, writing
+from posthouse.outbound.answers import Parent
 from posthouse.outbound.writing import Words, Writing
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
@@ -225,10 +226,15 @@ async def _written(services: Services, principal: Principal, account: Account, d
     if named is None:
         return writing.new(account, words)
     need(principal, "message_read")
-    found = await services.db.read(lambda tx: scope.message_of(tx, principal, account, named))
+
+    async def unit(tx: Tx) -> Parent:
+        found = await scope.message_of(tx, principal, account, named)
+        return await answers.parent(tx, found.message)
+
+    parent = await services.db.read(unit)
     if data.forward_of is not None:
-        return await writing.forward(services.db, services.blobs, account, found.message.id, words)
-    return await writing.reply(services.db, account, found.message.id, words, everyone=bool(data.reply_all))
+        return await writing.forward(services.blobs, account, parent.message, words)
+    return writing.reply(account, parent, words, everyone=bool(data.reply_all))
 
 
 async def _edited(services: Services, account: Account, before: Written, data: shapes.UpdateDraft) -> Outgoing | None:

@@ -20,7 +20,6 @@ from posthouse.kit.errors import NotFound
 from posthouse.kit.principal import Principal
 from posthouse.mail import filing, marking, reading
 from posthouse.mail.journal import changing
-from posthouse.store import messages
 from posthouse.store.database import Tx
 from posthouse.store.messages import Message as StoredMessage
 
@@ -52,7 +51,7 @@ async def list_messages(
         shown=(include_spam, include_blocked, include_unauthenticated, include_trash),
         from_=("from", from_), to=("to", to), subject=subject,
     )  # fmt: skip
-    filter_, marks = listing.filter_, {"of": "messages", "inbox": inbox_id, **listing.marks}
+    filter_, marks = listing.of_messages, {"of": "messages", "inbox": inbox_id, **listing.marks}
     position = read_page_token(page_token_, marks)
 
     account = await scope.located(services, principal, inbox_id)
@@ -61,8 +60,7 @@ async def list_messages(
         if filter_ is None:
             return [], None
         found, more = await reading.page(tx, account.id, filter_, after=position, ascending=ascending, limit=size)
-        named = shapes.named_ids(found)
-        known = await messages.ids_by_header(tx, account.id, named) if named else {}
+        known = await reading.named_by(tx, account.id, found)
         return [shapes.item_of(message, account.main_address, known) for message in found], more
 
     items, more = await services.db.read(unit)
@@ -78,8 +76,7 @@ async def get_message(services: Services, principal: Principal, inbox_id: str, m
 
     async def unit(tx: Tx) -> shapes.Message:
         message, body = await scope.message_with_body(tx, principal, account.id, message_id)
-        named = shapes.named_ids([message])
-        known = await messages.ids_by_header(tx, account.id, named) if named else {}
+        known = await reading.named_by(tx, account.id, [message])
         return shapes.message_of(message, body, account.main_address, known)
 
     return await services.db.read(unit)
@@ -99,7 +96,7 @@ async def update_message(
         async with changing(tx, found.account.id, services.clock()) as journal:
             await marking.apply(tx, journal, found.message, change)
         message, body = await reading.get(tx, found.account.id, found.message.id)
-        known = await messages.ids_by_header(tx, found.account.id, shapes.named_ids([message]))
+        known = await reading.named_by(tx, found.account.id, [message])
         return sight.message(principal, shapes.message_of(message, body, found.account.main_address, known), added)
 
     return await services.db.write(unit)
@@ -113,7 +110,7 @@ async def delete_message(services: Services, principal: Principal, inbox_id: str
     async def unit(tx: Tx) -> None:
         found = await scope.message(tx, principal, inbox_id, message_id)
         async with changing(tx, found.account.id, services.clock()) as journal:
-            await filing.destroy(tx, journal, found.message, organization_id=found.account.organization_id)
+            await filing.destroy(tx, journal, found.message)
 
     await services.db.write(unit)
 

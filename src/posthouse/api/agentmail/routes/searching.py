@@ -30,7 +30,6 @@ from posthouse.kit.errors import Invalid, NotFound
 from posthouse.kit.principal import Principal
 from posthouse.mail import marking, reading, searching, visibility
 from posthouse.mail.journal import changing
-from posthouse.store import messages
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
 from posthouse.store.messages import Message as StoredMessage
@@ -66,7 +65,7 @@ async def search_messages(
         found, more = await searching.find_messages(
             tx, [account.id], query, visible=visible, position=position, limit=size, **times
         )
-        known = await _known(tx, account, [hit.message for hit in found])
+        known = await reading.named_by(tx, account.id, [hit.message for hit in found])
         listed = [shapes.item_of(hit.message, account.main_address, known) for hit in found]
         return found, listed, more
 
@@ -91,7 +90,7 @@ async def batch_get(
     async def unit(tx: Tx) -> shapes.BatchGetAnswer:
         account = await scope.inbox(tx, principal, inbox_id)
         found = await _existing(tx, account, ids, principal)
-        known = await _known(tx, account, [each.message for each in found])
+        known = await reading.named_by(tx, account.id, [each.message for each in found])
         shown = [shapes.message_of(each.message, each.body, account.main_address, known) for each in found]
         return shapes.BatchGetAnswer(limit=_MAX_GET, count=len(shown), messages=shown)
 
@@ -139,8 +138,3 @@ async def _existing(tx: Tx, account: Account, ids: Sequence[str], principal: Pri
             continue
         found.setdefault(each.message.id, each)  # named by its own id and by its Message-ID
     return list(found.values())
-
-
-async def _known(tx: Tx, account: Account, shown: Sequence[StoredMessage]) -> dict[str, str]:
-    named = shapes.named_ids(shown)
-    return await messages.ids_by_header(tx, account.id, named) if named else {}

@@ -18,10 +18,12 @@ from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX, THREAD_PREFIX,
 from posthouse.api.agentmail.shapes.labels import free_labels
 from posthouse.api.services import Services
 from posthouse.kit.principal import Principal
-from posthouse.outbound import writing
+from posthouse.outbound import answers, writing
+from posthouse.outbound.answers import Parent
 from posthouse.outbound.request import Idempotency
 from posthouse.outbound.writing import Words, Writing
 from posthouse.store.accounts import Account
+from posthouse.store.database import Tx
 
 IdempotencyKey = Annotated[
     str | None, HeaderParameter(name="Idempotency-Key", description="The same key and body send once within 24 hours.")
@@ -102,7 +104,7 @@ async def forward(
     found = await services.db.read(lambda tx: scope.message(tx, principal, inbox_id, message_id))
     account = found.account
     words = await _words(services, account, data)
-    passed_on = await writing.forward(services.db, services.blobs, account, found.message.id, words)
+    passed_on = await writing.forward(services.blobs, account, found.message, words)
     operation = f"forward:{found.message.id}"
     return await _submit(services, principal, account, passed_on, operation, data, idempotency_key)
 
@@ -123,14 +125,18 @@ async def _answer(
     need(principal, "message_send")
     if to or cc or bcc:
         need(principal, "message_read")  # an answer tells others the subject and who was written to
-    found = await services.db.read(lambda tx: scope.message(tx, principal, inbox_id, message_id))
-    account = found.account
+
+    async def unit(tx: Tx) -> tuple[Account, Parent]:
+        found = await scope.message(tx, principal, inbox_id, message_id)
+        return found.account, await answers.parent(tx, found.message)
+
+    account, parent = await services.db.read(unit)
     words = replace(
         await _words(services, account, data),
         to=read_addresses(to, "to"), cc=read_addresses(cc, "cc"), bcc=read_addresses(bcc, "bcc"),
     )  # fmt: skip
-    answer = await writing.reply(services.db, account, found.message.id, words, everyone=everyone)
-    operation = f"reply:{everyone}:{found.message.id}"
+    answer = writing.reply(account, parent, words, everyone=everyone)
+    operation = f"reply:{everyone}:{parent.message.id}"
     return await _submit(services, principal, account, answer, operation, data, idempotency_key)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from litestar import Request, delete, get, patch
 
+from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import reach as reaching
 from posthouse.accounts.rights import hidden_from
 from posthouse.api.agentmail import scope, sight
@@ -37,7 +38,6 @@ from posthouse.kit.principal import Principal
 from posthouse.mail import filing, marking, reading, searching, visibility
 from posthouse.mail.journal import changing
 from posthouse.mail.mailboxes import TRASH
-from posthouse.store import messages
 from posthouse.store.database import Tx
 from posthouse.store.messages import Message as StoredMessage
 
@@ -81,12 +81,12 @@ async def list_threads(
             return [], None
         ids = await reaching.account_ids(tx, within)
         found, more = await reading.thread_walk(
-            tx, ids, filter_, as_of=as_of, after=position, ascending=ascending, limit=size
+            tx, ids, filter_, within=listing.within, as_of=as_of, after=position, ascending=ascending, limit=size
         )
-        named = await scope.addresses(tx, [thread.thread.account_id for thread in found])
+        named = await account_rules.main_addresses(tx, [thread.thread.account_id for thread in found])
         items = []
         for thread in found:
-            visible = shapes.shown(thread, hidden)
+            visible = thread.seen(hidden)
             if visible:
                 items.append(shapes.item_of(thread, named[thread.thread.account_id], visible))
         return items, (more[0], f"{more[1]}.{as_of}") if more else None
@@ -133,10 +133,8 @@ async def search_threads(
         found, more = await searching.find_threads(
             tx, ids, query, visible=visible, position=position, limit=size, **times
         )
-        named = await scope.addresses(tx, [thread.thread.account_id for thread, _ in found])
-        listed = [
-            shapes.item_of(thread, named[thread.thread.account_id], shapes.shown(thread, hidden)) for thread, _ in found
-        ]
+        named = await account_rules.main_addresses(tx, [thread.thread.account_id for thread, _ in found])
+        listed = [shapes.item_of(thread, named[thread.thread.account_id], thread.seen(hidden)) for thread, _ in found]
         return [hit for _, hit in found], listed, search_token(more)
 
     hits, listed, more = await services.db.read(unit)
@@ -159,9 +157,8 @@ async def get_thread(services: Services, principal: Principal, where: Where, thr
 
     async def unit(tx: Tx) -> shapes.Thread:
         account, thread, visible = await scope.thread(tx, principal, where, thread_id)
-        bodies = await messages.get_bodies(tx, account.id, [message.id for message in visible])
-        named = message_shapes.named_ids(visible)
-        known = await messages.ids_by_header(tx, account.id, named) if named else {}
+        bodies = await reading.bodies(tx, account.id, visible)
+        known = await reading.named_by(tx, account.id, visible)
         return shapes.thread_of(thread, account.main_address, visible, bodies, known)
 
     return await services.db.read(unit)
@@ -186,7 +183,7 @@ async def update_thread(
             for message in visible:
                 await marking.apply(tx, journal, message, change)
         after = await reading.get_thread(tx, account.id, thread.thread.id)
-        labels = {label for message in shapes.shown(after, hidden) for label in labels_of(message)}
+        labels = {label for message in after.seen(hidden) for label in labels_of(message)}
         return shapes.UpdatedThread(THREAD_PREFIX + thread.thread.id, sight.labels(principal, labels, added))
 
     return await services.db.write(unit)
@@ -204,7 +201,7 @@ async def delete_thread(
         async with changing(tx, account.id, services.clock()) as journal:
             for message in visible:
                 if permanent:
-                    await filing.destroy(tx, journal, message, organization_id=account.organization_id)
+                    await filing.destroy(tx, journal, message)
                 else:
                     await filing.move_to_role(tx, journal, message, TRASH)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 
 from posthouse.kit.clock import iso, parse_iso
 from posthouse.kit.errors import Invalid, NotFound
+from posthouse.mail import people as names
 from posthouse.store.messages import Person
-from posthouse.wire.address import Address, format_address, parse_address
+from posthouse.wire.address import Address
 
 MESSAGE_PREFIX, THREAD_PREFIX, WEBHOOK_PREFIX, EVENT_PREFIX = "msg_", "thd_", "wh_", "evt_"
 ATTACHMENT_PREFIX, DRAFT_PREFIX, KEY_PREFIX, DELIVERY_PREFIX = "att_", "drf_", "key_", "whd_"
@@ -69,10 +69,7 @@ def people(persons: Sequence[Person]) -> list[str]:
     return [person(each) for each in persons]
 
 
-@lru_cache(16_384)
-def person(written: Person) -> str:
-    """One of them."""
-    return format_address(Address(written.email, written.name))
+person = names.text
 
 
 # More than any message goes to; each of them takes some work to read.
@@ -96,6 +93,6 @@ def read_addresses(value: Addresses | None, field: str) -> tuple[Address, ...]:
 
 def _read(text: str, field: str) -> Address:
     try:
-        return parse_address(text)
+        return names.read(text)
     except Invalid as error:
         raise Invalid(error.message, field=field, reason="invalid_email") from error

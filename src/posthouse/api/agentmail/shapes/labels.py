@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable
 from functools import lru_cache
 
 from posthouse.kit.errors import Invalid
+from posthouse.mail import marking
 from posthouse.mail.filing import BLOCKED, DRAFT, FLAGGED, HELD, SEEN, SIGNATURE_UNCHECKED, UNAUTHENTICATED
 from posthouse.mail.mailboxes import JUNK, TRASH
 from posthouse.mail.marking import Patch
-from posthouse.store.listing import MessageFilter
+from posthouse.store.filters import Condition, Filter, Operator
 from posthouse.store.messages import Message as StoredMessage
-from posthouse.wire.text import caseless
 
 # Written by the server alone.
 SYSTEM = frozenset(
@@ -73,7 +73,7 @@ def _labels(
 
 def _is_own_word(label: str) -> bool:
     """Whether a label is one of the words with a meaning here, in whatever case it is written."""
-    return label in _WORDS or caseless(label).strip() in _WORDS
+    return label in _WORDS or marking.folded(label) in _WORDS
 
 
 def free_labels(labels: Iterable[str] | None, field: str = "labels") -> list[str]:
@@ -122,12 +122,10 @@ def filter_of(
     *,
     included: Collection[str],
     hidden: Collection[str],
-    after: int | None,
-    before: int | None,
     from_: Collection[str] = (),
     to: Collection[str] = (),
     subject: Collection[str] = (),
-) -> MessageFilter | None:
+) -> Filter | None:
     """The core's filter for a listing; None when nothing can match.
 
     Args:
@@ -145,10 +143,9 @@ def filter_of(
     without.extend(keyword for keyword in (BLOCKED, UNAUTHENTICATED) if _FROM_KEYWORD[keyword] not in shown)
     if "blocked" in labels and JUNK in without_roles:
         without_roles.remove(JUNK)  # blocked mail lies there
-    unless = None
-    if "blocked" in shown and JUNK in without_roles:
+    no_junk_but_blocked = "blocked" in shown and JUNK in without_roles
+    if no_junk_but_blocked:
         without_roles.remove(JUNK)
-        unless = (JUNK, BLOCKED)
     states: list[str] = []
     not_in: tuple[str, ...] = ()
     for label in labels:
@@ -177,21 +174,22 @@ def filter_of(
             keywords.append(keyword)
     if not directions or len(states) > 1 or set(keywords) & set(without):
         return None
-    return MessageFilter(
-        keywords=keywords,
-        without_keywords=[keyword for keyword in without if keyword not in keywords],
-        roles=roles,
-        without_roles=without_roles,
-        without_role_unless=unless,
-        directions=sorted(directions) if directions != {"in", "out"} else (),
+    found = Condition(
+        keywords=tuple(keywords),
+        without_keywords=tuple(keyword for keyword in without if keyword not in keywords),
+        roles=tuple(roles),
+        without_roles=tuple(without_roles),
+        directions=tuple(sorted(directions)) if directions != {"in", "out"} else (),
         delivery_states=tuple(state for state, label in _DELIVERY.items() if label in states),
         without_delivery_states=not_in,
-        after=after,
-        before=before,
         from_contains=tuple(from_),
         to_contains=tuple(to),
         subject_contains=tuple(subject),
     )
+    if not no_junk_but_blocked:
+        return found
+    allowed = Operator("OR", (Condition(without_roles=(JUNK,)), Condition(keywords=(BLOCKED,))))
+    return Operator("AND", (found, allowed))
 
 
 # Marks of a message that are labels under another name.

@@ -16,10 +16,10 @@ from posthouse.api.agentmail.shapes.common import (
     time,
 )
 from posthouse.api.agentmail.shapes.labels import labels_of
+from posthouse.mail import reading
 from posthouse.mail.searching import Highlights as FoundHighlights
 from posthouse.store.messages import INLINE, MessageBody, StoredAttachment
 from posthouse.store.messages import Message as StoredMessage
-from posthouse.wire.headers import decode_text
 
 # What of a message's headers lists and messages show, apart from what has a field of its own.
 _MAX_HEADERS = 200
@@ -254,15 +254,6 @@ def _disposition(part: StoredAttachment) -> str | None:
     return said if said in (INLINE, None) else "attachment"
 
 
-def named_ids(messages: Sequence[StoredMessage]) -> list[str]:
-    """The Message-IDs these messages name, to be looked up once for all of them."""
-    named: dict[str, None] = {}
-    for message in messages:
-        if message.in_reply_to or message.refs:
-            named.update(dict.fromkeys((*message.in_reply_to[:1], *message.refs)))
-    return list(named)
-
-
 def _link(header_id: str, known: Mapping[str, str]) -> str:
     return MESSAGE_PREFIX + known[header_id] if header_id in known else f"<{header_id}>"
 
@@ -329,9 +320,9 @@ def headers_of(body: MessageBody) -> dict[str, str]:
     """Headers by name, decoded; of a repeated one the values are joined by a comma."""
     found: dict[str, str] = {}
     names: dict[str, str] = {}
-    for name, raw in body.headers[:_MAX_HEADERS]:
+    for name, value in reading.header_fields(body, _MAX_HEADERS):
         key = names.setdefault(name.lower(), name)
-        found[key] = f"{found[key]}, {decode_text(raw)}" if key in found else decode_text(raw)
+        found[key] = f"{found[key]}, {value}" if key in found else value
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import msgspec
@@ -10,7 +10,6 @@ import msgspec
 from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX, THREAD_PREFIX, people, time
 from posthouse.api.agentmail.shapes.labels import labels_of
 from posthouse.api.agentmail.shapes.messages import Attachment, Highlights, Message, attachment_of, message_of
-from posthouse.mail import visibility
 from posthouse.mail.filing import DRAFT
 from posthouse.mail.reading import FullThread
 from posthouse.store.messages import Message as StoredMessage
@@ -83,11 +82,6 @@ class UpdatedThread(msgspec.Struct):
 
     thread_id: str
     labels: list[str]
-
-
-def shown(thread: FullThread, hidden: Collection[str]) -> list[StoredMessage]:
-    """The messages of a thread a key sees: no drafts, and none with a label it may not see."""
-    return [message for message in thread.messages if visibility.shows(message, hidden)]
 
 
 def item_of(thread: FullThread, inbox_id: str, messages: list[StoredMessage]) -> ThreadItem:

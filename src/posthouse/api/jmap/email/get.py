@@ -21,8 +21,9 @@ from posthouse.api.jmap.email.keywords import shown_keywords
 from posthouse.api.jmap.errors import MethodError
 from posthouse.kit.budget import Budget
 from posthouse.kit.clock import iso, iso_in_zone
+from posthouse.mail import fields
+from posthouse.mail.fields import Snapshot
 from posthouse.mail.journal import EMAIL
-from posthouse.store import listing, messages
 from posthouse.store.database import Row, Tx
 from posthouse.store.messages import Parts, Person, StoredAttachment
 
@@ -102,14 +103,13 @@ async def read(call: Call, ids: list[str] | None, properties: Sequence[str]) -> 
     if "sentAt" in properties:
         columns += ["sent_at", "sent_zone"]
 
-    async def unit(tx: Tx) -> tuple[str, list[Row], dict[str, list[str]], dict[str, Parts]]:
-        state = await states.current(tx, call.account_id, EMAIL)
-        rows = await listing.columns(tx, call.account_id, ids, tuple(dict.fromkeys(columns)))
-        places = await listing.mailbox_ids(tx, call.account_id, ids) if "mailboxIds" in properties else {}
-        found = await messages.get_parts(tx, call.account_id, ids[:_TOGETHER]) if rest else {}
-        return state, rows, places, found
+    async def unit(tx: Tx) -> tuple[str, Snapshot]:
+        return await states.current(tx, call.account_id, EMAIL), await fields.snapshot(
+            tx, call.account_id, ids, tuple(dict.fromkeys(columns)),
+            mailboxes="mailboxIds" in properties, parts_of=ids[:_TOGETHER] if rest else (),
+        )  # fmt: skip
 
-    state, rows, places, found = await call.services.db.read(unit)
+    state, (rows, places, found) = await call.services.db.read(unit)
     long = [name for name in columns if name in _LONG]
     octets = sum(len(row[name]) for row in rows for name in long)
     call.budget.spend(ANSWERS, octets)
@@ -121,7 +121,7 @@ async def read(call: Call, ids: list[str] | None, properties: Sequence[str]) -> 
     for start in range(0, len(ids), _TOGETHER):
         some = ids[start : start + _TOGETHER]
         if start:
-            found = await call.services.db.read(lambda tx, some=some: messages.get_parts(tx, call.account_id, some))  # type: ignore[misc]
+            found = await call.services.db.read(lambda tx, some=some: fields.parts(tx, call.account_id, some))  # type: ignore[misc]
         for id_, parts in found.items():
             if id_ in whole:
                 whole[id_] |= await _rest(call, hashes[id_], parts, rest, wanted)

@@ -21,8 +21,8 @@ from posthouse.api.jmap.errors import MethodError, SetError
 from posthouse.api.jmap.methods import Kind
 from posthouse.kit.aside import beside
 from posthouse.kit.errors import NotFound, PosthouseError
+from posthouse.mail import reading
 from posthouse.mail.journal import EMAIL
-from posthouse.store import messages
 from posthouse.wire.canonical import canonical
 from posthouse.wire.dates import parse_date
 from posthouse.wire.message import ParsedMessage, parse
@@ -110,7 +110,7 @@ async def copy(call: Call) -> Answer:
         if not calls.is_id(id_):
             fields.fail("id")
         fields.check()
-        message = await inner.services.db.read(lambda tx: messages.get(tx, source, id_))
+        message = await inner.services.db.read(lambda tx: reading.find(tx, source, id_))
         if message is None:
             raise SetError("notFound")
         inner.budget.spend(BLOBS, message.size_bytes)

@@ -13,14 +13,9 @@ from posthouse.api.jmap.email import headers as header_forms
 from posthouse.api.jmap.errors import SetError
 from posthouse.api.jmap.methods import Kind, Work
 from posthouse.kit.clock import parse_iso
-from posthouse.kit.ids import new_id
 from posthouse.kit.principal import tighter
-from posthouse.mail import filing
-from posthouse.mail.filing import NewMessage
+from posthouse.mail import drafts, filing, mailbox_rules, saving
 from posthouse.mail.journal import EMAIL
-from posthouse.mail.mailboxes import SENT
-from posthouse.store import accounts, drafts, mailboxes, messages
-from posthouse.store.accounts import Account
 from posthouse.store.blobfiles import Blob
 from posthouse.store.mailboxes import Mailbox
 from posthouse.store.messages import Message
@@ -91,8 +86,26 @@ async def prepare(call: Call, value: Json) -> NewEmail:
 
 
 async def create(work: Work, new: NewEmail) -> Json:
-    """File it."""
-    message = await file_email(work, new, direction=None)
+    """File it.
+
+    Raises:
+        SetError: `invalidProperties` (no such mailbox).
+        OverQuota: there is no room for it.
+    """
+    known = await known_mailboxes(work)
+    check_mailboxes(new.mailbox_ids, known)
+    message = await saving.save(
+        work.tx,
+        work.journal,
+        new.parsed,
+        new.blob,
+        [known[each] for each in new.mailbox_ids],
+        keywords=new.keywords,
+        received_at=new.received_at,
+        bcc=new.bcc,
+        quota_bytes=work.call.services.settings.quota_bytes,
+        level=tighter(work.call.caller.principal.level),
+    )
     return {
         "id": message.id,
         "blobId": blobs.whole(message.blob_hash),
@@ -101,79 +114,16 @@ async def create(work: Work, new: NewEmail) -> Json:
     }
 
 
-async def file_email(work: Work, new: NewEmail, *, direction: str | None) -> Message:
-    """File a message where its caller wants it.
-
-    Raises:
-        SetError: `invalidProperties` (no such mailbox), `overQuota`.
-    """
-    tx, journal, call = work.tx, work.journal, work.call
-    known = await known_mailboxes(work)
-    check_mailboxes(new.mailbox_ids, known)
-    account = await _account(work)
-    quota = account.quota_bytes if account.quota_bytes is not None else call.services.settings.quota_bytes
-    used = work.cache.get("used", account.used_bytes)
-    if used + new.blob.size_bytes > quota:
-        raise SetError("overQuota", "the mailbox is full")
-    work.cache["used"] = used + new.blob.size_bytes
-    is_draft = filing.DRAFT in new.keywords
-    in_sent = any(known[each].role == SENT for each in new.mailbox_ids)
-    await accounts.add_used_bytes(tx, journal.account_id, new.blob.size_bytes)
-    message = await filing.file(
-        tx,
-        journal,
-        NewMessage(
-            parsed=new.parsed,
-            blob=new.blob,
-            direction=direction or ("draft" if is_draft else "out" if in_sent else "in"),
-            mailbox_roles=(),
-            mailbox_ids=sorted(new.mailbox_ids),
-            received_at=new.received_at if new.received_at is not None else journal.at,
-            keywords=new.keywords,
-            bcc=new.bcc,
-        ),
-    )
-    if is_draft:
-        await note_draft(work, message)
-    return message
-
-
 async def note_draft(work: Work, message: Message, *levels: str | None) -> None:
     """A `$draft` message is a draft on every surface; it keeps the strictest of the levels and the caller's."""
-    parents = await messages.ids_by_header(work.tx, message.account_id, message.in_reply_to)
-    parent = next((parents[each] for each in message.in_reply_to if each in parents), None)
-    await drafts.add(
-        work.tx,
-        drafts.Draft(
-            id=new_id(),
-            account_id=message.account_id,
-            message_id=message.id,
-            kind="reply" if parent else "new",
-            parent_message_id=parent,
-            client_id=None,
-            send_at=None,
-            send_status=None,
-            created_at=work.journal.at,
-            updated_at=work.journal.at,
-            level=tighter(work.call.caller.principal.level, *levels),
-        ),
-    )
-
-
-async def _account(work: Work) -> Account:
-    account: Account | None = work.cache.get("account")
-    if account is None:
-        account = await accounts.get(work.tx, work.call.account_id)
-        assert account is not None  # the journal holds its row
-        work.cache["account"] = account
-    return account
+    await drafts.note(work.tx, work.journal, message, tighter(work.call.caller.principal.level, *levels))
 
 
 async def known_mailboxes(work: Work) -> dict[str, Mailbox]:
     """The account's mailboxes by id, looked up once a unit."""
     known: dict[str, Mailbox] | None = work.cache.get("mailboxes")
     if known is None:
-        known = {each.id: each for each in await mailboxes.all_of(work.tx, work.call.account_id)}
+        known = await mailbox_rules.all_of(work.tx, work.call.account_id)
         work.cache["mailboxes"] = known
     return known
 
@@ -186,20 +136,18 @@ def check_mailboxes(wanted: frozenset[str] | set[str], known: dict[str, Mailbox]
         raise SetError("invalidProperties", "there is no such mailbox", ["mailboxIds"])
 
 
-async def _look_up(work: Work, id_: str) -> tuple[Message, set[str]]:
+async def _look_up(work: Work, id_: str) -> tuple[Message, frozenset[str]]:
     """The message and where it lies; those of one call are looked up together."""
-    found: dict[str, Message] | None = work.cache.get("messages")
+    found: dict[str, tuple[Message, frozenset[str]]] | None = work.cache.get("messages")
     if found is None:
         named = [work.call.resolve(each) for each in work.call.objects("update")]
         named += [work.call.resolve(each) for each in work.call.strings("destroy") or ()]
         named = list(dict.fromkeys([*named, id_]))
-        found = await messages.get_many(work.tx, work.call.account_id, named)
+        found = await saving.find(work.tx, work.call.account_id, named)
         work.cache["messages"] = found
-        work.cache["places"] = await mailboxes.places(work.tx, work.call.account_id, list(found))
-    message = found.get(id_)
-    if message is None:
+    if id_ not in found:
         raise SetError("notFound")
-    return message, {place.mailbox_id for place in work.cache["places"][id_]}
+    return found[id_]
 
 
 async def update(work: Work, id_: str, patch: Json) -> Json | None:
@@ -228,15 +176,8 @@ async def update(work: Work, id_: str, patch: Json) -> Json | None:
     check_mailboxes(wanted, await known_mailboxes(work))
     if marked != shown:
         stored = keywords.merged(message.keywords, marked)
-        filing.check_keywords(stored)
-        was_draft, is_draft = filing.DRAFT in message.keywords, filing.DRAFT in stored
-        message = await filing.set_keywords(work.tx, work.journal, message, stored)
-        if is_draft and not was_draft:
-            await note_draft(work, message)
-        elif was_draft and not is_draft:
-            await drafts.delete_of_message(work.tx, message.account_id, id_)
-            if message.direction == "draft":
-                await messages.set_direction(work.tx, id_, "out")
+        level = tighter(work.call.caller.principal.level)
+        message = await saving.mark(work.tx, work.journal, message, stored, level=level)
     # `$junk` has moved it already; what the patch says of mailboxes counts all the same.
     if wanted != here:
         await filing.move(work.tx, work.journal, message, wanted)
@@ -246,14 +187,7 @@ async def update(work: Work, id_: str, patch: Json) -> Json | None:
 async def destroy(work: Work, id_: str) -> None:
     """Take it out of every surface; the owner can bring it back for a while, a draft excepted."""
     message, _ = await _look_up(work, id_)
-    account = await _account(work)
-    await filing.destroy(
-        work.tx,
-        work.journal,
-        message,
-        organization_id=account.organization_id,
-        bury=filing.DRAFT not in message.keywords,
-    )
+    await saving.destroy(work.tx, work.journal, message)
     del work.cache["messages"][id_]
 
 
