@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import tempfile
 import warnings
@@ -29,7 +28,7 @@ def postgres_server() -> Iterator[str]:
     """The address of a PostgreSQL server's `postgres` database; `TEST_POSTGRES_URL` names one already there."""
     given = os.environ.get("TEST_POSTGRES_URL")
     if given:
-        asyncio.run(databases.prepare(given, is_own=False))
+        databases.now(databases.prepare(given, is_own=False))
         yield given
         return
     with warnings.catch_warnings():
@@ -39,7 +38,7 @@ def postgres_server() -> Iterator[str]:
         # A short path, since the socket lies in it and socket paths end at 107 octets; and not below pytest's
         # own folder, which each new session closes to others: as root the server runs as another user.
         server = pgserver.get_server(tempfile.mkdtemp(prefix="pg-"), cleanup_mode="delete")
-    asyncio.run(databases.prepare(server.get_uri(), is_own=True))
+    databases.now(databases.prepare(server.get_uri(), is_own=True))
     yield server.get_uri()
     server.cleanup()
 
@@ -55,9 +54,9 @@ async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
 @pytest.fixture(scope="session")
 def shared_postgres_name(postgres_server: str) -> Iterator[str]:
     """The name of the session's database."""
-    name = asyncio.run(databases.copy(postgres_server))
+    name = databases.now(databases.copy(postgres_server))
     yield name
-    asyncio.run(databases.drop(postgres_server, name))
+    databases.now(databases.drop(postgres_server, name))
 
 
 @pytest.fixture

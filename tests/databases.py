@@ -6,9 +6,13 @@ import asyncio
 import shutil
 import tempfile
 import uuid
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 # A test's server outlives no crash of its machine: nothing waits for the disk.
 CARELESS = ("fsync", "full_page_writes", "synchronous_commit")
@@ -30,6 +34,12 @@ END $$
 """
 
 
+def now(work: Coroutine[Any, Any, T]) -> T:
+    """Do something to its end, in a thread of its own: the caller's may have a loop that runs."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
 @cache
 def _migrated_file() -> Path:
     """An SQLite file with all tables and no row, for this process."""
@@ -40,9 +50,7 @@ def _migrated_file() -> Path:
     async def make() -> None:
         await (await SqliteDatabase.open(path)).close()
 
-    # In a thread of its own: the caller's may have a loop that runs.
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, make()).result()
+    now(make())
     return path
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -19,8 +17,6 @@ def empty_database(engine: str, request: pytest.FixtureRequest) -> Iterator[str]
         yield ""
         return
     server = str(request.getfixturevalue("postgres_server"))
-    # In a thread of its own: the caller's may have a loop that runs.
-    with ThreadPoolExecutor(1) as thread:
-        name = thread.submit(asyncio.run, databases.copy(server)).result()
-        yield databases.named(server, name)
-        thread.submit(asyncio.run, databases.drop(server, name)).result()
+    name = databases.now(databases.copy(server))
+    yield databases.named(server, name)
+    databases.now(databases.drop(server, name))
