@@ -46,6 +46,7 @@ _OTHER_WORDS = """
 12 12月 12월
 """
 _MONTHS = {word: int(number) for number, *words in map(str.split, _OTHER_WORDS.strip().splitlines()) for word in words}
+_MONTHS |= {word: number for number, word in enumerate(_ENGLISH, 1)}
 # Minutes east of UTC. RFC 5322 §4.3; the one-letter zones were defined wrongly and mean nothing.
 _ZONES = {
     "EST": -300, "EDT": -240, "CST": -360, "CDT": -300, "MST": -420, "MDT": -360, "PST": -480, "PDT": -420,

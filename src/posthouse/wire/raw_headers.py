@@ -90,7 +90,7 @@ def scan(
         while (
             len(matches) < max_fields
             and (match := match_field(raw, position, limit)) is not None
-            and not (boundaries and _is_delimiter(raw, position, limit, boundaries))
+            and (raw[position] != 45 or not _is_delimiter(raw, position, limit, boundaries))
         ):
             if not matches:
                 found.start = position
@@ -104,7 +104,7 @@ def scan(
             found.end = position
             found.body_start = position + (1 if raw[position] == 10 else 2)
             return found
-        if position == size or (boundaries and _is_delimiter(raw, position, limit, boundaries)):
+        if position == size or _is_delimiter(raw, position, limit, boundaries):
             break
         if position >= limit or len(matches) >= max_fields:
             found.is_over = True
@@ -133,7 +133,7 @@ def _ends_field(raw: bytes, position: int) -> bool:
 
 
 def _is_delimiter(raw: bytes, position: int, limit: int, boundaries: Collection[bytes]) -> bool:
-    if not raw.startswith(b"--", position):
+    if not boundaries or not raw.startswith(b"--", position):
         return False
     line = _LINE.match(raw, position, limit)
     return line is not None and line.group().rstrip() in boundaries

@@ -322,20 +322,21 @@ _CLIENTS = (
 )
 _NAMED = re.compile(f"{_DEVICES}|{_CLIENTS}", re.IGNORECASE)
 # That something is sent, by the beginning of a word, and by a part of the line.
-_SENT_WORDS = (
-    "sent", "send", "get", "gesendet", "geschickt", "versendet", "envoy", "enviad", "enviat", "inviat", "trimis",
-    "verzonden", "verstuurd", "skickat", "skickad", "sendt", "lähetet", "wysłan", "odeslán", "odoslan", "отправлен",
-    "надіслан", "изпратен", "послат", "poslano", "poslané", "elküldve", "küldve", "στάλθηκε", "dikirim", "terkirim",
-    "saadetud",
-)  # fmt: skip
+_SENT_WORD = re.compile(
+    r"\b(?:sen[td]|get|gesendet|geschickt|versendet|envoy|enviad|enviat|inviat|trimis|verzonden|verstuurd|skicka[td]|"
+    r"lähetet|wysłan|odeslán|odoslan|отправлен|надіслан|изпратен|послат|poslan[oé]|elküldve|küldve|στάλθηκε|dikirim|"
+    r"terkirim|saadetud)"
+)
 _SENT_PARTS = (
     "gönderil", "נשלח", "أرسل", "ارسل", "送信", "发送", "发自", "傳送", "寄自", "보냄", "보냈", "에서 보낸", "ส่งจาก",
     "gửi từ", "được gửi",
 )  # fmt: skip
-_WORD = re.compile(r"\w+")
 _LINK = re.compile(r"[<(\[]?\s?https?://[^\s<>()\[\]]{1,500}\s?[>)\]]?")
 _CONTENT = re.compile(r"\d{3,}|#|\d\s?[€$£%]")
 _MOBILE_SYSTEM = re.compile(r"\b(?:ios|android|iphone|ipad|mobile)\b", re.IGNORECASE)
+
+
+_ROUND_SIGNATURE = _EDGES + "_.()[]<>"
 
 
 def is_device_signature(line: str) -> bool:
@@ -344,7 +345,7 @@ def is_device_signature(line: str) -> bool:
         return False
     if "http" in line.lower():
         line = _LINK.sub(" ", line)
-    line = line.strip(_EDGES + "_.()[]<>")
+    line = line.strip(_ROUND_SIGNATURE)
     if len(line) > 90 or "," in line or "?" in line or line.count(" ") > 11:
         return False
     lower = line.lower()
@@ -356,6 +357,6 @@ def is_device_signature(line: str) -> bool:
 
 
 def _says_sent(lower: str) -> bool:
-    if any(word.startswith(_SENT_WORDS) for word in _WORD.findall(lower)):
-        return True
-    return not lower.isascii() and any(part in lower for part in _SENT_PARTS)
+    return _SENT_WORD.search(lower) is not None or (
+        not lower.isascii() and any(part in lower for part in _SENT_PARTS)
+    )

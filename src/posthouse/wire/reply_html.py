@@ -54,6 +54,8 @@ _KEEPS_LINES = re.compile(r"white-space:\s*(?:pre|break)", re.IGNORECASE)
 _MAILTO = re.compile(r"mailto:([^\s@<>\"'?&]{1,80}@[^\s@<>\"'?&]{1,120})", re.IGNORECASE)
 
 _BREAKS = BLOCKS | {"br"}
+# What leaves a blank line.
+_GAPS = frozenset(["p", "br"])
 _MAX_KNOWN = 4_096
 _ORDINARY, _QUOTE, _MAYBE_QUOTE, _BOX, _INTRODUCTION, _SIGNATURE, _REST, _LINES = range(8)
 
@@ -123,8 +125,8 @@ class _Reader:
     """The lines of markup, and where they stand in it."""
 
     __slots__ = ("address", "box", "box_at", "boxes", "elements", "hint", "html", "is_rest", "kept_at", "lead", "leads",
-                 "line", "lines", "place", "places", "quote", "quote_at", "quotes", "said", "said_at", "signature_at",
-                 "signatures")  # fmt: skip
+                 "line", "lines", "marked", "place", "places", "quote", "quote_at", "quotes", "said", "said_at",
+                 "signature_at", "signatures")  # fmt: skip
 
     def __init__(self, html: str) -> None:
         self.html = html
@@ -141,13 +143,15 @@ class _Reader:
         self.signatures: list[tuple[int, int]] = []
         self.quote = self.box = -1  # the outermost that is open
         self.quote_at = self.box_at = self.said_at = self.signature_at = self.kept_at = 0  # heights; 0 for none
+        self.marked = 0  # the greatest height of what was marked
         self.hint = PLAIN
         self.is_rest = False
         self.address: re.Match[str] | None = None  # of the link whose words follow
 
     def run(self) -> bool:
         """Read all tokens; False where there are too many."""
-        elements, names, html = self.elements, self.elements.names, self.html
+        elements, names, html, line = self.elements, self.elements.names, self.html, self.line
+        texts = self.lines.texts
         known: dict[tuple[str, str], int] = {}
         for kind, start, end, name, rest in tokens(html, MAX_STEPS):
             if kind == TEXT:
@@ -163,9 +167,10 @@ class _Reader:
                 if self.lead < 0:
                     self.lead = start
                 if name in _BREAKS:
-                    self._end_line(is_blank=name in ("p", "br"))
-                elif name in ("td", "th") and self.line:
-                    self.line.append(" ")
+                    if line or (name in _GAPS and texts and texts[-1]):
+                        self._end_line(is_blank=name in _GAPS)
+                elif line and name in ("td", "th"):
+                    line.append(" ")
                 what = _ORDINARY
                 if rest or name == "blockquote":
                     if name == "a" and "@" in rest:
@@ -183,10 +188,14 @@ class _Reader:
                     if what or name == "pre":
                         self._mark(what or _LINES, start)
             else:
-                count = 1 if names and names[-1] == name else elements.closed_by_end(name)
-                if count:
+                if names and names[-1] == name:
+                    if len(names) > self.marked:
+                        elements.pop()
+                    else:
+                        self._pop(1, end, own_end=end)
+                elif count := elements.closed_by_end(name):
                     self._pop(count, end if count == 1 else start, own_end=end)
-                if name in BLOCKS:
+                if name in BLOCKS and (line or (name == "p" and texts and texts[-1])):
                     self._end_line(is_blank=name == "p")
         self._pop(len(elements.names), len(html))
         self._end_line(is_blank=False)
@@ -224,10 +233,10 @@ class _Reader:
 
     def _end_line(self, *, is_blank: bool) -> None:
         """A line ends; a blank one counts only between others."""
-        lines = self.lines
-        if self.line:
-            text = " ".join("".join(self.line).split())
-            self.line.clear()
+        lines, line = self.lines, self.line
+        if line:
+            text = " ".join((line[0] if len(line) == 1 else "".join(line)).split())
+            line.clear()
             self.places.append(self.place)
             is_quoted = 1 if text[:1] == ">" else 0
             hint = BEGINS_REST if self.is_rest else self.hint
@@ -245,7 +254,7 @@ class _Reader:
         self.said.append(self.quote)
 
     def _mark(self, what: int, start: int) -> None:
-        height = len(self.elements.names)
+        height = self.marked = len(self.elements.names)
         if what in (_QUOTE, _MAYBE_QUOTE):
             if not self.quote_at:
                 self.quote, self.quote_at = len(self.quotes), height
@@ -283,6 +292,8 @@ class _Reader:
                 self.signature_at = 0
             if height == self.kept_at:
                 self.kept_at = 0
+        if self.marked > len(self.elements.names):
+            self.marked = max(self.quote_at, self.box_at, self.said_at, self.signature_at, self.kept_at)
 
 
 class _Cutter:
@@ -299,6 +310,8 @@ class _Cutter:
         reader, html = self.reader, self.reader.html
         read = old_lines(reader.lines)
         texts, quotes = reader.lines.texts, reader.lines.quotes
+        if read.end >= len(texts) and not (reader.quotes or reader.boxes or any(read.old)):
+            return self.spans
         end = read.end
         while end < len(texts) and not texts[end]:
             end += 1
