@@ -75,7 +75,7 @@ def is_reply(subject: str) -> bool:
 def is_forward(subject: str) -> bool:
     """Whether a subject begins with the mark of a forwarded message, or is one as a whole."""
     text = subject[:_MAX_SUBJECT_CHARS].strip()
-    is_marked = text[:5].lower() == "[fwd:" or _TRAILER.search(text) is not None
+    is_marked = text[:5].lower() == "[fwd:" or text[-5:].lower() == "(fwd)"
     return is_marked or _FORWARD.match(text, _after_blobs(text)) is not None
 
 
