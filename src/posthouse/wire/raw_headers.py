@@ -34,6 +34,7 @@ _NAME = re.compile(rb"[!-9;-~]{1,998}+[ \t]*+:")
 _LINE_NAME = re.compile(rb"\n([!-9;-~]++)[ \t]*+:")
 _LINE = re.compile(rb"[^\n]*+(?:\n|\Z)")
 _LOOKS_LIKE_FIELD = re.compile(rb"[A-Za-z][A-Za-z0-9-]{0,76}:")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MBOX_LINE = (b"From ", b">From ")
 
 
@@ -81,7 +82,7 @@ def scan(
     """
     position, size = start, len(raw)
     limit = min(size, start + max_octets)
-    if raw.startswith(b"\xef\xbb\xbf", start):
+    while raw.startswith(_BYTE_ORDER_MARK, position):
         position += 3
     found = Scan(position)
     matches = found.matches
@@ -117,6 +118,8 @@ def scan(
             break
         if position == found.start and raw.startswith(_MBOX_LINE, position):
             position = after
+            while raw.startswith(_BYTE_ORDER_MARK, position):
+                position += 3
             continue
         if (matches or raw[position] in b" \t") and _LOOKS_LIKE_FIELD.match(raw, after):
             found.has_junk |= bool(matches)

@@ -309,7 +309,7 @@ def is_separator(known: Fields, index: int) -> bool:
 _DEVICES = (
     r"iphon|ipad|ipod|android|samsung|galaxy|huawei|xiaomi|redmi|oneplus|google pixel|motorola|nokia|"
     r"xperia|blackberry|"
-    r"windows phone|windows mail|windows 1[01]|smartphone|handy\b|mobiltelefon|mobile device|"
+    r"windows phone|windows mail|windows 1[01]|fairphone|\bpixel \d|[45]g device|smartphone|스마트폰|휴대폰|handy\b|mobiltelefon|mobile device|"
     r"mobile phone|mobiele telefoon|"
     r"móvil|telemóvel|celular|cellulare|téléphone|mobil\b|telefon"
 )
@@ -318,7 +318,7 @@ _CLIENTS = (
     r"spark mail|\bspark\b\W*\Z|readdle|airmail|superhuman|mailbird|edison mail|\baol\b|\bgmx\b|"
     r"web\.de|mail\.ru|yandex|"
     r"zoho mail|fastmail|icloud|canary mail|missive|\bhey\b\W*\Z|front\b\W*\Z|zimbra|\bmail für|mail for|mailspring|"
-    r"postbox|mimestream|netease|网易|qq邮箱|foxmail"
+    r"postbox|mimestream|shortwave|\bspike\b|libero mail|mail orange|orange mail|яндекс|netease|网易|qq邮箱|foxmail"
 )
 _NAMED = re.compile(f"{_DEVICES}|{_CLIENTS}", re.IGNORECASE)
 # That something is sent, by the beginning of a word, and by a part of the line.
@@ -328,7 +328,7 @@ _SENT_WORD = re.compile(
     r"terkirim|saadetud)"
 )
 _SENT_PARTS = (
-    "gönderil", "נשלח", "أرسل", "ارسل", "送信", "发送", "发自", "傳送", "寄自", "보냄", "보냈", "에서 보낸", "ส่งจาก",
+    "gönderil", "נשלח", "أرسل", "ارسل", "أُرسل", "إرسال", "送信", "发送", "发自", "發自", "傳送", "寄自", "보냄", "보냈", "에서 보낸", "ส่งจาก",
     "gửi từ", "được gửi",
 )  # fmt: skip
 _LINK = re.compile(r"[<(\[]?\s?https?://[^\s<>()\[\]]{1,500}\s?[>)\]]?")
