@@ -25,11 +25,12 @@ from posthouse.wire.headers import (
     read_section,
     unfold,
 )
-from posthouse.wire.html import preview, to_text
+from posthouse.wire.html import MAX_HTML_CHARS, preview, to_text
+from posthouse.wire.html_tokens import MAX_STEPS, is_beyond
 from posthouse.wire.mime import Limits, Part, Structure, decode_part, scan
 from posthouse.wire.named import named_in
 from posthouse.wire.opened import open_containers
-from posthouse.wire.reply import answers, new_text, without_signature
+from posthouse.wire.reply import MAX_TEXT_CHARS, answers, new_text, without_signature
 from posthouse.wire.reply_html import new_part
 
 __all__ = [
@@ -155,6 +156,10 @@ def parse(raw: bytes, limits: Limits = _LIMITS) -> ParsedMessage:
     text = reader.text(text_body)
     html = reader.html(html_body)
     files = _files(structure.root, reader.shown, html)
+    if html is not None and len(html) > MAX_HTML_CHARS:
+        defects[_LONG_HTML] = None
+    elif html is not None and is_beyond(html, MAX_STEPS):
+        defects[_MANY_TAGS] = None
     subject = decode_text(fields.get("subject", ""))
     in_reply_to = parse_message_ids(fields.get("in-reply-to", ""))
     references = parse_message_ids(fields.get("references", ""))
@@ -167,6 +172,8 @@ def parse(raw: bytes, limits: Limits = _LIMITS) -> ParsedMessage:
         extracted_html, new = new_part(html) if html is not None else (None, "")
         if not is_made:
             extracted_text = new_text(plain)
+            if len(plain) > MAX_TEXT_CHARS:
+                defects[_LONG_TEXT] = None
         elif extracted_html is html:
             extracted_text = without_signature(plain)
         else:
@@ -479,6 +486,12 @@ class _BodyReader:
         return text
 
 
+_LONG_HTML = "The HTML is longer than what is read: the text ends sooner, and nothing in the HTML is told to be old."
+_MANY_TAGS = (
+    "The HTML has more tags than are looked at: behind the last of them text is shown whatever hides it, and nothing "
+    "in the HTML is told to be old."
+)
+_LONG_TEXT = "The text is too long to tell what in it is old."
 _CUT = "A body is longer than what is shown and searched; the whole is kept as a file."
 
 

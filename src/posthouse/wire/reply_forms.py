@@ -309,7 +309,8 @@ def is_separator(known: Fields, index: int) -> bool:
 _DEVICES = (
     r"iphon|ipad|ipod|android|samsung|galaxy|huawei|xiaomi|redmi|oneplus|google pixel|motorola|nokia|"
     r"xperia|blackberry|"
-    r"windows phone|windows mail|windows 1[01]|fairphone|\bpixel \d|[45]g device|smartphone|스마트폰|휴대폰|handy\b|mobiltelefon|mobile device|"
+    r"windows phone|windows mail|windows 1[01]|fairphone|\bpixel \d|[45]g device|smartphone|handy\b|"
+    r"스마트폰|휴대폰|mobiltelefon|mobile device|"
     r"mobile phone|mobiele telefoon|"
     r"móvil|telemóvel|celular|cellulare|téléphone|mobil\b|telefon"
 )
@@ -328,14 +329,12 @@ _SENT_WORD = re.compile(
     r"terkirim|saadetud)"
 )
 _SENT_PARTS = (
-    "gönderil", "נשלח", "أرسل", "ارسل", "أُرسل", "إرسال", "送信", "发送", "发自", "發自", "傳送", "寄自", "보냄", "보냈", "에서 보낸", "ส่งจาก",
-    "gửi từ", "được gửi",
+    "gönderil", "נשלח", "أرسل", "ارسل", "أُرسل", "إرسال", "送信", "发送", "发自", "發自", "傳送", "寄自", "보냄", "보냈",
+    "에서 보낸", "ส่งจาก", "gửi từ", "được gửi",
 )  # fmt: skip
 _LINK = re.compile(r"[<(\[]?\s?https?://[^\s<>()\[\]]{1,500}\s?[>)\]]?")
 _CONTENT = re.compile(r"\d{3,}|#|\d\s?[€$£%]")
 _MOBILE_SYSTEM = re.compile(r"\b(?:ios|android|iphone|ipad|mobile)\b", re.IGNORECASE)
-
-
 _ROUND_SIGNATURE = _EDGES + "_.()[]<>"
 
 
@@ -357,6 +356,4 @@ def is_device_signature(line: str) -> bool:
 
 
 def _says_sent(lower: str) -> bool:
-    return _SENT_WORD.search(lower) is not None or (
-        not lower.isascii() and any(part in lower for part in _SENT_PARTS)
-    )
+    return _SENT_WORD.search(lower) is not None or (not lower.isascii() and any(part in lower for part in _SENT_PARTS))
