@@ -7,6 +7,7 @@ Takes linear time: one walk over the tokens, and one more over what is cut.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from posthouse.wire.html_text import MAX_HTML_CHARS, to_text
 from posthouse.wire.html_tokens import (
@@ -53,6 +54,9 @@ _KEEPS_LINES = re.compile(r"white-space:\s*(?:pre|break)", re.IGNORECASE)
 
 _MAILTO = re.compile(r"mailto:([^\s@<>\"'?&]{1,80}@[^\s@<>\"'?&]{1,120})", re.IGNORECASE)
 
+_ENDS_IN_WORDS = re.compile(r"[^\s>]\s*\Z")
+_BEGINS_WITH_WORDS = re.compile(r"\s*[^\s<]")
+_NEAR = 200
 _BREAKS = BLOCKS | {"br"}
 # What leaves a blank line.
 _GAPS = frozenset(["p", "br"])
@@ -61,7 +65,8 @@ _ORDINARY, _QUOTE, _MAYBE_QUOTE, _BOX, _INTRODUCTION, _SIGNATURE, _REST, _LINES 
 
 
 def new_html(html: str) -> str | None:
-    """The HTML of a reply without old messages and signatures; the rest byte for byte.
+    """The HTML of a reply without old messages and signatures; the rest byte for byte, but for a `<br>` where words
+    on both sides of a cut would become one.
 
     The result may leave elements open; `html.sanitize` closes them.
 
@@ -85,15 +90,22 @@ def new_part(html: str) -> tuple[str | None, str]:
     cuts = _Cutter(reader).cuts()
     if not cuts:
         return html, ""
-    out, position = [], 0
+    pieces, position = [], 0
     for start, end in cuts:
         if start > position:
-            out.append(html[position:start])
+            pieces.append(html[position:start])
         position = max(position, end)
-    out.append(html[position:])
-    result = "".join(out)
-    text = to_text(result).strip()
-    return (result, text) if text else (None, "")
+    pieces.append(html[position:])
+    # What stood on both sides of a quote stays apart.
+    text = to_text("<div></div>".join(pieces)).strip()
+    if not text:
+        return None, ""
+    out = pieces[:1]
+    for above, below in pairwise(pieces):
+        if _ENDS_IN_WORDS.search(above[-_NEAR:]) and _BEGINS_WITH_WORDS.match(below):
+            out.append("<br>")
+        out.append(below)
+    return "".join(out), text
 
 
 def _what_is(name: str, rest: str) -> int:

@@ -147,7 +147,17 @@ def test_a_mail_that_answers_nothing_loses_nothing(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "subject", ["FW: Rechnung", "WG: AW: Rechnung", "[Liste] Fwd: Rechnung", "TR : Rechnung", "转发: 帐单"]
+    "subject",
+    [
+        "FW: Rechnung",
+        "WG: AW: Rechnung",
+        "[Liste] Fwd: Rechnung",
+        "TR : Rechnung",
+        "转发: 帐单",
+        "ΠΡΘ: Rechnung",
+        "İLT: Rechnung",
+        "VL: Rechnung",
+    ],
 )
 @pytest.mark.parametrize("head", HEADS)
 def test_what_is_forwarded_is_no_quote(subject: str, head: str) -> None:
@@ -231,6 +241,13 @@ def test_a_last_line_that_says_something_stays(line: str) -> None:
          '</blockquote><div>Ja.</div><blockquote class="gmail_quote">alt</blockquote>Nein.</div>'), "Ja. Nein."),
         ("<p>Ja.</p><p>-----Ursprüngliche Nachricht-----<br>Von: P</p><p>alt</p>", "Ja."),
         ("<p>Ja.</p>&gt; alt<br>&gt; alt<br>Nein.", "Ja. Nein."),
+        ('Eins<blockquote type="cite">alt</blockquote>Zwei<blockquote type=cite>alt</blockquote><i>Drei</i>', "Eins Zwei Drei"),
+        (('<div>Ja.</div><table border=0><tr><td>发件人：P&lt;p@x.example&gt;<br>发送日期：2024-07-12 18:30<br>'
+         "收件人：a<br>主题：T</td></tr></table><div>alt</div>"), "Ja."),
+        (('<p>Ja.</p><div data-marker="__QUOTED_TEXT__"><blockquote><b>From: </b>"P" &lt;p@x.example&gt;<br><b>Sent: </b>'
+         "Friday, 12 July, 2024 18:30<br><b>Subject: </b>T<br>alt</blockquote></div>"), "Ja."),
+        (('<div>Ja.<br><br>Lähetetty iPhonesta</div><div><blockquote type="cite">P &lt;p@x.example&gt; kirjoitti 12.7.2024:'
+         "<br>alt</blockquote></div>"), "Ja."),
     ],
 )  # fmt: skip
 def test_quotes_of_many_mailers_are_cut_out_of_html(page: str, expected: str) -> None:
