@@ -87,13 +87,6 @@ def tokens(html: str, steps: int | None = None) -> Iterator[Token]:
         yield TEXT, position, size, "", ""
 
 
-def is_beyond(html: str, steps: int) -> bool:
-    """Whether not all of a document is taken apart within so many steps."""
-    if html.count("<") + (html.count("=") >> 2) <= steps:
-        return False
-    return any(name == REST for _, _, _, name, _ in tokens(html, steps))
-
-
 _REFERENCE = re.compile(r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[^\t\n\f <&#;]{1,32};?)")
 
 

@@ -25,13 +25,12 @@ from posthouse.wire.headers import (
     read_section,
     unfold,
 )
-from posthouse.wire.html import MAX_HTML_CHARS, preview, to_text
-from posthouse.wire.html_tokens import MAX_STEPS, is_beyond
+from posthouse.wire.html import MAX_HTML_CHARS, Page, preview, read, to_text
 from posthouse.wire.mime import Limits, Part, Structure, decode_part, scan
 from posthouse.wire.named import named_in
 from posthouse.wire.opened import open_containers
 from posthouse.wire.reply import MAX_TEXT_CHARS, answers, new_text, without_signature
-from posthouse.wire.reply_html import new_part
+from posthouse.wire.reply_html import NewPart, new_part
 
 __all__ = [
     "Contents",
@@ -156,20 +155,18 @@ def parse(raw: bytes, limits: Limits = _LIMITS) -> ParsedMessage:
     text = reader.text(text_body)
     html = reader.html(html_body)
     files = _files(structure.root, reader.shown, html)
-    if html is not None and len(html) > MAX_HTML_CHARS:
-        defects[_LONG_HTML] = None
-    elif html is not None and is_beyond(html, MAX_STEPS):
-        defects[_MANY_TAGS] = None
     subject = decode_text(fields.get("subject", ""))
     in_reply_to = parse_message_ids(fields.get("in-reply-to", ""))
     references = parse_message_ids(fields.get("references", ""))
     plain = text if text is not None and not text.isspace() and text else None
     is_made = plain is None
-    if plain is None:
-        plain = to_text(html) if html is not None else ""
+    page = read(html or "") if plain is None else Page("", ())
+    plain = page.text if plain is None else plain
+    new = NewPart(html)
     extracted_html, extracted_text = html, plain.strip() or None
     if answers(subject, is_threaded=bool(in_reply_to or references)):
-        extracted_html, new = new_part(html) if html is not None else (None, "")
+        new = new_part(html) if html is not None else new
+        extracted_html = new.html
         if not is_made:
             extracted_text = new_text(plain)
             if len(plain) > MAX_TEXT_CHARS:
@@ -177,7 +174,11 @@ def parse(raw: bytes, limits: Limits = _LIMITS) -> ParsedMessage:
         elif extracted_html is html:
             extracted_text = without_signature(plain)
         else:
-            extracted_text = without_signature(new)
+            extracted_text = without_signature(new.text)
+    if not (page.is_whole and new.is_whole):
+        defects[_MANY_TAGS] = None
+    if html is not None and len(html) > MAX_HTML_CHARS:
+        defects[_LONG_HTML] = None
 
     sent = read_date(fields["date"]) if "date" in fields else None
     people = _People(fields, defects)

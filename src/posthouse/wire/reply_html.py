@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from typing import NamedTuple
 
 from posthouse.wire.html_text import MAX_HTML_CHARS, to_text
 from posthouse.wire.html_tokens import (
@@ -77,19 +78,35 @@ def new_html(html: str) -> str | None:
     Returns:
         The markup, or None when no text would be left.
     """
-    return new_part(html)[0]
+    return new_part(html).html
 
 
-def new_part(html: str) -> tuple[str | None, str]:
-    """The markup of `new_html`, and the text of it; "" where nothing was cut, and the text is all there is."""
+class NewPart(NamedTuple):
+    """What is new in the HTML of a reply.
+
+    Attributes:
+        html: as `new_html` gives it.
+        text: of that; "" where nothing was cut, and the text is all there is.
+        is_whole: all tags were looked at; else nothing is cut.
+    """
+
+    html: str | None
+    text: str = ""
+    is_whole: bool = True
+
+
+def new_part(html: str) -> NewPart:
+    """The markup of `new_html`, and the text of it."""
     if not html or html.isspace():
-        return None, ""
+        return NewPart(None)
     reader = _Reader(html)
-    if len(html) > MAX_HTML_CHARS or not reader.run():
-        return html, ""
+    if len(html) > MAX_HTML_CHARS:
+        return NewPart(html)
+    if not reader.run():
+        return NewPart(html, is_whole=False)
     cuts = _Cutter(reader).cuts()
     if not cuts:
-        return html, ""
+        return NewPart(html)
     pieces, position = [], 0
     for start, end in cuts:
         if start > position:
@@ -99,13 +116,13 @@ def new_part(html: str) -> tuple[str | None, str]:
     # What stood on both sides of a quote stays apart.
     text = to_text("<div></div>".join(pieces)).strip()
     if not text:
-        return None, ""
+        return NewPart(None)
     out = pieces[:1]
     for above, below in pairwise(pieces):
         if _ENDS_IN_WORDS.search(above[-_NEAR:]) and _BEGINS_WITH_WORDS.match(below):
             out.append("<br>")
         out.append(below)
-    return "".join(out), text
+    return NewPart("".join(out), text)
 
 
 def _what_is(name: str, rest: str) -> int:
