@@ -376,6 +376,35 @@ async def test_an_answer_to_everyone_leaves_out_the_writer(home: Home) -> None:
     assert set(await home.states(sent)) == {"bob@example.org", CAT, "dan@far.example"}
 
 
+@pytest.mark.parametrize(
+    "own",
+    [f"ANN@{DOMAIN}", f"Ann+News@{DOMAIN.upper()}", f"ann+a+b@{DOMAIN}", f'"Ann, me" <aNN+%C3%A4@{DOMAIN}>'],
+)
+async def test_every_address_that_reaches_the_writer_is_left_out(home: Home, own: str) -> None:
+    asked = await home.receive(mail("Termin?", to=f"{own}, {CAT}", cc=own, extra=f"Reply-To: {own}, {BOB}\r\n"))
+    assert set(await home.states(await home.answer(asked, everyone=True))) == {BOB, CAT}
+    alone = await home.receive(mail("Termin?", to=own, extra=f"Reply-To: {own}\r\n"))
+    assert set(await home.states(await home.answer(alone, everyone=True))) == {"bob@example.org"}
+
+
+async def test_an_address_that_only_looks_like_the_writers_is_answered(home: Home) -> None:
+    near = f"ann-x@{DOMAIN.replace('.', '-')}.example"
+    asked = await home.receive(mail("Termin?", to=f"{ANN}, {near}", cc="ann+x@elsewhere.example"))
+    assert set(await home.states(await home.answer(asked, everyone=True))) == {
+        "bob@example.org", near, "ann+x@elsewhere.example",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["root", "kim@", "@far.example", "kim@far..example", "kim@-far-.example", "kim@@far.example", "kim@[300.1.1.1",
+     f"{'k' * 70}@{'far.' * 70}example", "<<>>"],
+)  # fmt: skip
+async def test_what_nobody_can_write_to_refuses_no_answer(home: Home, broken: str) -> None:
+    asked = await home.receive(mail("Hallo?", to=f"{ANN}, {broken}, {CAT}", cc=broken, extra=f"Reply-To: {broken}\r\n"))
+    assert set(await home.states(await home.answer(asked, everyone=True))) == {"bob@example.org", CAT}
+
+
 async def test_a_refused_answer_marks_nothing(home: Home) -> None:
     asked = await home.receive()
     await home.set_level("read_only")

@@ -64,6 +64,8 @@ _IDEOGRAPHIC_DOTS = str.maketrans({"\u3002": ".", "\uff0e": ".", "\uff61": "."})
 
 def clean(text: str) -> str:
     """The text on one line: controls become blanks, runs of blanks one blank, ends stripped."""
+    if text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip()
     return _SPACES.sub(" ", _UNSAFE.sub(" ", text)).strip()
 
 
@@ -241,7 +243,7 @@ def _quote(text: str) -> str:
 
 # One address with nothing odd around it: most headers of most mail.
 _SIMPLE = re.compile(
-    r"""\s*(?:"(?P<quoted>[^"\\=]*)"\s*(?=<)|(?P<bare>[^"\\=<>()\[\],:;@]*)(?=<))?
+    r"""\s*(?:"(?P<quoted>[^"\\=]*)"\s*(?=<)|(?P<bare>[^"\\<>()\[\],:;@]*)(?=<))?
         (?:<(?P<angle>[^\s"\\<>()\[\],:;@]+@[^\s"\\<>()\[\],:;@]+)>|(?P<plain>[^\s"\\<>()\[\],:;@]+@[^\s"\\<>()\[\],:;@]+))\s*""",
     re.VERBOSE,
 )
@@ -275,10 +277,17 @@ def parse_address_list(header_text: str) -> tuple[Address, ...]:
     """
     simple = _SIMPLE.fullmatch(header_text)
     if simple is not None and "=?" not in (simple["angle"] or simple["plain"]):
-        name = simple["quoted"] or simple["bare"] or ""
-        email = simple["angle"] or simple["plain"]
-        return (Address(_clean_email(email), _decoded(name)[:MAX_NAME_CHARS]),)
+        return (_simple(simple),)
+    if "=?" not in header_text and len(header_text) <= MAX_LIST_CHARS:
+        found = [_SIMPLE.fullmatch(each) for each in header_text.split(",")]
+        if None not in found:
+            return tuple(_simple(each) for each in found if each is not None)
     return tuple(_Reader().read(header_text))
+
+
+def _simple(match: re.Match[str]) -> Address:
+    name = match["quoted"] or match["bare"] or ""
+    return Address(_clean_email(match["angle"] or match["plain"]), _decoded(name)[:MAX_NAME_CHARS])
 
 
 def _clean_email(email: str) -> str:
@@ -455,6 +464,8 @@ def _unquote(text: str) -> str:
 
 
 def _decoded(text: str) -> str:
+    if not text:
+        return ""
     if "=?" in text:
         text = decode_text(text)
     text = clean(text)

@@ -37,6 +37,7 @@ _NAMED: dict[str, str] = {
     **{codec: codec for codec in _UNALIASED},
     # What senders write, and what they mean.
     "utf8mb4": "utf_8",
+    "csutf8": "utf_8",
     "utf_8mb4": "utf_8",
     "unicode": "utf_8",
     "unicode_1_1_utf_8": "utf_8",
@@ -52,6 +53,13 @@ _NAMED: dict[str, str] = {
     "x_gbk": "gb18030",
     "cn_gb": "gb18030",
     "gb_2312": "gb18030",
+    "csgb2312": "gb18030",
+    "csbig5": "big5",
+    "cseuckr": "euc_kr",
+    "csksc56011987": "euc_kr",
+    "csiso2022jp": "iso2022_jp",
+    "cseucpkdfmtjapanese": "euc_jp",
+    "cswindows31j": "cp932",
     "cn_big5": "big5",
     "x_x_big5": "big5",
     "x_sjis": "cp932",
@@ -215,7 +223,15 @@ def _unlabelled(data: bytes) -> str:
 
 
 # What is tried where a declared set does not fit: what else is called by its name.
-_SIBLINGS = {"cp932": ("euc_jp",), "euc_jp": ("cp932",), "iso2022_jp_ext": ("euc_jp", "cp932")}
+_SIBLINGS = {
+    "cp932": ("euc_jp",),
+    "euc_jp": ("cp932",),
+    "iso2022_jp_ext": ("euc_jp", "cp932"),
+    "hz": ("gb18030",),
+    "iso2022_kr": ("cp949",),
+}
+# Of seven bits: what has eight is the other.
+_SEVEN_BITS = ("iso2022_jp_ext", "hz", "iso2022_kr")
 
 
 def _damaged(data: bytes, codec: str) -> str:
@@ -224,7 +240,7 @@ def _damaged(data: bytes, codec: str) -> str:
         return _western(data)
     siblings = _SIBLINGS.get(codec, ())
     try:
-        nearest = siblings[-1] if codec == "iso2022_jp_ext" else codec
+        nearest = siblings[-1] if codec in _SEVEN_BITS else codec
         if _is_damage(damage.decode(data[:_JUDGED_BYTES], nearest)):
             return damage.decode(data, nearest)
     except (UnicodeError, LookupError):

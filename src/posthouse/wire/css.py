@@ -18,7 +18,8 @@ PROPERTIES = frozenset(
     ["display", "visibility", "opacity", "font", "font-size", "color", "background", "background-color",
      "background-image", "white-space", "text-decoration", "text-decoration-line", "overflow", "overflow-x",
      "overflow-y", "width", "max-width", "height", "max-height", "position", "left", "top", "right", "bottom",
-     "text-indent", "margin", "margin-left", "margin-top", "transform", "clip", "clip-path", "mso-hide"]
+     "text-indent", "margin", "margin-left", "margin-top", "transform", "clip", "clip-path", "mso-hide",
+     "filter", "content-visibility"]
 )  # fmt: skip
 _MAX_STYLE_CHARS = 4_096
 _MAX_SHEET_CHARS = 256 * 1024
@@ -109,7 +110,7 @@ _DYNAMIC = re.compile(
 _ODD = re.compile(r":+[\w-]+(?:\([^()]*\))?|\[[^\]]*\]")
 _HIDING = frozenset(
     ["display", "visibility", "opacity", "font", "font-size", "position", "left", "top", "text-indent", "clip",
-     "clip-path", "height", "max-height", "mso-hide"]
+     "clip-path", "height", "max-height", "mso-hide", "filter", "content-visibility"]
 )  # fmt: skip
 
 

@@ -44,8 +44,21 @@ _OTHER_WORDS = """
 12 dezember dez décembre decembre déc diciembre dic dicembre dezembro decembrie grudzień grudnia gru prosinec
 12 prosince pro desember des aralık ara joulukuu joulukuuta δεκ δεκεμβρίου дек декабря гру грудня декември 十二月
 12 12月 12월
+1 tammi jaan jaanuar يناير ינואר
+2 helmi veebr veebruar فبراير פברואר
+3 maalis märts مارس מרץ
+4 huhti aprill أبريل ابريل אפריל
+5 touko مايو
+6 kesä juuni يونيو יוני
+7 heinä juuli يوليو יולי
+8 elo أغسطس اغسطس אוגוסט
+9 syys سبتمبر ספטמבר
+10 loka oktoober أكتوبر اكتوبر אוקטובר
+11 marras نوفمبر נובמבר
+12 joulu dets detsember ديسمبر דצמבר
 """
 _MONTHS = {word: int(number) for number, *words in map(str.split, _OTHER_WORDS.strip().splitlines()) for word in words}
+_MONTHS |= {word: number for number, word in enumerate(_ENGLISH, 1)}
 # Minutes east of UTC. RFC 5322 §4.3; the one-letter zones were defined wrongly and mean nothing.
 _ZONES = {
     "EST": -300, "EDT": -240, "CST": -360, "CDT": -300, "MST": -420, "MDT": -360, "PST": -480, "PDT": -420,

@@ -47,18 +47,27 @@ class Section:
         """Keep a field; the value without the line break that ends it."""
         if value.endswith(b"\r"):
             value = value[:-1]
-        if not value.isascii():
+        if value.isascii():
+            text = value.decode("ascii")
+            if text.isprintable() or (b"\x1b" not in value and _is_folded_only(text)):  # nearly all
+                self.fields.append((name.decode("ascii"), text))
+                return
+        else:
             try:
                 value.decode("utf-8")
             except UnicodeDecodeError:
                 self.eight_bit.append((len(self.fields), value))
-        text = decode_bytes(value)
-        self.fields.append((name.decode("ascii"), text if text.isprintable() else _on_its_lines(text)))
+        self.fields.append((name.decode("ascii"), _on_its_lines(decode_bytes(value))))
 
     def apply_charset(self, charset: str | None) -> None:
         """Read the raw 8-bit values, forbidden by RFC 5322 §2.2, in the charset the body declares."""
         for index, value in self.eight_bit:
             self.fields[index] = (self.fields[index][0], _on_its_lines(decode_bytes(value, charset)))
+
+
+def _is_folded_only(value: str) -> bool:
+    """Whether there is nothing in ASCII text to take out: printable, but for folding and tabs."""
+    return value.replace("\r\n", "").replace("\n", "").replace("\t", "").isprintable()
 
 
 def _on_its_lines(value: str) -> str:
@@ -87,8 +96,10 @@ def read_section(
     """
     section = Section()
     found = raw_headers.scan(raw, start, max_fields=max_fields, max_octets=max_bytes, boundaries=boundaries)
+    add = section.add
     for match in found.matches:
-        section.add(match[1].rstrip(), match[2])
+        name, value = match.groups()
+        add(name.rstrip(), value)
     section.body_start = found.body_start
     section.cut = found.is_over
     if found.has_junk:
@@ -187,6 +198,12 @@ def _decode_run(run: list[tuple[str, str]], charset: str) -> str:
 
 _MAIN = re.compile(r'\s*([^\s;,()"=]+(?:\s*/\s*[^\s;,()"=]+)?)')
 _MAX_PARAMETERS = 1_000
+# A word and its parameters as they should be written, with nothing to decode: nearly all. Possessive, so linear.
+_PLAIN_PARAMETER = re.compile(r"""([A-Za-z-]{1,40}+)=(?:"([^"\\]*+)"|([^\s";,()*]++))""")
+_PLAIN_PARAMETERS = re.compile(
+    r"""[A-Za-z0-9.+_-]++(?:/[A-Za-z0-9.+_-]++)?+[ \t]*+"""
+    r"""(?:;[ \t]*+[A-Za-z-]{1,40}+=(?:"[^"\\]*+"|[^\s";,()*]++)[ \t]*+){0,20}+;?+"""
+)
 
 
 def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
@@ -203,6 +220,12 @@ def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
         The word (empty when there is none) and a dictionary with names in lower case.
     """
     text = unfold(value)
+    if "=?" not in text and _PLAIN_PARAMETERS.fullmatch(text) is not None:
+        word, _, rest = text.partition(";")
+        read: dict[str, str] = {}
+        for name, quoted, bare in _PLAIN_PARAMETER.findall(rest):
+            read.setdefault(name.lower(), quoted or bare)
+        return word.rstrip().lower(), read
     main = _MAIN.match(text)
     if main is None:
         word, position = "", 0

@@ -25,8 +25,9 @@ _MAX_DEPTH = 200
 _PADDING = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\u2800\u3164\ufeff\uffa0\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]+"
-    "|(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0000-\U000e007f]+"
 )
+# Letters of tags, but in the flags of regions.
+_TAG_LETTERS = re.compile("(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0000-\U000e007f]+")
 # Joiners within emoji, and within words of scripts whose letters they shape (Unicode §23.2).
 _SIGNS = "\u2190-\u21ff\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\ufe0f\U0001f000-\U0001faff"
 _SHAPED = "\u0600-\u07bf\u0840-\u08ff\u0900-\u0df2\u0e80-\u109f\u1780-\u18aa\ua8e0-\ua8ff"
@@ -56,8 +57,13 @@ def preview(text: str, limit: int = PREVIEW_CHARS) -> str:
 def _visible_line(text: str) -> str:
     line = " ".join(text.split())
     if not line.isascii() or not line.isprintable():
-        line = _JOINED.sub(lambda found: _KEPT[found.group()], line)
-        line = _PADDING.sub("", line).replace("\ue000", "\u200c").replace("\ue001", "\u200d")
+        if not line.isprintable():
+            line = _TAG_LETTERS.sub("", line)
+        if "\u200c" in line or "\u200d" in line:
+            line = _JOINED.sub(lambda found: _KEPT[found.group()], line)
+            line = _PADDING.sub("", line).replace("\ue000", "\u200c").replace("\ue001", "\u200d")
+        else:
+            line = _PADDING.sub("", line)
         line = " ".join(line.split())
     if "---" in line or "===" in line or "___" in line or "***" in line:
         line = " ".join(_RULER.sub(" ", line).split())

@@ -324,7 +324,9 @@ def _is_size(word: str) -> bool:
     return word[:1] in "0123456789." and (not word.isdigit() or word == "0")
 
 
-_BLOCK_DISPLAYS = frozenset(["block", "flex", "grid", "table", "list-item", "flow-root"])
+_BLOCK_DISPLAYS = frozenset(
+    ["block", "flex", "grid", "table", "table-row", "table-row-group", "table-caption", "list-item", "flow-root"]
+)
 _KEEPS = {"pre": "pre", "pre-wrap": "pre", "break-spaces": "pre", "pre-line": "breaks"} | dict.fromkeys(
     ("normal", "nowrap"), "fill"
 )
@@ -369,10 +371,15 @@ def _gone(name: str, rules: dict[str, str], given: dict[str, str]) -> str:
         return "mso-hide"
     if "opacity" in rules and _number(rules["opacity"]) < 0.02:
         return "transparent"
+    if "filter" in rules and (faded := _FADED.search(rules["filter"])) and _number(faded[1]) < 0.02:
+        return "transparent"
+    if rules.get("content-visibility") == "hidden":
+        return "visibility"
     keys = rules.keys()
     return ("" if _CLIPS.isdisjoint(keys) else _clipped(rules)) or ("" if _MOVES.isdisjoint(keys) else _off_page(rules))
 
 
+_FADED = re.compile(r"\bopacity\(\s*([\d.]{1,12}%?)\s*\)")
 _CLIPS = frozenset(["height", "max-height", "width", "max-width", "clip", "clip-path"])
 _MOVES = frozenset(["position", "text-indent", "margin-left", "margin-top", "transform"])
 

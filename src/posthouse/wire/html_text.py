@@ -57,10 +57,15 @@ class Hidden(NamedTuple):
 
 
 class Page(NamedTuple):
-    """What HTML says: to the reader's eye, and besides. Of hidden texts, the first are kept."""
+    """What HTML says: to the reader's eye, and besides. Of hidden texts, the first are kept.
+
+    Attributes:
+        is_whole: all tags were looked at; else text behind the last of them is shown whatever hides it.
+    """
 
     text: str
     hidden: tuple[Hidden, ...]
+    is_whole: bool = True
 
 
 # Of the words of a link: enough to tell whether they are its target.
@@ -227,8 +232,8 @@ def read(html: str, *, whole: bool = False) -> Page:
         reader = _TextReader(html, _Findings(len(html), len(html)), None)
     else:
         reader = _TextReader(html, _Findings(_MAX_FINDINGS, _MAX_FINDING_CHARS), MAX_STEPS)
-    reader.run()
-    return Page(reader.writer.result(), reader.hidden.found())
+    is_whole = reader.run()
+    return Page(reader.writer.result(), reader.hidden.found(), is_whole)
 
 
 class _Findings:
@@ -329,14 +334,16 @@ class _TextReader:
             for name in ("html", "body"):  # which may have no tags
                 self._change(self.state.within(self.looks.of(name, "", []), name), -1)
 
-    def run(self) -> None:
-        """Read all tokens."""
+    def run(self) -> bool:
+        """Read all tokens; False where there are too many to look at."""
         elements, names, traits = self.elements, self.elements.names, _TRAITS.get
+        is_whole = True
         for kind, start, end, name, rest in tokens(self.html, self.steps):
             if kind == TEXT:
                 if not name or name in ("textarea", "xmp"):
                     self._text(start, end, name)
                 elif name == REST:
+                    is_whole = False
                     self._pop(len(names))
                     self.writer.plain(without_tags(self.html[start:end]))
             elif kind == OPEN:
@@ -360,6 +367,7 @@ class _TextReader:
                 count = elements.closed_by_end(name)
                 if count:
                     self._pop(count)
+        return is_whole
 
     def _text(self, start: int, end: int, name: str) -> None:
         html = self.html

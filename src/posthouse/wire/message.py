@@ -25,12 +25,12 @@ from posthouse.wire.headers import (
     read_section,
     unfold,
 )
-from posthouse.wire.html import preview, to_text
+from posthouse.wire.html import MAX_HTML_CHARS, Page, preview, read, to_text
 from posthouse.wire.mime import Limits, Part, Structure, decode_part, scan
 from posthouse.wire.named import named_in
 from posthouse.wire.opened import open_containers
-from posthouse.wire.reply import answers, new_text, without_signature
-from posthouse.wire.reply_html import new_part
+from posthouse.wire.reply import MAX_TEXT_CHARS, answers, new_text, without_signature
+from posthouse.wire.reply_html import NewPart, new_part
 
 __all__ = [
     "Contents",
@@ -160,17 +160,25 @@ def parse(raw: bytes, limits: Limits = _LIMITS) -> ParsedMessage:
     references = parse_message_ids(fields.get("references", ""))
     plain = text if text is not None and not text.isspace() and text else None
     is_made = plain is None
-    if plain is None:
-        plain = to_text(html) if html is not None else ""
+    page = read(html or "") if plain is None else Page("", ())
+    plain = page.text if plain is None else plain
+    new = NewPart(html)
     extracted_html, extracted_text = html, plain.strip() or None
     if answers(subject, is_threaded=bool(in_reply_to or references)):
-        extracted_html, new = new_part(html) if html is not None else (None, "")
+        new = new_part(html) if html is not None else new
+        extracted_html = new.html
         if not is_made:
             extracted_text = new_text(plain)
+            if len(plain) > MAX_TEXT_CHARS:
+                defects[_LONG_TEXT] = None
         elif extracted_html is html:
             extracted_text = without_signature(plain)
         else:
-            extracted_text = without_signature(new)
+            extracted_text = without_signature(new.text)
+    if not (page.is_whole and new.is_whole):
+        defects[_MANY_TAGS] = None
+    if html is not None and len(html) > MAX_HTML_CHARS:
+        defects[_LONG_HTML] = None
 
     sent = read_date(fields["date"]) if "date" in fields else None
     people = _People(fields, defects)
@@ -479,6 +487,12 @@ class _BodyReader:
         return text
 
 
+_LONG_HTML = "The HTML is longer than what is read: the text ends sooner, and nothing in the HTML is told to be old."
+_MANY_TAGS = (
+    "The HTML has more tags than are looked at: behind the last of them text is shown whatever hides it, and nothing "
+    "in the HTML is told to be old."
+)
+_LONG_TEXT = "The text is too long to tell what in it is old."
 _CUT = "A body is longer than what is shown and searched; the whole is kept as a file."
 
 

@@ -34,6 +34,7 @@ _NAME = re.compile(rb"[!-9;-~]{1,998}+[ \t]*+:")
 _LINE_NAME = re.compile(rb"\n([!-9;-~]++)[ \t]*+:")
 _LINE = re.compile(rb"[^\n]*+(?:\n|\Z)")
 _LOOKS_LIKE_FIELD = re.compile(rb"[A-Za-z][A-Za-z0-9-]{0,76}:")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MBOX_LINE = (b"From ", b">From ")
 
 
@@ -81,7 +82,7 @@ def scan(
     """
     position, size = start, len(raw)
     limit = min(size, start + max_octets)
-    if raw.startswith(b"\xef\xbb\xbf", start):
+    while raw.startswith(_BYTE_ORDER_MARK, position):
         position += 3
     found = Scan(position)
     matches = found.matches
@@ -90,7 +91,7 @@ def scan(
         while (
             len(matches) < max_fields
             and (match := match_field(raw, position, limit)) is not None
-            and not (boundaries and _is_delimiter(raw, position, limit, boundaries))
+            and (raw[position] != 45 or not _is_delimiter(raw, position, limit, boundaries))
         ):
             if not matches:
                 found.start = position
@@ -104,7 +105,7 @@ def scan(
             found.end = position
             found.body_start = position + (1 if raw[position] == 10 else 2)
             return found
-        if position == size or (boundaries and _is_delimiter(raw, position, limit, boundaries)):
+        if position == size or _is_delimiter(raw, position, limit, boundaries):
             break
         if position >= limit or len(matches) >= max_fields:
             found.is_over = True
@@ -117,6 +118,8 @@ def scan(
             break
         if position == found.start and raw.startswith(_MBOX_LINE, position):
             position = after
+            while raw.startswith(_BYTE_ORDER_MARK, position):
+                position += 3
             continue
         if (matches or raw[position] in b" \t") and _LOOKS_LIKE_FIELD.match(raw, after):
             found.has_junk |= bool(matches)
@@ -133,7 +136,7 @@ def _ends_field(raw: bytes, position: int) -> bool:
 
 
 def _is_delimiter(raw: bytes, position: int, limit: int, boundaries: Collection[bytes]) -> bool:
-    if not raw.startswith(b"--", position):
+    if not boundaries or not raw.startswith(b"--", position):
         return False
     line = _LINE.match(raw, position, limit)
     return line is not None and line.group().rstrip() in boundaries

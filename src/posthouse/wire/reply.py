@@ -128,7 +128,14 @@ class OldLines:
 
 def old_lines(lines: Lines) -> OldLines:
     """Tell the lines of old messages from the new ones."""
+    if not (any(lines.quotes) or any(lines.hints) or _is_telling("\n".join(lines.texts))):
+        return OldLines([False] * len(lines.texts), len(lines.texts))
     return _Sorter(lines).run()
+
+
+def _is_telling(text: str) -> bool:
+    """Whether there is anything in a text that an introduction, a head or a separator has."""
+    return ":" in text or "--" in text or "|" in text or "__" in text or "==" in text or "：" in text
 
 
 class _Sorter:
@@ -164,7 +171,7 @@ class _Sorter:
             if quotes[index] == _MAYBE and (index == 0 or quotes[index - 1] != _MAYBE) and self._begins_old(index):
                 self._quote_from(index)
                 continue
-            is_telling = ":" in text or "--" in text or "：" in text or "|" in text or "__" in text or "==" in text
+            is_telling = _is_telling(text)
             if is_telling:
                 self.left -= 1
                 is_telling = self.left >= 0
@@ -295,13 +302,16 @@ class _Sorter:
 
 _SIGNATURE = re.compile(r"\s?--\s?")
 _MAX_UNSURE_LINES = 15
+_LAST_LINES = 6
 
 
 def without_signature(text: str) -> str | None:
     """The text without the signature below it, and without what a phone or a program adds; None when empty."""
-    lines = text.strip("\n \t\r").split("\n")
+    text = text.strip("\n \t\r")
+    # Dashes alone on a line may begin one anywhere; else it is among the last lines.
+    lines = text.split("\n") if "--" in text else text.rsplit("\n", _LAST_LINES)
     seen_text = False
-    for index, line in enumerate(lines):
+    for index, line in enumerate(lines if "--" in text else ()):
         if "--" in line and len(line) < 6 and seen_text and _SIGNATURE.fullmatch(line):
             # RFC 3676 §4.3 has a blank behind the dashes; many clients lose it, and people rule lists with two dashes.
             is_near_end = len(lines) - index - 1 <= _MAX_UNSURE_LINES
@@ -309,7 +319,7 @@ def without_signature(text: str) -> str | None:
                 lines = lines[:index]
                 break
         seen_text = seen_text or bool(line.strip())
-    filled = [index for index in range(max(0, len(lines) - 6), len(lines)) if lines[index].strip()]
+    filled = [index for index in range(max(0, len(lines) - _LAST_LINES), len(lines)) if lines[index].strip()]
     for index in filled[-2:]:
         if is_device_signature(lines[index]) and (index or len(filled) == 1):
             lines = lines[:index]

@@ -309,7 +309,8 @@ def is_separator(known: Fields, index: int) -> bool:
 _DEVICES = (
     r"iphon|ipad|ipod|android|samsung|galaxy|huawei|xiaomi|redmi|oneplus|google pixel|motorola|nokia|"
     r"xperia|blackberry|"
-    r"windows phone|windows mail|windows 1[01]|smartphone|handy\b|mobiltelefon|mobile device|"
+    r"windows phone|windows mail|windows 1[01]|fairphone|\bpixel \d|[45]g device|smartphone|handy\b|"
+    r"스마트폰|휴대폰|mobiltelefon|mobile device|"
     r"mobile phone|mobiele telefoon|"
     r"móvil|telemóvel|celular|cellulare|téléphone|mobil\b|telefon"
 )
@@ -318,24 +319,23 @@ _CLIENTS = (
     r"spark mail|\bspark\b\W*\Z|readdle|airmail|superhuman|mailbird|edison mail|\baol\b|\bgmx\b|"
     r"web\.de|mail\.ru|yandex|"
     r"zoho mail|fastmail|icloud|canary mail|missive|\bhey\b\W*\Z|front\b\W*\Z|zimbra|\bmail für|mail for|mailspring|"
-    r"postbox|mimestream|netease|网易|qq邮箱|foxmail"
+    r"postbox|mimestream|shortwave|\bspike\b|libero mail|mail orange|orange mail|яндекс|netease|网易|qq邮箱|foxmail"
 )
 _NAMED = re.compile(f"{_DEVICES}|{_CLIENTS}", re.IGNORECASE)
 # That something is sent, by the beginning of a word, and by a part of the line.
-_SENT_WORDS = (
-    "sent", "send", "get", "gesendet", "geschickt", "versendet", "envoy", "enviad", "enviat", "inviat", "trimis",
-    "verzonden", "verstuurd", "skickat", "skickad", "sendt", "lähetet", "wysłan", "odeslán", "odoslan", "отправлен",
-    "надіслан", "изпратен", "послат", "poslano", "poslané", "elküldve", "küldve", "στάλθηκε", "dikirim", "terkirim",
-    "saadetud",
-)  # fmt: skip
+_SENT_WORD = re.compile(
+    r"\b(?:sen[td]|get|gesendet|geschickt|versendet|envoy|enviad|enviat|inviat|trimis|verzonden|verstuurd|skicka[td]|"
+    r"lähetet|wysłan|odeslán|odoslan|отправлен|надіслан|изпратен|послат|poslan[oé]|elküldve|küldve|στάλθηκε|dikirim|"
+    r"terkirim|saadetud)"
+)
 _SENT_PARTS = (
-    "gönderil", "נשלח", "أرسل", "ارسل", "送信", "发送", "发自", "傳送", "寄自", "보냄", "보냈", "에서 보낸", "ส่งจาก",
-    "gửi từ", "được gửi",
+    "gönderil", "נשלח", "أرسل", "ارسل", "أُرسل", "إرسال", "送信", "发送", "发自", "發自", "傳送", "寄自", "보냄", "보냈",
+    "에서 보낸", "ส่งจาก", "gửi từ", "được gửi",
 )  # fmt: skip
-_WORD = re.compile(r"\w+")
 _LINK = re.compile(r"[<(\[]?\s?https?://[^\s<>()\[\]]{1,500}\s?[>)\]]?")
 _CONTENT = re.compile(r"\d{3,}|#|\d\s?[€$£%]")
 _MOBILE_SYSTEM = re.compile(r"\b(?:ios|android|iphone|ipad|mobile)\b", re.IGNORECASE)
+_ROUND_SIGNATURE = _EDGES + "_.()[]<>"
 
 
 def is_device_signature(line: str) -> bool:
@@ -344,7 +344,7 @@ def is_device_signature(line: str) -> bool:
         return False
     if "http" in line.lower():
         line = _LINK.sub(" ", line)
-    line = line.strip(_EDGES + "_.()[]<>")
+    line = line.strip(_ROUND_SIGNATURE)
     if len(line) > 90 or "," in line or "?" in line or line.count(" ") > 11:
         return False
     lower = line.lower()
@@ -356,6 +356,4 @@ def is_device_signature(line: str) -> bool:
 
 
 def _says_sent(lower: str) -> bool:
-    if any(word.startswith(_SENT_WORDS) for word in _WORD.findall(lower)):
-        return True
-    return not lower.isascii() and any(part in lower for part in _SENT_PARTS)
+    return _SENT_WORD.search(lower) is not None or (not lower.isascii() and any(part in lower for part in _SENT_PARTS))

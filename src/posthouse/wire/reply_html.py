@@ -7,6 +7,8 @@ Takes linear time: one walk over the tokens, and one more over what is cut.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
+from typing import NamedTuple
 
 from posthouse.wire.html_text import MAX_HTML_CHARS, to_text
 from posthouse.wire.html_tokens import (
@@ -53,13 +55,19 @@ _KEEPS_LINES = re.compile(r"white-space:\s*(?:pre|break)", re.IGNORECASE)
 
 _MAILTO = re.compile(r"mailto:([^\s@<>\"'?&]{1,80}@[^\s@<>\"'?&]{1,120})", re.IGNORECASE)
 
+_ENDS_IN_WORDS = re.compile(r"[^\s>]\s*\Z")
+_BEGINS_WITH_WORDS = re.compile(r"\s*[^\s<]")
+_NEAR = 200
 _BREAKS = BLOCKS | {"br"}
+# What leaves a blank line.
+_GAPS = frozenset(["p", "br"])
 _MAX_KNOWN = 4_096
 _ORDINARY, _QUOTE, _MAYBE_QUOTE, _BOX, _INTRODUCTION, _SIGNATURE, _REST, _LINES = range(8)
 
 
 def new_html(html: str) -> str | None:
-    """The HTML of a reply without old messages and signatures; the rest byte for byte.
+    """The HTML of a reply without old messages and signatures; the rest byte for byte, but for a `<br>` where words
+    on both sides of a cut would become one.
 
     The result may leave elements open; `html.sanitize` closes them.
 
@@ -70,28 +78,51 @@ def new_html(html: str) -> str | None:
     Returns:
         The markup, or None when no text would be left.
     """
-    return new_part(html)[0]
+    return new_part(html).html
 
 
-def new_part(html: str) -> tuple[str | None, str]:
-    """The markup of `new_html`, and the text of it; "" where nothing was cut, and the text is all there is."""
+class NewPart(NamedTuple):
+    """What is new in the HTML of a reply.
+
+    Attributes:
+        html: as `new_html` gives it.
+        text: of that; "" where nothing was cut, and the text is all there is.
+        is_whole: all tags were looked at; else nothing is cut.
+    """
+
+    html: str | None
+    text: str = ""
+    is_whole: bool = True
+
+
+def new_part(html: str) -> NewPart:
+    """The markup of `new_html`, and the text of it."""
     if not html or html.isspace():
-        return None, ""
+        return NewPart(None)
     reader = _Reader(html)
-    if len(html) > MAX_HTML_CHARS or not reader.run():
-        return html, ""
+    if len(html) > MAX_HTML_CHARS:
+        return NewPart(html)
+    if not reader.run():
+        return NewPart(html, is_whole=False)
     cuts = _Cutter(reader).cuts()
     if not cuts:
-        return html, ""
-    out, position = [], 0
+        return NewPart(html)
+    pieces, position = [], 0
     for start, end in cuts:
         if start > position:
-            out.append(html[position:start])
+            pieces.append(html[position:start])
         position = max(position, end)
-    out.append(html[position:])
-    result = "".join(out)
-    text = to_text(result).strip()
-    return (result, text) if text else (None, "")
+    pieces.append(html[position:])
+    # What stood on both sides of a quote stays apart.
+    text = to_text("<div></div>".join(pieces)).strip()
+    if not text:
+        return NewPart(None)
+    out = pieces[:1]
+    for above, below in pairwise(pieces):
+        if _ENDS_IN_WORDS.search(above[-_NEAR:]) and _BEGINS_WITH_WORDS.match(below):
+            out.append("<br>")
+        out.append(below)
+    return NewPart("".join(out), text)
 
 
 def _what_is(name: str, rest: str) -> int:
@@ -123,8 +154,8 @@ class _Reader:
     """The lines of markup, and where they stand in it."""
 
     __slots__ = ("address", "box", "box_at", "boxes", "elements", "hint", "html", "is_rest", "kept_at", "lead", "leads",
-                 "line", "lines", "place", "places", "quote", "quote_at", "quotes", "said", "said_at", "signature_at",
-                 "signatures")  # fmt: skip
+                 "line", "lines", "marked", "place", "places", "quote", "quote_at", "quotes", "said", "said_at",
+                 "signature_at", "signatures")  # fmt: skip
 
     def __init__(self, html: str) -> None:
         self.html = html
@@ -141,13 +172,15 @@ class _Reader:
         self.signatures: list[tuple[int, int]] = []
         self.quote = self.box = -1  # the outermost that is open
         self.quote_at = self.box_at = self.said_at = self.signature_at = self.kept_at = 0  # heights; 0 for none
+        self.marked = 0  # the greatest height of what was marked
         self.hint = PLAIN
         self.is_rest = False
         self.address: re.Match[str] | None = None  # of the link whose words follow
 
     def run(self) -> bool:
         """Read all tokens; False where there are too many."""
-        elements, names, html = self.elements, self.elements.names, self.html
+        elements, names, html, line = self.elements, self.elements.names, self.html, self.line
+        texts = self.lines.texts
         known: dict[tuple[str, str], int] = {}
         for kind, start, end, name, rest in tokens(html, MAX_STEPS):
             if kind == TEXT:
@@ -163,9 +196,10 @@ class _Reader:
                 if self.lead < 0:
                     self.lead = start
                 if name in _BREAKS:
-                    self._end_line(is_blank=name in ("p", "br"))
-                elif name in ("td", "th") and self.line:
-                    self.line.append(" ")
+                    if line or (name in _GAPS and texts and texts[-1]):
+                        self._end_line(is_blank=name in _GAPS)
+                elif line and name in ("td", "th"):
+                    line.append(" ")
                 what = _ORDINARY
                 if rest or name == "blockquote":
                     if name == "a" and "@" in rest:
@@ -183,10 +217,14 @@ class _Reader:
                     if what or name == "pre":
                         self._mark(what or _LINES, start)
             else:
-                count = 1 if names and names[-1] == name else elements.closed_by_end(name)
-                if count:
+                if names and names[-1] == name:
+                    if len(names) > self.marked:
+                        elements.pop()
+                    else:
+                        self._pop(1, end, own_end=end)
+                elif count := elements.closed_by_end(name):
                     self._pop(count, end if count == 1 else start, own_end=end)
-                if name in BLOCKS:
+                if name in BLOCKS and (line or (name == "p" and texts and texts[-1])):
                     self._end_line(is_blank=name == "p")
         self._pop(len(elements.names), len(html))
         self._end_line(is_blank=False)
@@ -224,10 +262,10 @@ class _Reader:
 
     def _end_line(self, *, is_blank: bool) -> None:
         """A line ends; a blank one counts only between others."""
-        lines = self.lines
-        if self.line:
-            text = " ".join("".join(self.line).split())
-            self.line.clear()
+        lines, line = self.lines, self.line
+        if line:
+            text = " ".join((line[0] if len(line) == 1 else "".join(line)).split())
+            line.clear()
             self.places.append(self.place)
             is_quoted = 1 if text[:1] == ">" else 0
             hint = BEGINS_REST if self.is_rest else self.hint
@@ -245,7 +283,7 @@ class _Reader:
         self.said.append(self.quote)
 
     def _mark(self, what: int, start: int) -> None:
-        height = len(self.elements.names)
+        height = self.marked = len(self.elements.names)
         if what in (_QUOTE, _MAYBE_QUOTE):
             if not self.quote_at:
                 self.quote, self.quote_at = len(self.quotes), height
@@ -283,6 +321,8 @@ class _Reader:
                 self.signature_at = 0
             if height == self.kept_at:
                 self.kept_at = 0
+        if self.marked > len(self.elements.names):
+            self.marked = max(self.quote_at, self.box_at, self.said_at, self.signature_at, self.kept_at)
 
 
 class _Cutter:
@@ -299,6 +339,8 @@ class _Cutter:
         reader, html = self.reader, self.reader.html
         read = old_lines(reader.lines)
         texts, quotes = reader.lines.texts, reader.lines.quotes
+        if read.end >= len(texts) and not (reader.quotes or reader.boxes or any(read.old)):
+            return self.spans
         end = read.end
         while end < len(texts) and not texts[end]:
             end += 1

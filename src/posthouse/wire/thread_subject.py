@@ -12,7 +12,9 @@ from posthouse.wire.text import caseless
 _REPLY_WORDS = (
     "re|ref|aw|antw|antwort|sv|vs|odp|r|rif|res|resp|ynt|atb|na|ang|отв|ответ|回复|回覆|答复|返信|회신|בעניין|ha"
 )
-_FORWARD_WORDS = "fw|fwd|wg|tr|rv|enc|i|vb|vl|pd|doorst|ilt|iltr|továbbítás|vá|пересл|转发|轉寄|転送|전달|הועבר"
+_FORWARD_WORDS = (
+    "fw|fwd|wg|tr|rv|enc|i|vb|vl|pd|doorst|ilt|iltr|továbbítás|vá|пересл|转发|轉寄|転送|전달|הועבר|fs|trs|πρθ|προώθ"
+)
 # RFC 5256 §5, subj-refwd: a word, perhaps a blob as in `Re[2]`, a colon.
 _COUNT = r"\s*(?:\[[^\[\]]{0,40}\]|\(\d{1,3}\)|\^\d{1,3})?\s*[:：]\s*"
 _REPLY = re.compile(rf"(?:{_REPLY_WORDS}){_COUNT}", re.IGNORECASE)
@@ -75,7 +77,7 @@ def is_reply(subject: str) -> bool:
 def is_forward(subject: str) -> bool:
     """Whether a subject begins with the mark of a forwarded message, or is one as a whole."""
     text = subject[:_MAX_SUBJECT_CHARS].strip()
-    is_marked = text[:5].lower() == "[fwd:" or _TRAILER.search(text) is not None
+    is_marked = text[:5].lower() == "[fwd:" or text[-5:].lower() == "(fwd)"
     return is_marked or _FORWARD.match(text, _after_blobs(text)) is not None
 
 

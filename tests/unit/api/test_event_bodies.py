@@ -52,3 +52,16 @@ def test_long_lists_of_another_event_are_cut_as_well() -> None:
         "bounce": {"recipients": [{"address": "a" * 200, "status": "5.1.1"}] * 9_000},
     }
     assert len(events.encoded(told)) <= MAX_BODY_BYTES
+
+
+@pytest.mark.parametrize(
+    ("statuses", "kind"),
+    [
+        (["4.4.7"], "Transient"), (["4.2.1"], "Transient"), (["5.2.2"], "Transient"), (["4.3.4"], "Transient"),
+        (["5.3.4"], "Transient"), (["5.1.1"], "Permanent"), (["5.7.26"], "Permanent"), (["5.4.4"], "Permanent"),
+        (["4.4.1", "5.2.2"], "Transient"), (["5.2.2", "5.1.10"], "Permanent"), ([None], "Permanent"), ([""], "Permanent"),
+        ([], "Permanent"),
+    ],
+)  # fmt: skip
+def test_a_bounce_is_called_by_the_status_of_all_its_recipients(statuses: list[str | None], kind: str) -> None:
+    assert events.bounce_type([{"address": "a@b.example", "status": status} for status in statuses]) == kind

@@ -238,6 +238,10 @@ def test_the_parts_of_an_address() -> None:
         ("=?utf-8?q?victim=40bank.example?= <thief@x.example>", [("thief@x.example", "victim@bank.example")]),
         ("=?utf-8?q?Doe=2C_Ann?= <ann@x.example>", [("ann@x.example", "Doe, Ann")]),
         ("<=?utf-8?q?no_address?=>", []),
+        ("=?iso-2022-jp?B?GyRCOzNFRBsoQiA8eWFtYWRhQHguZXhhbXBsZT4=?=", [("yamada@x.example", "山田")]),
+        ("=?gbk?B?xOO6w6Oo?= =?gbk?Q?=A3=A9=3Ca=40b.example=3E?=", [("a@b.example", "你好（）")]),
+        ("<=?utf-8?q?Kim_=3Ckim=40x.example=3E?=>", [("kim@x.example", "Kim")]),
+        ("=?us-ascii?q?=3Cboss=40bank.example=3E?= <thief@x.example>", [("thief@x.example", "<boss@bank.example>")]),
         ("=?utf-8?q?a=40b?=@c.example", []),
     ],
 )

@@ -280,6 +280,21 @@ def test_smtputf8_is_needed_for_local_parts_only() -> None:
     assert not needs_utf8("Subject: x\r\n\r\né".encode())
 
 
+@pytest.mark.parametrize(
+    ("email", "wire"),
+    [
+        ("post@例え.テスト", "post@xn--r8jz45g.xn--zckzah"),
+        ("info@Straße.example", "info@xn--strae-oqa.example"),
+        ("a+b@почта.пример", "a+b@xn--80a1acny.xn--e1afmkfd"),
+        ("plain@example.org", "plain@example.org"),
+    ],
+)
+def test_a_domain_beyond_ascii_alone_travels_everywhere(email: str, wire: str) -> None:
+    raw = compose(outgoing(to=(Address(email, "Kïm"),), reply_to=(Address(email),)))
+    assert not needs_utf8(raw)
+    assert raw.count(wire.encode()) == 2
+
+
 def test_message_ids_are_new_and_in_their_domain() -> None:
     one, two = new_message_id("exämple.org"), new_message_id("exämple.org")
     assert one != two and one.endswith("@xn--exmple-cua.org")

@@ -160,7 +160,14 @@ def test_a_file_name_needs_no_word_before_it(field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("codec", "word"), [("windows-1251", "Отчёт"), ("gbk", "会议记录"), ("euc-kr", "회의록"), ("iso-8859-2", "Żółć")]
+    ("codec", "word"),
+    [
+        ("windows-1251", "Отчёт"),
+        ("gbk", "会议记录"),
+        ("euc-kr", "회의록"),
+        ("iso-8859-2", "Żółć"),
+        ("windows-1253", "Έκθεση"),
+    ],
 )
 @pytest.mark.parametrize("file_first", [True, False])
 def test_raw_letters_are_read_in_the_charset_of_the_text(codec: str, word: str, file_first: bool) -> None:

@@ -41,6 +41,16 @@ def test_flowed_text_is_read_in_text_quotes_and_preview() -> None:
     assert message.preview == "A long answer in two lines. Below it."
 
 
+def test_an_introduction_and_a_signature_are_read_as_one_line_each() -> None:
+    body = (
+        "Siis torstaina.\n\nPosti, \npitkän nimen konttori <konttori@x.example> \nkirjoitti 12.7.2024 klo 18.30:\n"
+        "> Milloin \n> sopii?\n>> vanha \n>> viesti\n\nLähetetty \niPhonesta\n"
+    )
+    head = "Subject: Re: x\nContent-Type: text/plain; charset=utf-8; format=flowed; delsp=no\n\n"
+    message = parse((head + body).encode())
+    assert (message.extracted_text, message.preview) == ("Siis torstaina.", "Siis torstaina.")
+
+
 def test_fixed_text_keeps_its_lines() -> None:
     for kind in (b"text/plain", b"text/plain; format=fixed", b"text/plain; name=flowed"):
         assert parse(b"Content-Type: " + kind + b"\n\none \ntwo\n").text == "one \ntwo\n"

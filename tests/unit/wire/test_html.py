@@ -98,6 +98,7 @@ def test_tokens_lie_in_order_within_the_text(html: str) -> None:
         ('<pre>\na\n<span style="white-space:normal">b\nc</span></pre>', "a\nb c"),
         ('<span style="display:block">a</span><b style="display:flex">b</b>c', "a\nb\nc"),
         ("<style>i{display:block}</style><i>a</i><i>b</i>", "a\nb"),
+        ("<style>.r{display:table-row}</style><b class=r>a</b><b class=r>b</b>c", "a\nb\nc"),
         ('a<div style="display:inline">b</div>c', "abc"),
         # What was struck out says the opposite.
         ("pay <s>100</s> <del>90</del> 80", "pay ~~100~~ ~~90~~ 80"),

@@ -10,6 +10,7 @@ from posthouse.wire.html import MAX_HTML_CHARS, read, to_text
 from posthouse.wire.html_beside import beside
 from posthouse.wire.html_tokens import MAX_STEPS, Elements, attributes, characters, tokens, without_tags
 from posthouse.wire.message import parse
+from posthouse.wire.reply import MAX_TEXT_CHARS
 from posthouse.wire.reply_html import new_html
 from unit.wire.timing import least_time
 
@@ -35,6 +36,22 @@ def test_who_vouches_for_a_mail_reads_beyond_the_bound() -> None:
 def test_an_answer_of_endless_tags_is_new_as_a_whole() -> None:
     html = "<p>ja</p>" + "<b>" * (MAX_STEPS + 1) + '<blockquote type="cite">alt</blockquote>'
     assert new_html(html) == html
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "said"),
+    [
+        ("html", "<b>x</b>" * (MAX_STEPS // 2) + "<i>y", "more tags"),
+        ("html", "<p a=1 b=2 c=3 d=4>x" * (MAX_STEPS // 2) + "<i>y", "more tags"),
+        ("html", "x" * (MAX_HTML_CHARS + 1), "longer than what is read"),
+        ("plain", "x " * (MAX_TEXT_CHARS // 2) + "\n> alt", "too long to tell"),
+        ("html", "<b>x</b>" * (MAX_STEPS // 2 - 10) + "===" * MAX_STEPS, ""),
+        ("plain", "> alt\n" * (MAX_TEXT_CHARS // 6), ""),
+    ],
+)
+def test_a_message_says_where_a_bound_was_reached(kind: str, body: str, said: str) -> None:
+    defects = parse(f"Subject: Re: x\nContent-Type: text/{kind}\n\n{body}".encode()).defects
+    assert len(defects) == bool(said) and all(said in each for each in defects)
 
 
 def test_less_than_the_bound_is_read_with_all_its_looks() -> None:

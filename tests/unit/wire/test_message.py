@@ -224,6 +224,20 @@ def test_bodies_are_read_in_their_charset_with_lf_line_ends() -> None:
     assert parse(b"\n\xef\xbb\xbfbom").text == "bom"
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"\xef\xbb\xbf",
+        b"\xef\xbb\xbf\xef\xbb\xbf",
+        b"From kim Mon Mar  4\r\n\xef\xbb\xbf",
+        b"\xef\xbb\xbfFrom kim Mon Mar  4\n",
+    ],
+)
+def test_a_byte_order_mark_before_the_header_is_none_of_it(before: bytes) -> None:
+    message = parse(before + b"From: kim@x.example\r\nSubject: Karte\r\n\r\nText")
+    assert (message.from_[0].email, message.subject, message.text) == ("kim@x.example", "Karte", "Text")
+
+
 def test_a_long_body_is_cut_with_a_defect() -> None:
     message = parse(b"\n" + b"x" * 100, Limits(text_bytes=10))
     assert message.text == "x" * 10

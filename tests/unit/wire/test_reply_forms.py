@@ -41,6 +41,17 @@ def mail(body: str, *, subject: str = "Re: Termin", kind: str = "text/plain", mo
         f"On Friday, July 12, 2024 at 6:30:15 PM Central European Summer Time,\nPost <{ADDRESS}> wrote:",
         f'Dnia 12 lipca 2024 18:30 "Post" <{ADDRESS}\n> napisał(a):',
         f"On Fri, Jul 12, 2024 at 6:30 PM Post\n\n<\nmailto:{ADDRESS}\n> wrote:",
+        # In languages that no list of verbs here has, and wrapped.
+        f"Post <{ADDRESS}> lausui perjantaina 12. heinäkuuta 2024 klo 18.30:",
+        f"pe 12. heinäk. 2024 klo 18.30 Post\n<{ADDRESS}> sanoi näin:",
+        f"ในวันที่ ศ. 12 ก.ค. 2567 เวลา 18:30 น. Post <{ADDRESS}> ได้ส่งข้อความว่า:",
+        f"12 Temmuz 2024 Cuma günü saat 18:30 itibarıyla Post\n<{ADDRESS}> şöyle dedi:",
+        f"\u200fبتاريخ ١٢/٧/٢٠٢٤ ١٨:٣٠ قال Post\n<{ADDRESS}>:",
+        f"Ar Gw, 12 Gorff 2024 am 18:30, ysgrifennodd Post <{ADDRESS}>:",
+        f"Mnamo Ijumaa, 12 Julai 2024 saa 18:30, Post <{ADDRESS}>\naliandika:",
+        f"Á fös., 12. júl. 2024 kl. 18:30 skrifaði Post <{ADDRESS}>:",
+        f"शुक्र, 12 जुल॰ 2024 को 6:30 pm बजे को Post <{ADDRESS}> ने लिखा:",
+        f"ორშ, 12 ივლ. 2024, 18:30 — Post <{ADDRESS}> დაწერა:",
     ],
 )
 def test_what_stands_above_a_quote_introduces_it(introduction: str) -> None:
@@ -79,6 +90,13 @@ HEADS = [
     "---- Replied Message ----\n| From | Post<p@x.example> |\n| Date | 07/12/2024 18:30 |\n| To | a<a@b.example> |",
     "---- On Fri, 12 Jul 2024 18:30:00 +0200 Post <p@x.example> wrote ----",
     "-----p@x.example wrote: -----\nTo: a@b.example\nFrom: Post <p@x.example>\nDate: 07/12/2024 06:30PM\nSubject: Termin",
+    "Aihe: Aika\nPäivämäärä: 12.7.2024 18.30\nVastaanottaja: a@b.example\nLähettäjä: Post <p@x.example>",
+    "Konu: Zaman\nKimden: Post <p@x.example>\nTarih: 12 Temmuz 2024 18:30\nKime: a@b.example",
+    "จาก: Post <p@x.example>\nส่ง: 12 กรกฎาคม 2024 18:30\nถึง: a@b.example\nเรื่อง: เวลา",
+    "Þá: 12.7.2024 18:30\nFrá: Post <p@x.example>\nTil: a@b.example\nEfni: Tími",
+    "---- En vie., 12 jul. 2024 18:30 Post <p@x.example> escribió ----",
+    "-------- Messaggio originale --------\nOggetto: Orario\nData: 12/07/2024 18:30\nMittente: Post <p@x.example>",
+    "---- 回复的原邮件 ----\n| 发件人 | Post<p@x.example> |\n| 日期 | 2024年07月12日 18:30 |\n| 主题 | x |",
     "=== Vorige Nachricht ===\nVon: Post <p@x.example>\nDatum: 12.7.2024\nAn: Alex",
 ]
 
@@ -129,7 +147,17 @@ def test_a_mail_that_answers_nothing_loses_nothing(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "subject", ["FW: Rechnung", "WG: AW: Rechnung", "[Liste] Fwd: Rechnung", "TR : Rechnung", "转发: 帐单"]
+    "subject",
+    [
+        "FW: Rechnung",
+        "WG: AW: Rechnung",
+        "[Liste] Fwd: Rechnung",
+        "TR : Rechnung",
+        "转发: 帐单",
+        "ΠΡΘ: Rechnung",
+        "İLT: Rechnung",
+        "VL: Rechnung",
+    ],
 )
 @pytest.mark.parametrize("head", HEADS)
 def test_what_is_forwarded_is_no_quote(subject: str, head: str) -> None:
@@ -170,7 +198,9 @@ def test_which_mail_answers_another() -> None:
         "Lähetetty iPhonesta", "从我的iPhone发送", "iPhoneから送信", "나의 iPhone에서 보냄", "נשלח מה-iPhone שלי",
         "Gesendet mit der GMX Mail App", "Sent with Proton Mail secure email.", "Enviado desde Outlook para Android",
         "Outlook für iOS beziehen<https://aka.ms/o0ukef>", "Télécharger Outlook pour Android", "Sent via Superhuman",
-        "Odesláno z iPhonu", "Wysłane z telefonu iPhone", "iPhone'umdan gönderildi",
+        "Odesláno z iPhonu", "Wysłane z telefonu iPhone", "iPhone'umdan gönderildi", "تم الإرسال من iPhone الخاص بي", "ส่งจาก iPhone ของฉัน", "發自我的 iPhone", "스마트폰에서 보냄",
+        "Sent from my Pixel 8", "Sent from my T-Mobile 5G Device", "Отправлено из мобильной Яндекс Почты",
+        "Inviato da Libero Mail", "Lähetetty Samsung Galaxysta",
     ],
 )  # fmt: skip
 def test_the_signature_of_a_device_is_cut(line: str) -> None:
@@ -183,6 +213,7 @@ def test_the_signature_of_a_device_is_cut(line: str) -> None:
     [
         "Sent via UPS, tracking 1Z999AA10123456784", "Verzonden met DHL op 3 mei", "Enviado por mensajero el lunes",
         "Gesendet von der Firma Muster, Beleg 77", "We need two iPads", "Please use Outlook for this, not Gmail.",
+        "Lähetetty postissa tänään", "Get the phone from my desk", "Gönderildi: fatura 2024-118", "Sent from Berlin, see you",
         "Sent from our warehouse in Lyon", "Sent 3 Samsung phones, invoice 4411",
     ],
 )  # fmt: skip
@@ -210,6 +241,13 @@ def test_a_last_line_that_says_something_stays(line: str) -> None:
          '</blockquote><div>Ja.</div><blockquote class="gmail_quote">alt</blockquote>Nein.</div>'), "Ja. Nein."),
         ("<p>Ja.</p><p>-----Ursprüngliche Nachricht-----<br>Von: P</p><p>alt</p>", "Ja."),
         ("<p>Ja.</p>&gt; alt<br>&gt; alt<br>Nein.", "Ja. Nein."),
+        ('Eins<blockquote type="cite">alt</blockquote>Zwei<blockquote type=cite>alt</blockquote><i>Drei</i>', "Eins Zwei Drei"),
+        (('<div>Ja.</div><table border=0><tr><td>发件人：P&lt;p@x.example&gt;<br>发送日期：2024-07-12 18:30<br>'
+         "收件人：a<br>主题：T</td></tr></table><div>alt</div>"), "Ja."),
+        (('<p>Ja.</p><div data-marker="__QUOTED_TEXT__"><blockquote><b>From: </b>"P" &lt;p@x.example&gt;<br><b>Sent: </b>'
+         "Friday, 12 July, 2024 18:30<br><b>Subject: </b>T<br>alt</blockquote></div>"), "Ja."),
+        (('<div>Ja.<br><br>Lähetetty iPhonesta</div><div><blockquote type="cite">P &lt;p@x.example&gt; kirjoitti 12.7.2024:'
+         "<br>alt</blockquote></div>"), "Ja."),
     ],
 )  # fmt: skip
 def test_quotes_of_many_mailers_are_cut_out_of_html(page: str, expected: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -88,15 +88,19 @@ async def body_of(tx: Tx, event: Event, hidden: Collection[str]) -> dict[str, An
     if event.type == outbox.MESSAGE_REJECTED:
         facts["reason"] = event.payload.get("reason") or "rejected"
     elif event.type == outbox.MESSAGE_BOUNCED:
-        passing = recipients and all(suppressions.is_transient(str(each.get("status") or "")) for each in recipients)
-        kind = "Transient" if passing else "Permanent"
-        facts |= {"type": kind, "sub_type": "General", "recipients": recipients}
+        facts |= {"type": bounce_type(recipients), "sub_type": "General", "recipients": recipients}
     elif event.type == outbox.MESSAGE_COMPLAINED:
         facts |= {"type": "abuse", "sub_type": event.payload.get("type", "abuse"), "recipients": recipients}
     else:
         facts["recipients"] = recipients
     told[_KEYS[event.type]] = facts
     return told
+
+
+def bounce_type(recipients: Sequence[dict[str, Any]]) -> str:
+    """What AgentMail calls a bounce, by the status of each recipient: Transient where all of them pass."""
+    passing = recipients and all(suppressions.is_transient(str(each.get("status") or "")) for each in recipients)
+    return "Transient" if passing else "Permanent"
 
 
 async def _domain(tx: Tx, domain: Domain, hostname: str) -> dict[str, Any]:
