@@ -12,7 +12,7 @@ from api.agentmail.conftest import Whole
 from flows.server import until
 from flows.sinks import webhook_receiver
 from posthouse.api.agentmail.events import DIALECT
-from posthouse.api.agentmail.shapes.common import WEBHOOK_PREFIX
+from posthouse.api.agentmail.shapes.values import WEBHOOK_PREFIX
 from posthouse.store import organizations, webhooks
 from posthouse.store.database import Tx
 from posthouse.store.events import Event

@@ -12,7 +12,7 @@ from posthouse.accounts import domain_proof
 from posthouse.api.agentmail.shapes import domains as domain_shapes
 from posthouse.api.agentmail.shapes import messages as message_shapes
 from posthouse.api.agentmail.shapes import threads as thread_shapes
-from posthouse.api.agentmail.shapes.common import EVENT_PREFIX, MESSAGE_PREFIX, THREAD_PREFIX, time
+from posthouse.api.agentmail.shapes.values import EVENT_PREFIX, MESSAGE_PREFIX, THREAD_PREFIX, time
 from posthouse.events import outbox, signatures
 from posthouse.events.webhooks import MAX_BODY_BYTES, Breaker, Dialect
 from posthouse.kit.clock import HOUR, MINUTE, SECOND

@@ -14,7 +14,7 @@ from posthouse.accounts import reach as reaching
 from posthouse.accounts.directory import Located
 from posthouse.accounts.reach import Reach
 from posthouse.accounts.rights import hidden_from
-from posthouse.api.agentmail.shapes.common import DRAFT_PREFIX, MESSAGE_PREFIX, THREAD_PREFIX, core_id
+from posthouse.api.agentmail.shapes.values import DRAFT_PREFIX, MESSAGE_PREFIX, THREAD_PREFIX, core_id
 from posthouse.api.services import Services
 from posthouse.kit.principal import Principal
 from posthouse.mail import reading

@@ -9,10 +9,10 @@ from posthouse.accounts import keys as key_rules
 from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.auth import SURFACE
 from posthouse.api.agentmail.permissions import need
-from posthouse.api.agentmail.routes.common import Limit, PageToken, limit_of, request_of
+from posthouse.api.agentmail.routes.listing import Limit, PageToken, limit_of, request_of
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import api_keys as shapes
-from posthouse.api.agentmail.shapes.common import KEY_PREFIX, core_id, instant_of
+from posthouse.api.agentmail.shapes.values import KEY_PREFIX, core_id, instant_of
 from posthouse.api.paging import page_token
 from posthouse.api.services import Services
 from posthouse.kit.errors import Invalid

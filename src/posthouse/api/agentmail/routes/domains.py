@@ -7,7 +7,7 @@ from litestar import Response, delete, get, patch, post
 from posthouse.accounts import domain_proof
 from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.permissions import need
-from posthouse.api.agentmail.routes.common import Limit, PageToken, request_of
+from posthouse.api.agentmail.routes.listing import Limit, PageToken, request_of
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import domains as shapes
 from posthouse.api.agentmail.shapes.inboxes import check_client_id

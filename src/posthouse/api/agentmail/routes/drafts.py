@@ -13,13 +13,15 @@ from posthouse.accounts import identities
 from posthouse.accounts import reach as reaching
 from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.permissions import need
-from posthouse.api.agentmail.routes.common import Limit, PageToken, Texts, attachments_of, request_of, window
+from posthouse.api.agentmail.routes.listing import Limit, PageToken, Texts, request_of, window
 from posthouse.api.agentmail.routes.messages import attachment_link
-from posthouse.api.agentmail.routes.sending import IdempotencyKey, once_of
+from posthouse.api.agentmail.routes.sending import IdempotencyKey, attachments_of, once_of
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import drafts as shapes
 from posthouse.api.agentmail.shapes import messages as message_shapes
-from posthouse.api.agentmail.shapes.common import (
+from posthouse.api.agentmail.shapes.inboxes import check_client_id
+from posthouse.api.agentmail.shapes.labels import free_labels
+from posthouse.api.agentmail.shapes.values import (
     DRAFT_PREFIX,
     MESSAGE_PREFIX,
     THREAD_PREFIX,
@@ -27,8 +29,6 @@ from posthouse.api.agentmail.shapes.common import (
     instant_of,
     read_addresses,
 )
-from posthouse.api.agentmail.shapes.inboxes import check_client_id
-from posthouse.api.agentmail.shapes.labels import free_labels
 from posthouse.api.paging import page_token
 from posthouse.api.request import list_of
 from posthouse.api.services import Services

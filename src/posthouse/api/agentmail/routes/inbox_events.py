@@ -7,7 +7,7 @@ from litestar import get
 from posthouse.accounts.rights import hidden_from
 from posthouse.api.agentmail import scope
 from posthouse.api.agentmail.permissions import hidden_labels, need
-from posthouse.api.agentmail.routes.common import Limit, PageToken, request_of
+from posthouse.api.agentmail.routes.listing import Limit, PageToken, request_of
 from posthouse.api.agentmail.shapes import inbox_events as shapes
 from posthouse.api.agentmail.shapes.labels import label_of_mark
 from posthouse.api.paging import page_token

@@ -12,7 +12,7 @@ from posthouse.accounts import members
 from posthouse.accounts.members import Member, Wanted
 from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.permissions import need
-from posthouse.api.agentmail.routes.common import Limit, PageToken, Query, query_of, request_of
+from posthouse.api.agentmail.routes.listing import Limit, PageToken, Query, query_of, request_of
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import inboxes as shapes
 from posthouse.api.paging import page_token

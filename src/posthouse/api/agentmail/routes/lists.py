@@ -8,7 +8,7 @@ from posthouse.accounts import lists as list_rules
 from posthouse.accounts.reach import Reach
 from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.permissions import need
-from posthouse.api.agentmail.routes.common import Limit, PageToken, request_of
+from posthouse.api.agentmail.routes.listing import Limit, PageToken, request_of
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import lists as shapes
 from posthouse.api.paging import page_token

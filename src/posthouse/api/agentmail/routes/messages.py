@@ -8,10 +8,10 @@ from litestar import Request, Response, delete, get, patch
 
 from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.permissions import need
-from posthouse.api.agentmail.routes.common import FromTexts, Limit, PageToken, Texts, limit_of, listing_of
+from posthouse.api.agentmail.routes.listing import FromTexts, Limit, PageToken, Texts, limit_of, listing_of
 from posthouse.api.agentmail.shapes import messages as shapes
-from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX, time
 from posthouse.api.agentmail.shapes.labels import patch_of
+from posthouse.api.agentmail.shapes.values import MESSAGE_PREFIX, time
 from posthouse.api.links import LIFETIME_MS, LinkTarget
 from posthouse.api.paging import page_token, read_page_token
 from posthouse.api.request import base_url

@@ -12,10 +12,10 @@ from posthouse.accounts.hearing import hidden_type
 from posthouse.accounts.metrics import Growth
 from posthouse.api.agentmail import scope
 from posthouse.api.agentmail.permissions import need, need_to_hear
-from posthouse.api.agentmail.routes.common import Texts
+from posthouse.api.agentmail.routes.listing import Texts
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import metrics as shapes
-from posthouse.api.agentmail.shapes.common import instant, time
+from posthouse.api.agentmail.shapes.values import instant, time
 from posthouse.api.request import list_of
 from posthouse.api.services import Services
 from posthouse.kit.clock import DAY

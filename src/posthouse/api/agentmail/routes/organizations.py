@@ -12,7 +12,7 @@ from posthouse.api.agentmail import fields, scope
 from posthouse.api.agentmail.auth import SURFACE
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import organizations as shapes
-from posthouse.api.agentmail.shapes.common import read_addresses
+from posthouse.api.agentmail.shapes.values import read_addresses
 from posthouse.api.services import Services
 from posthouse.kit.errors import Invalid
 from posthouse.kit.principal import Principal

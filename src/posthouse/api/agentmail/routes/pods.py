@@ -7,7 +7,7 @@ from litestar import delete, get, post
 from posthouse.accounts import pods
 from posthouse.api.agentmail import sight
 from posthouse.api.agentmail.permissions import need
-from posthouse.api.agentmail.routes.common import Limit, PageToken, request_of
+from posthouse.api.agentmail.routes.listing import Limit, PageToken, request_of
 from posthouse.api.agentmail.shapes import pods as shapes
 from posthouse.api.agentmail.shapes.api_keys import check_name
 from posthouse.api.agentmail.shapes.inboxes import check_client_id

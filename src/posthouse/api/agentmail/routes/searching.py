@@ -10,7 +10,7 @@ from litestar import get, post
 from posthouse.accounts.rights import hidden_from
 from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.permissions import need
-from posthouse.api.agentmail.routes.common import (
+from posthouse.api.agentmail.routes.listing import (
     Limit,
     PageToken,
     Query,
@@ -22,8 +22,8 @@ from posthouse.api.agentmail.routes.common import (
 )
 from posthouse.api.agentmail.scope import Found
 from posthouse.api.agentmail.shapes import messages as shapes
-from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX
 from posthouse.api.agentmail.shapes.labels import labels_of, patch_of
+from posthouse.api.agentmail.shapes.values import MESSAGE_PREFIX
 from posthouse.api.paging import page_token, read_page_token
 from posthouse.api.services import Services
 from posthouse.kit.errors import Invalid, NotFound

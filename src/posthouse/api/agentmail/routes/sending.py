@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -12,18 +13,19 @@ from litestar.params import HeaderParameter
 from posthouse.api.agentmail import scope
 from posthouse.api.agentmail.auth import SURFACE
 from posthouse.api.agentmail.permissions import need
-from posthouse.api.agentmail.routes.common import attachments_of
 from posthouse.api.agentmail.shapes import messages as shapes
-from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX, THREAD_PREFIX, Addresses, read_addresses
 from posthouse.api.agentmail.shapes.labels import free_labels
+from posthouse.api.agentmail.shapes.values import MESSAGE_PREFIX, THREAD_PREFIX, Addresses, read_addresses
 from posthouse.api.services import Services
 from posthouse.kit.principal import Principal
-from posthouse.outbound import answers, writing
+from posthouse.outbound import answers, attachments, writing
 from posthouse.outbound.answers import Parent
+from posthouse.outbound.attachments import GivenFile
 from posthouse.outbound.request import Idempotency
 from posthouse.outbound.writing import Words, Writing
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
+from posthouse.wire.compose import Attachment
 
 IdempotencyKey = Annotated[
     str | None, HeaderParameter(name="Idempotency-Key", description="The same key and body send once within 24 hours.")
@@ -176,3 +178,12 @@ async def _submit(
 def once_of(account: Account, operation: str, data: msgspec.Struct, idempotency_key: str | None) -> Idempotency | None:
     """The header's key with what makes a request the same; None without a key. Raises `Invalid` for what is none."""
     return Idempotency.of(SURFACE, idempotency_key, operation, account.id, msgspec.json.encode(data))
+
+
+async def attachments_of(
+    services: Services, account: Account, given: Sequence[shapes.SendAttachment] | None
+) -> tuple[Attachment, ...]:
+    """The files to send. Raises as `outbound.attachments.gather`."""
+    files = [GivenFile(**{name: getattr(each, name) for name in each.__struct_fields__}) for each in given or ()]
+    most = services.submitter.limits.message_bytes
+    return await attachments.gather(services.dialer, account.organization_id, files, message_bytes=most)

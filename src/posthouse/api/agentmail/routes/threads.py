@@ -12,7 +12,7 @@ from posthouse.accounts import reach as reaching
 from posthouse.accounts.rights import hidden_from
 from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.permissions import need
-from posthouse.api.agentmail.routes.common import (
+from posthouse.api.agentmail.routes.listing import (
     Limit,
     PageToken,
     Query,
@@ -28,8 +28,8 @@ from posthouse.api.agentmail.routes.messages import attachment_link
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import messages as message_shapes
 from posthouse.api.agentmail.shapes import threads as shapes
-from posthouse.api.agentmail.shapes.common import THREAD_PREFIX
 from posthouse.api.agentmail.shapes.labels import labels_of, patch_of
+from posthouse.api.agentmail.shapes.values import THREAD_PREFIX
 from posthouse.api.paging import Position, page_token, read_page_token
 from posthouse.api.services import Services
 from posthouse.kit.errors import Invalid, NotFound

@@ -9,11 +9,11 @@ from posthouse.accounts.endpoints import Telling
 from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.events import DIALECT
 from posthouse.api.agentmail.permissions import need
-from posthouse.api.agentmail.routes.common import Limit, PageToken, request_of
+from posthouse.api.agentmail.routes.listing import Limit, PageToken, request_of
 from posthouse.api.agentmail.routes.webhooks import ONE, find, find_to_change
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import webhooks as shapes
-from posthouse.api.agentmail.shapes.common import DELIVERY_PREFIX, core_id
+from posthouse.api.agentmail.shapes.values import DELIVERY_PREFIX, core_id
 from posthouse.api.paging import page_token
 from posthouse.api.services import Services
 from posthouse.kit.pages import Page

@@ -12,11 +12,11 @@ from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.auth import SURFACE
 from posthouse.api.agentmail.events import DIALECT
 from posthouse.api.agentmail.permissions import need, need_to_hear
-from posthouse.api.agentmail.routes.common import Limit, PageToken, request_of
+from posthouse.api.agentmail.routes.listing import Limit, PageToken, request_of
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import webhooks as shapes
-from posthouse.api.agentmail.shapes.common import WEBHOOK_PREFIX, core_id
 from posthouse.api.agentmail.shapes.inboxes import check_client_id
+from posthouse.api.agentmail.shapes.values import WEBHOOK_PREFIX, core_id
 from posthouse.api.paging import page_token
 from posthouse.api.services import Services
 from posthouse.events import outbox

@@ -9,7 +9,7 @@ import msgspec
 
 from posthouse.accounts.rights import Right
 from posthouse.api.agentmail.permissions import PERMISSIONS, permissions_of, rights_of
-from posthouse.api.agentmail.shapes.common import KEY_PREFIX, time
+from posthouse.api.agentmail.shapes.values import KEY_PREFIX, time
 from posthouse.kit.errors import Invalid
 from posthouse.store.keys import ApiKey as StoredKey
 

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from posthouse.accounts.domain_proof import MISSING, Proof, Record
-from posthouse.api.agentmail.shapes.common import time
+from posthouse.api.agentmail.shapes.values import time
 
 
 class VerificationRecord(msgspec.Struct, omit_defaults=True):

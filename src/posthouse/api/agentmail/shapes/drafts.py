@@ -6,8 +6,8 @@ from datetime import datetime
 
 import msgspec
 
-from posthouse.api.agentmail.shapes.common import DRAFT_PREFIX, MESSAGE_PREFIX, THREAD_PREFIX, Addresses, people, time
 from posthouse.api.agentmail.shapes.messages import Attachment, SendAttachment, attachment_of, links_of
+from posthouse.api.agentmail.shapes.values import DRAFT_PREFIX, MESSAGE_PREFIX, THREAD_PREFIX, Addresses, people, time
 from posthouse.mail.drafts import SCHEDULED, Written
 
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from posthouse.api.agentmail.shapes.common import EVENT_PREFIX, MESSAGE_PREFIX, time
 from posthouse.api.agentmail.shapes.labels import label_of_mark
+from posthouse.api.agentmail.shapes.values import EVENT_PREFIX, MESSAGE_PREFIX, time
 from posthouse.store.accounts import Account
 from posthouse.store.markings import Marking
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from posthouse.accounts.members import Member, Status
-from posthouse.api.agentmail.shapes.common import time
+from posthouse.api.agentmail.shapes.values import time
 from posthouse.kit.errors import Invalid
 
 _CLIENT_ID = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from posthouse.accounts.lists import DIRECTIONS, KINDS
-from posthouse.api.agentmail.shapes.common import time
+from posthouse.api.agentmail.shapes.values import time
 from posthouse.kit.errors import NotFound
 from posthouse.store.lists import ListEntry as StoredEntry
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from posthouse.api.agentmail.shapes.common import (
+from posthouse.api.agentmail.shapes.labels import labels_of
+from posthouse.api.agentmail.shapes.values import (
     ATTACHMENT_PREFIX,
     MESSAGE_PREFIX,
     THREAD_PREFIX,
@@ -15,7 +16,6 @@ from posthouse.api.agentmail.shapes.common import (
     person,
     time,
 )
-from posthouse.api.agentmail.shapes.labels import labels_of
 from posthouse.mail import reading
 from posthouse.mail.searching import Highlights as FoundHighlights
 from posthouse.store.messages import INLINE, MessageBody, StoredAttachment

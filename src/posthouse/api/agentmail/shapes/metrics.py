@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from posthouse.accounts.metrics import Growth, Window
-from posthouse.api.agentmail.shapes.common import time
+from posthouse.api.agentmail.shapes.values import time
 from posthouse.events import outbox
 from posthouse.kit.clock import DAY, HOUR
 from posthouse.kit.errors import Invalid

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from posthouse.accounts.organizations import Overview
-from posthouse.api.agentmail.shapes.common import KEY_PREFIX, time
+from posthouse.api.agentmail.shapes.values import KEY_PREFIX, time
 from posthouse.kit.principal import Principal
 from posthouse.outbound.newcomers import Invitation
 

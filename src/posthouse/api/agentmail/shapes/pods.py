@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from posthouse.api.agentmail.shapes.common import time
+from posthouse.api.agentmail.shapes.values import time
 from posthouse.store.organizations import Pod as StoredPod
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import msgspec
 
-from posthouse.api.agentmail.shapes.common import MESSAGE_PREFIX, THREAD_PREFIX, people, time
 from posthouse.api.agentmail.shapes.labels import labels_of
 from posthouse.api.agentmail.shapes.messages import Attachment, Highlights, Message, attachment_of, message_of
+from posthouse.api.agentmail.shapes.values import MESSAGE_PREFIX, THREAD_PREFIX, people, time
 from posthouse.mail.filing import DRAFT
 from posthouse.mail.reading import FullThread
 from posthouse.store.messages import Message as StoredMessage

@@ -8,7 +8,7 @@ import msgspec
 
 from posthouse.accounts import endpoints
 from posthouse.accounts.endpoints import Changes, Edit, Telling, Wanted
-from posthouse.api.agentmail.shapes.common import DELIVERY_PREFIX, EVENT_PREFIX, WEBHOOK_PREFIX, time
+from posthouse.api.agentmail.shapes.values import DELIVERY_PREFIX, EVENT_PREFIX, WEBHOOK_PREFIX, time
 from posthouse.events import outbox
 from posthouse.kit.errors import Invalid
 from posthouse.store.webhooks import WebhookEndpoint

@@ -9,21 +9,15 @@ from typing import Annotated, Any
 from litestar.params import Parameter, QueryParameter
 
 from posthouse.api.agentmail.permissions import hidden_labels
-from posthouse.api.agentmail.shapes.common import instant
 from posthouse.api.agentmail.shapes.labels import filter_of
-from posthouse.api.agentmail.shapes.messages import SendAttachment
+from posthouse.api.agentmail.shapes.values import instant
 from posthouse.api.paging import read_page_token
 from posthouse.api.request import list_of
-from posthouse.api.services import Services
 from posthouse.kit.errors import Invalid
 from posthouse.kit.pages import PageRequest, Position
 from posthouse.kit.principal import Principal
-from posthouse.outbound import attachments
-from posthouse.outbound.attachments import GivenFile
-from posthouse.store.accounts import Account
 from posthouse.store.filters import Condition, Filter, Operator
 from posthouse.store.listing import Within
-from posthouse.wire.compose import Attachment
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
@@ -145,12 +139,3 @@ def search_position(position: Position | None) -> tuple[int, int, str] | None:
 def search_token(position: tuple[int, int, str] | None) -> Position | None:
     """The other way round."""
     return None if position is None else (position[1], f"{position[0]}.{position[2]}")
-
-
-async def attachments_of(
-    services: Services, account: Account, given: Sequence[SendAttachment] | None
-) -> tuple[Attachment, ...]:
-    """The files to send. Raises as `outbound.attachments.gather`."""
-    files = [GivenFile(**{name: getattr(each, name) for name in each.__struct_fields__}) for each in given or ()]
-    most = services.submitter.limits.message_bytes
-    return await attachments.gather(services.dialer, account.organization_id, files, message_bytes=most)
