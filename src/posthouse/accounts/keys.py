@@ -18,7 +18,8 @@ from posthouse.store.database import Database, Tx
 from posthouse.store.keys import ApiKey
 from posthouse.store.memo import Memo
 
-# How each surface's keys begin, so that people and secret scanners recognise them.
+# How keys begin that clients of a service know, so that people and secret scanners recognise them; others begin with
+# the name of their surface.
 PREFIXES = {
     "agentmail": "am_",
     "mailgi": "amb_",
@@ -77,7 +78,7 @@ async def create(
             raise Forbidden("a key cannot give rights it lacks", reason="permission_escalation")
         level = tighter(level, creator.level)
         expires_at = await _within_creators_life(tx, creator, expires_at)
-    secret = new_secret(PREFIXES[surface], _RANDOM_BYTES.get(surface, 32))
+    secret = new_secret(PREFIXES.get(surface, f"{surface}_"), _RANDOM_BYTES.get(surface, 32))
     key = ApiKey(
         id=new_id(),
         organization_id=organization_id,
