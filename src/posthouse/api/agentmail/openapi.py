@@ -77,7 +77,12 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _name_the_one(content: dict[str, Any]) -> None:
-    """Where a handler returns either a typed answer or, to an old client, bytes, describe the typed answer alone."""
-    named = [each for each in content.get("schema", {}).get("oneOf", ()) if each]
-    if len(named) == 1 and {} in content["schema"]["oneOf"]:
+    """Where a response is one of ours or bytes for an old client, the description is ours. Of two of ours, it may be
+    both: a whole message says all that a short one does.
+    """
+    schema = content.get("schema", {})
+    named = [each for each in schema.get("oneOf", ()) if each]
+    if len(named) == 1 and {} in schema["oneOf"]:
         content["schema"] = named[0]
+    elif named:
+        schema["anyOf"] = schema.pop("oneOf")
