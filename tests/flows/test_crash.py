@@ -121,8 +121,8 @@ async def _work_off(server: Server) -> None:
     [
         ("sqlite", 5),
         ("postgres", 2),
-        pytest.param("sqlite", 100, marks=pytest.mark.slow),
-        pytest.param("postgres", 25, marks=pytest.mark.slow),
+        pytest.param("sqlite", 50, marks=pytest.mark.slow),
+        pytest.param("postgres", 15, marks=pytest.mark.slow),
     ],
     indirect=["engine"],
 )
