@@ -13,7 +13,7 @@ from posthouse.accounts.accounts import note_organization
 from posthouse.kit.clock import iso
 from posthouse.kit.errors import Forbidden
 from posthouse.kit.principal import Principal
-from posthouse.store import accounts, organizations, pauses
+from posthouse.store import organizations, pauses
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
 from posthouse.store.pauses import ALL, Pause
@@ -39,7 +39,7 @@ async def paused_ids(tx: Tx, listed: Sequence[Account]) -> frozenset[str]:
 
 def refusal(pause: Pause) -> Forbidden:
     """What a sender is told (reason `paused`)."""
-    what = {ALL: "all sending from this server"}.get(pause.scope_id, "sending from this inbox")
+    what = "all sending from this server" if pause.scope_id == ALL else "sending from this inbox"
     who = "its owner" if pause.paused_by is None else f"the key {pause.paused_by}"
     why = f": {pause.reason}" if pause.reason else ""
     return Forbidden(f"{what} was paused by {who} at {iso(pause.paused_at)}{why}", reason="paused")
@@ -48,7 +48,7 @@ def refusal(pause: Pause) -> Forbidden:
 async def pause_account(tx: Tx, principal: Principal, account: Account, at: int, reason: str | None = None) -> None:
     """Stop what an account sends. One that is paused already stays as it is, unless the caller reaches further."""
     known = (await pauses.among(tx, [account.id])).get(account.id)
-    if known is not None and _reaches(principal, known):
+    if known is not None and _is_as_wide(known.width, _width(principal)):
         return
     await pauses.put(tx, Pause(account.id, principal.key_id, _width(principal), reason, at))
     await note_organization(tx, account.organization_id, "Account", account.id, "updated", at)
@@ -63,7 +63,7 @@ async def resume_account(tx: Tx, principal: Principal, account: Account, at: int
     known = (await pauses.among(tx, [account.id])).get(account.id)
     if known is None:
         return False
-    if _WIDTHS.index(_width(principal)) < _WIDTHS.index(known.width):
+    if not _is_as_wide(_width(principal), known.width):
         raise Forbidden("this inbox was paused by somebody who may do more than this key; they let it go on")
     await pauses.delete(tx, account.id)
     await note_organization(tx, account.organization_id, "Account", account.id, "updated", at)
@@ -86,12 +86,6 @@ async def resume_all(tx: Tx, organization_id: str | None, at: int) -> bool:
     return True
 
 
-async def is_running(tx: Tx, account_id: str) -> bool:
-    """Whether an account may send now."""
-    account = await accounts.get(tx, account_id)
-    return account is None or await of_account(tx, account) is None
-
-
 async def _note(tx: Tx, organization_id: str | None, at: int) -> None:
     if organization_id is not None and await organizations.get(tx, organization_id) is not None:
         await note_organization(tx, organization_id, "Organization", organization_id, "updated", at)
@@ -103,6 +97,5 @@ def _width(principal: Principal) -> str:
     return "account" if principal.account_id else "pod" if principal.pod_id else "organization"
 
 
-def _reaches(principal: Principal, known: Pause) -> bool:
-    """Whether an earlier pause is as wide as this caller's would be."""
-    return _WIDTHS.index(known.width) >= _WIDTHS.index(_width(principal))
+def _is_as_wide(one: str, other: str) -> bool:
+    return _WIDTHS.index(one) >= _WIDTHS.index(other)

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from posthouse.accounts import pauses
 from posthouse.events import outbox
 from posthouse.kit import log
 from posthouse.kit.aside import UNDERWAY, aside
@@ -29,7 +28,7 @@ from posthouse.outbound.reports import Reporter
 from posthouse.outbound.route import Deposit, Router
 from posthouse.outbound.signing import Signer
 from posthouse.outbound.submission import WAKE
-from posthouse.store import accounts, submissions
+from posthouse.store import accounts, pauses, submissions
 from posthouse.store.blobfiles import Blobs
 from posthouse.store.blobs import digest
 from posthouse.store.database import Database, Tx

@@ -12,6 +12,14 @@ from posthouse.store.records import load
 ALL = "*"
 
 
+def running(account_id: str) -> str:
+    """The SQL condition that no pause holds an account, named by SQL. The table is nearly always empty."""
+    return f"""(NOT EXISTS (SELECT 1 FROM pause)
+      OR NOT EXISTS (SELECT 1 FROM account
+                     JOIN pause ON pause.scope_id IN ('{ALL}', account.organization_id, account.id)
+                     WHERE account.id = {account_id}))"""
+
+
 @dataclass(frozen=True, slots=True)
 class Pause:
     """A stop, and who may lift it.
@@ -50,6 +58,12 @@ async def among(tx: Tx, scope_ids: Sequence[str]) -> dict[str, Pause]:
     """The pauses of some scopes, by scope."""
     rows = await tx.all("SELECT * FROM pause WHERE scope_id IN (:scope_ids...)", scope_ids=list(scope_ids))
     return {row["scope_id"]: load(Pause, row) for row in rows}
+
+
+async def is_running(tx: Tx, account_id: str) -> bool:
+    """Whether no pause holds an account."""
+    row = await tx.one(f"SELECT {running(':account_id')} AS running", account_id=account_id)
+    return row is not None and bool(row["running"])
 
 
 async def all_of(tx: Tx) -> list[Pause]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from posthouse.store import pauses
 from posthouse.store.database import Tx
 from posthouse.store.records import dump, load
 
@@ -145,11 +146,7 @@ async def add_deliveries(tx: Tx, deliveries: Sequence[Delivery]) -> None:
     )  # fmt: skip
 
 
-# A delivery that no pause holds up. The table of pauses is nearly always empty.
-_RUNNING = """(NOT EXISTS (SELECT 1 FROM pause)
-  OR (NOT EXISTS (SELECT 1 FROM pause WHERE scope_id IN ('*', delivery.account_id))
-      AND NOT EXISTS (SELECT 1 FROM account JOIN pause ON pause.scope_id = account.organization_id
-                      WHERE account.id = delivery.account_id)))"""
+_RUNNING = pauses.running("delivery.account_id")
 
 
 async def claim(tx: Tx, now: int, lease_until: int, limit: int) -> list[Delivery]:
