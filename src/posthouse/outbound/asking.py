@@ -16,6 +16,7 @@ from typing import Literal
 from posthouse.kit import log
 from posthouse.kit.clock import Clock, iso
 from posthouse.kit.errors import Conflict, Forbidden, NotFound
+from posthouse.kit.ids import new_secret
 from posthouse.kit.principal import Principal
 from posthouse.mail import filing
 from posthouse.mail.journal import changing
@@ -95,7 +96,7 @@ async def consider(
     if dmarc != "pass" or [normalize(each.email) for each in parsed.from_] != [normalize(owner_mail.owner)]:
         return
     hold = await holds.by_asked_id(tx, [*parsed.in_reply_to, *parsed.references])
-    if hold is None or hold.token is None:
+    if hold is None:
         return
     answer, said = answer_in(parsed)
     payload = {
@@ -118,16 +119,17 @@ class Asker:
     async def ask(self, job: Job) -> None:
         """Put one hold before the owner."""
         hold = await self._pending(job)
-        if hold is None or hold.token is None or not self.owner_mail.is_asked:
+        if hold is None or hold.asked_id is not None or not self.owner_mail.is_asked:
             return
         shown = await approvals.shown(self._db, self._blobs, hold)
         domain = self.owner_mail.operator.partition("@")[2]
-        asked_id = f"hold.{hold.id}.{hold.token}@{domain}"
+        token = new_secret("", 24)
+        asked_id = f"hold.{hold.id}.{token}@{domain}"
         name = ", ".join(shown.from_) or shown.inbox
         outgoing = Outgoing(
             Address(self.owner_mail.operator, "Posthouse"),
             to=(Address(self.owner_mail.owner),),
-            subject=clean(f'[Approval Required] Blocked email from "{name}" — "{shown.subject}" [{hold.token[:8]}]'),
+            subject=clean(f'[Approval Required] Blocked email from "{name}" — "{shown.subject}" [{token[:8]}]'),
             text=_question(hold, shown),
             headers=(("Auto-Submitted", "auto-generated"),),  # RFC 3834 §5
             message_id=asked_id,

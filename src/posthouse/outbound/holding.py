@@ -11,7 +11,7 @@ from typing import Any
 
 from posthouse.kit.clock import DAY
 from posthouse.kit.errors import OverQuota
-from posthouse.kit.ids import new_id, new_secret
+from posthouse.kit.ids import new_id
 from posthouse.store import holds, jobs
 from posthouse.store.blobs import digest
 from posthouse.store.database import Tx
@@ -63,7 +63,6 @@ async def hold(
             decided_at=None,
             created_at=at,
             key_id=submission.key_id,
-            token=new_secret("", 24),
             expires_at=at + EXPIRES_MS,
         ),
     )

@@ -16,8 +16,8 @@ class Hold:
     """A question to the owner. `digest` binds the answer to the very bytes and envelope that were held.
 
     Attributes:
-        token: a secret that an answer by mail must name.
-        asked_id: the Message-ID of the question by mail; None: it was not asked so.
+        asked_id: the Message-ID of the question by mail, with a secret in it that an answer must name; None: it was
+            not asked so.
         expires_at: when nobody having answered is a no.
     """
 
@@ -33,7 +33,6 @@ class Hold:
     decided_at: int | None
     created_at: int
     key_id: str | None = None
-    token: str | None = None
     asked_id: str | None = None
     expires_at: int | None = None
 
@@ -46,12 +45,12 @@ async def add(tx: Tx, hold: Hold) -> None:
     """Insert a pending hold."""
     await tx.run(
         """INSERT INTO hold (id, organization_id, account_id, submission_id, digest, findings, state, created_at,
-             key_id, token, expires_at)
+             key_id, expires_at)
            VALUES (:id, :organization_id, :account_id, :submission_id, :digest, :findings, 'pending', :created_at,
-             :key_id, :token, :expires_at)""",
+             :key_id, :expires_at)""",
         id=hold.id, organization_id=hold.organization_id, account_id=hold.account_id,
         submission_id=hold.submission_id, digest=hold.digest, findings=dump(hold.findings),
-        created_at=hold.created_at, key_id=hold.key_id, token=hold.token, expires_at=hold.expires_at,
+        created_at=hold.created_at, key_id=hold.key_id, expires_at=hold.expires_at,
     )  # fmt: skip
 
 
