@@ -30,4 +30,4 @@ def kinds_of(message: Message) -> frozenset[str]:
 
 def shows(message: Message, hidden: Collection[str]) -> bool:
     """Whether somebody from whom these kinds are hidden sees a message. Drafts are seen as drafts, not as messages."""
-    return filing.DRAFT not in message.keywords and kinds_of(message).isdisjoint(hidden)
+    return filing.DRAFT not in message.keywords and (not hidden or kinds_of(message).isdisjoint(hidden))

@@ -25,6 +25,7 @@ from posthouse.outbound.departure import EXPIRES_MS
 from posthouse.outbound.guard import Findings, Guard
 from posthouse.outbound.preparation import Ready, prepare, sender_of
 from posthouse.outbound.request import Also, Composition, Idempotency, Limits, RawMail, StoredMail, Submitted
+from posthouse.outbound.telling import tell
 from posthouse.scan.verdict import Finding
 from posthouse.store import accounts, drafts, submissions
 from posthouse.store.accounts import Account
@@ -234,7 +235,7 @@ class Submitter:
             deliveries = [
                 taking_on.delivery(
                     submission, email, options, at,
-                    send_at=decision.send_at, held=state == "held", barred=normalize(email) in decision.barred,
+                    send_at=decision.send_at, barred=normalize(email) in decision.barred,
                 )
                 for email, options in ready.recipients
             ]  # fmt: skip
@@ -248,19 +249,9 @@ class Submitter:
                     tx, submission, deliveries, decision.why_held, at, is_automatic=ready.is_automatic
                 )
             if state != "scheduled":  # that is told when it leaves
-                await outbox.publish(
-                    tx,
-                    account,
-                    outbox.MESSAGE_HELD if state == "held" else outbox.MESSAGE_SENT,
-                    modseq=journal.modseq,
-                    at=at,
-                    message_id=message.id,
-                    payload={
-                        "thread_id": message.thread_id,
-                        "submission_id": submission.id,
-                        "recipients": [email for email, _ in ready.recipients],
-                    },
-                )
+                event = outbox.MESSAGE_HELD if state == "held" else outbox.MESSAGE_SENT
+                facts = {"recipients": [email for email, _ in ready.recipients]}
+                await tell(tx, journal, account, submission, event, facts)
             if state != "held":
                 tx.wake(WAKE)
         outcome = Submitted(

@@ -74,11 +74,10 @@ def delivery(
     at: int,
     *,
     send_at: int,
-    held: bool,
     barred: bool,
 ) -> Delivery:
     """One recipient's journey, at its beginning."""
-    state = "suppressed" if barred else "held" if held else "queued"
+    state = "suppressed" if barred else "held" if submission.state == "held" else "queued"
     return Delivery(
         id=new_id(),
         submission_id=submission.id,

@@ -7,7 +7,7 @@ it gives goes before that.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from posthouse.accounts import identities
@@ -68,9 +68,8 @@ def new(account: Account, words: Words) -> Writing:
 def reply(account: Account, parent: Parent, words: Words, *, everyone: bool) -> Writing:
     """An answer, to the sender or to everyone on the message (`answers.parent` makes it ready)."""
     fields = answers.reply(parent, everyone=everyone)
-    outgoing = _outgoing(
-        account,
-        words,
+    outgoing = replace(
+        _outgoing(account, words),
         to=words.to or fields.to,
         cc=words.cc or fields.cc,
         subject=words.subject or fields.subject,
@@ -83,9 +82,8 @@ def reply(account: Account, parent: Parent, words: Words, *, everyone: bool) -> 
 async def forward(blobs: Blobs, account: Account, message: Message, words: Words) -> Writing:
     """A message of the account passed on, the caller's words before it. Raises `NotFound`: it is a draft."""
     fields = await answers.forward(message, blobs, text=words.text, html=words.html)
-    outgoing = _outgoing(
-        account,
-        words,
+    outgoing = replace(
+        _outgoing(account, words),
         subject=words.subject or fields.subject,
         text=fields.text,
         html=fields.html,
@@ -94,6 +92,16 @@ async def forward(blobs: Blobs, account: Account, message: Message, words: Words
     return Writing("forward", outgoing, message)
 
 
-def _outgoing(account: Account, words: Words, **others: object) -> Outgoing:
-    said = {name: getattr(words, name) for name in Words.__dataclass_fields__}
-    return Outgoing(identities.own_address(account), **{**said, **others})
+def _outgoing(account: Account, words: Words) -> Outgoing:
+    return Outgoing(
+        identities.own_address(account),
+        to=words.to,
+        cc=words.cc,
+        bcc=words.bcc,
+        reply_to=words.reply_to,
+        subject=words.subject,
+        text=words.text,
+        html=words.html,
+        attachments=words.attachments,
+        headers=words.headers,
+    )

@@ -13,12 +13,10 @@ from time import perf_counter
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from posthouse.kit.aside import beside
+from posthouse.kit.aside import INLINE_BYTES, beside
 
 T = TypeVar("T")
 
-# Less than this is done sooner than a thread is called.
-INLINE_OCTETS = 16_384
 # A request that has looked at or made more than this in all is heavy.
 HEAVY_OCTETS = 2 * 1024 * 1024
 # After so long, many small things in a row let others in between.
@@ -34,7 +32,7 @@ class Work:
         self._has_turn = False
         self._since = perf_counter()  # the loop has come to others
 
-    async def run(self, octets: int, function: Callable[..., T], *args: Any, above: int = INLINE_OCTETS) -> T:
+    async def run(self, octets: int, function: Callable[..., T], *args: Any, above: int = INLINE_BYTES) -> T:
         """What the function returns; on a thread when it has more than a few octets to look at.
 
         Args:

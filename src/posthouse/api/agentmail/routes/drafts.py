@@ -15,7 +15,7 @@ from posthouse.api.agentmail import scope, sight
 from posthouse.api.agentmail.permissions import need
 from posthouse.api.agentmail.routes.listing import Limit, PageToken, Texts, request_of, window
 from posthouse.api.agentmail.routes.messages import attachment_link
-from posthouse.api.agentmail.routes.sending import IdempotencyKey, attachments_of, once_of
+from posthouse.api.agentmail.routes.sending import IdempotencyKey, attachments_of, once_of, words_of
 from posthouse.api.agentmail.scope import Where
 from posthouse.api.agentmail.shapes import drafts as shapes
 from posthouse.api.agentmail.shapes import messages as message_shapes
@@ -39,7 +39,7 @@ from posthouse.mail import drafts as draft_rules
 from posthouse.mail.drafts import Wanted, Written
 from posthouse.outbound import answers, drafting, writing
 from posthouse.outbound.answers import Parent
-from posthouse.outbound.writing import Words, Writing
+from posthouse.outbound.writing import Writing
 from posthouse.store.accounts import Account
 from posthouse.store.database import Tx
 from posthouse.wire.compose import Outgoing
@@ -210,15 +210,7 @@ async def _written(services: Services, principal: Principal, account: Account, d
     """What a new draft says, and what it answers or forwards."""
     if data.in_reply_to is not None and data.forward_of is not None:
         raise Invalid("give either in_reply_to or forward_of", field="forward_of")
-    words = Words(
-        to=read_addresses(data.to, "to"),
-        cc=read_addresses(data.cc, "cc"),
-        bcc=read_addresses(data.bcc, "bcc"),
-        reply_to=read_addresses(data.reply_to, "reply_to"),
-        subject=data.subject or "",
-        text=data.text,
-        html=data.html,
-    )
+    words = words_of(data, data.to, data.cc, data.bcc, data.subject)
     if data.reply_all and (data.in_reply_to is None or words.to or words.cc or words.bcc):
         raise Invalid("reply_all goes with in_reply_to and without recipients", field="reply_all")
     words = replace(words, attachments=await attachments_of(services, account, data.attachments))

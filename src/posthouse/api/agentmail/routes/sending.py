@@ -13,6 +13,7 @@ from litestar.params import HeaderParameter
 from posthouse.api.agentmail import scope
 from posthouse.api.agentmail.auth import SURFACE
 from posthouse.api.agentmail.permissions import need
+from posthouse.api.agentmail.shapes import drafts as draft_shapes
 from posthouse.api.agentmail.shapes import messages as shapes
 from posthouse.api.agentmail.shapes.labels import free_labels
 from posthouse.api.agentmail.shapes.values import MESSAGE_PREFIX, THREAD_PREFIX, Addresses, read_addresses
@@ -47,7 +48,8 @@ async def send_message(
     """Send a message from an inbox. Held mail is answered the same way and carries the label `held`."""
     need(principal, "message_send")
     account = await services.db.read(lambda tx: scope.inbox(tx, principal, inbox_id))
-    written = writing.new(account, await _words(services, account, data))
+    words = words_of(data, data.to, data.cc, data.bcc, data.subject)
+    written = writing.new(account, await _with_files(services, account, data, words))
     return await _submit(services, principal, account, written, "send", data, idempotency_key)
 
 
@@ -105,7 +107,8 @@ async def forward(
     need(principal, "message_read")
     found = await services.db.read(lambda tx: scope.message(tx, principal, inbox_id, message_id))
     account = found.account
-    words = await _words(services, account, data)
+    words = words_of(data, data.to, data.cc, data.bcc, data.subject)
+    words = await _with_files(services, account, data, words)
     passed_on = await writing.forward(services.blobs, account, found.message, words)
     operation = f"forward:{found.message.id}"
     return await _submit(services, principal, account, passed_on, operation, data, idempotency_key)
@@ -133,31 +136,39 @@ async def _answer(
         return found.account, await answers.parent(tx, found.message)
 
     account, parent = await services.db.read(unit)
-    words = replace(
-        await _words(services, account, data),
-        to=read_addresses(to, "to"), cc=read_addresses(cc, "cc"), bcc=read_addresses(bcc, "bcc"),
-    )  # fmt: skip
+    words = await _with_files(services, account, data, words_of(data, to, cc, bcc))
     answer = writing.reply(account, parent, words, everyone=everyone)
     operation = f"reply:{everyone}:{parent.message.id}"
     return await _submit(services, principal, account, answer, operation, data, idempotency_key)
 
 
-async def _words(
-    services: Services, account: Account, data: shapes.SendMessage | shapes.ReplyMessage | shapes.ReplyAllMessage
+def words_of(
+    data: shapes.SendMessage | shapes.ReplyMessage | shapes.ReplyAllMessage | draft_shapes.CreateDraft,
+    to: Addresses | None,
+    cc: Addresses | None,
+    bcc: Addresses | None,
+    subject: str | None = None,
 ) -> Words:
-    """What a body says. The recipients of an answer are its route's."""
-    people = data if isinstance(data, shapes.SendMessage) else shapes.SendMessage()
+    """What a body says beside its files and fields; who it goes to and what it is called is its route's."""
     return Words(
-        to=read_addresses(people.to, "to"),
-        cc=read_addresses(people.cc, "cc"),
-        bcc=read_addresses(people.bcc, "bcc"),
+        to=read_addresses(to, "to"),
+        cc=read_addresses(cc, "cc"),
+        bcc=read_addresses(bcc, "bcc"),
         reply_to=read_addresses(data.reply_to, "reply_to"),
-        subject=people.subject or "",
+        subject=subject or "",
         text=data.text,
         html=data.html,
-        attachments=await attachments_of(services, account, data.attachments),
-        headers=tuple((data.headers or {}).items()),
     )
+
+
+async def _with_files(
+    services: Services,
+    account: Account,
+    data: shapes.SendMessage | shapes.ReplyMessage | shapes.ReplyAllMessage,
+    words: Words,
+) -> Words:
+    files = await attachments_of(services, account, data.attachments)
+    return replace(words, attachments=files, headers=tuple((data.headers or {}).items()))
 
 
 async def _submit(
@@ -184,6 +195,6 @@ async def attachments_of(
     services: Services, account: Account, given: Sequence[shapes.SendAttachment] | None
 ) -> tuple[Attachment, ...]:
     """The files to send. Raises as `outbound.attachments.gather`."""
-    files = [GivenFile(**{name: getattr(each, name) for name in each.__struct_fields__}) for each in given or ()]
+    files = [GivenFile(**msgspec.structs.asdict(each)) for each in given or ()]
     most = services.submitter.limits.message_bytes
     return await attachments.gather(services.dialer, account.organization_id, files, message_bytes=most)
