@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 
 from posthouse.wire.css import Subject, sheet_of
+from posthouse.wire.html_lists import List, integer
 from posthouse.wire.html_style import PLAIN, Look, Looks, State
 from posthouse.wire.html_tokens import (
     BLOCKS,
@@ -26,6 +27,7 @@ from posthouse.wire.html_tokens import (
     tokens,
     without_tags,
 )
+from posthouse.wire.html_writer import Writer
 
 MAX_HTML_CHARS = 1024 * 1024
 # Set apart by an empty line.
@@ -66,145 +68,6 @@ class Page(NamedTuple):
     text: str
     hidden: tuple[Hidden, ...]
     is_whole: bool = True
-
-
-# Of the words of a link: enough to tell whether they are its target.
-_MAX_PIECES = 200
-
-
-class _Writer:
-    """Lines of text, put together piece by piece."""
-
-    __slots__ = (
-        "breaks",
-        "bullet",
-        "indent",
-        "is_struck",
-        "line",
-        "line_quotes",
-        "lines",
-        "quotes",
-        "space",
-        "struck_at",
-    )
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.line: list[str] = []
-        self.breaks = 0  # line breaks owed before the next text
-        self.space = False  # a blank owed before the next text
-        self.bullet = False  # the line holds nothing but the mark of a list item
-        self.quotes = 0
-        self.line_quotes = 0  # of the last finished line
-        self.indent = 0
-        self.is_struck = False
-        self.struck_at = -1  # the piece of the line that opens what is struck out in it
-
-    def text(self, text: str) -> None:
-        words = text.split()
-        if not words:
-            self.space = self.space or bool(text)
-            return
-        if self.breaks:
-            self._start_line()
-        elif self.line and (self.space or text[0].isspace()):
-            self.line.append(" ")
-        if self.is_struck and self.struck_at < 0:
-            self._begin_struck()
-        self.line.append(" ".join(words))
-        self.bullet = False
-        self.space = text[-1].isspace()
-
-    def verbatim(self, text: str, *, keeps_blanks: bool) -> None:
-        """Preformatted text: line breaks stay, and blanks where it `keeps_blanks`."""
-        if not self.line and not text.strip(" \t\r\n"):
-            return  # between blocks
-        for index, part in enumerate(text.replace("\r\n", "\n").split("\n")):
-            if index:
-                self.end_line()
-                self.breaks = 0
-            elif self.breaks:
-                self._start_line()
-            if not keeps_blanks:
-                self.text(part)
-            elif part:
-                if self.is_struck and self.struck_at < 0:
-                    self._begin_struck()
-                self.line.append(part)
-                self.bullet = False
-        self.space = False
-
-    def plain(self, text: str) -> None:
-        """Lines that are taken as they are."""
-        self.end_block(1)
-        self._start_line()
-        self.lines += text.split("\n")
-
-    def strike(self, is_struck: bool) -> None:
-        """What follows is struck out, or no longer."""
-        self._end_struck()
-        self.is_struck = is_struck
-
-    def _begin_struck(self) -> None:
-        self.struck_at = len(self.line)
-        self.line.append("~~")
-
-    def _end_struck(self) -> None:
-        if self.struck_at >= 0:
-            self.line.append("~~")
-            self.struck_at = -1
-
-    def _start_line(self) -> None:
-        if self.line:
-            self.end_line()
-        if self.lines and self.breaks > 1 and self.lines[-1].strip("> "):
-            self.lines.append(("> " * min(self.quotes, self.line_quotes, 20)).rstrip())
-        self.breaks = 0
-
-    def end_line(self) -> None:
-        self._end_struck()
-        prefix = "> " * min(self.quotes, 20) + "  " * min(self.indent, 20)
-        self.lines.append((prefix + "".join(self.line)).rstrip())
-        self.line_quotes = self.quotes
-        self.line = []
-        self.space = False
-
-    def end_block(self, breaks: int) -> None:
-        """What follows begins a new line, after an empty one when `breaks` is 2."""
-        if self.bullet:
-            return
-        if self.line:
-            self.end_line()
-        self.breaks = max(self.breaks, breaks)
-        self.space = False
-
-    def begin_item(self, mark: str, *, first: bool) -> None:
-        """An item of a list begins; its text stands behind the mark."""
-        self.end_item()
-        self.end_block(1)
-        if not first:
-            self.breaks = 1
-        self._start_line()
-        self.line.append(mark)
-        self.bullet = True
-
-    def end_item(self) -> None:
-        """An item without text leaves no mark."""
-        if self.bullet:
-            self.line.clear()
-            self.bullet = False
-
-    def since(self, lines: int, pieces: int) -> str:
-        """The beginning of what was written since there were so many lines, and so many pieces in the line."""
-        if len(self.lines) == lines:
-            return "".join(self.line[pieces : pieces + _MAX_PIECES]).strip()
-        return " ".join([*self.lines[lines : lines + _MAX_PIECES], "".join(self.line[:_MAX_PIECES])]).strip()
-
-    def result(self) -> str:
-        self.end_item()
-        if self.line:
-            self.end_line()
-        return "\n".join(self.lines).strip("\n")
 
 
 def to_text(html: str) -> str:
@@ -274,26 +137,6 @@ class _Findings:
         return tuple(self.done)
 
 
-class _List:
-    """An open list: the number its next item bears, and how it is written; `step` is 0 where none is."""
-
-    __slots__ = ("kind", "number", "step", "used")
-
-    def __init__(self, number: int, step: int, kind: str) -> None:
-        self.number = number
-        self.step = step
-        self.kind = kind
-        self.used = False
-
-    def mark(self) -> str:
-        """The mark of the next item."""
-        self.used = True
-        if not self.step:
-            return "- "
-        number, self.number = self.number, self.number + self.step
-        return f"{_numeral(number, self.kind)}. "
-
-
 # What may stand inside a line when its style asks for it.
 _INLINE_AT_WILL = frozenset(["div", "p", "center", "section", "article", "h1", "h2", "h3", "h4", "h5", "h6"])
 _UNTOUCHED = State()
@@ -311,7 +154,7 @@ class _TextReader:
     def __init__(self, html: str, hidden: _Findings, steps: int | None) -> None:
         self.html = html
         self.steps = steps
-        self.writer = _Writer()
+        self.writer = Writer()
         self.elements = Elements()
         self.looks = Looks(sheet_of(html))
         self.has_sheet = bool(self.looks.sheet)
@@ -326,7 +169,7 @@ class _TextReader:
         self.changes: dict[tuple[int, int, bool], tuple[State, Look, State]] = {}
         self.flows: dict[int, bool] = {}  # by height: elements that begin a line though they need not, or the reverse
         self.links: list[tuple[str, int, int]] = []  # target; lines, and pieces of the line, before its words
-        self.lists: list[_List] = []
+        self.lists: list[List] = []
         self.counted: dict[int, int] | None = None  # items by the place of their list
         self.is_pre_begun = False
         self.has_tags = not html.isascii() and _TAGS.search(html) is not None
@@ -490,16 +333,16 @@ class _TextReader:
         if is_block is not None and is_block != (name in BLOCKS) and (is_block or name in _INLINE_AT_WILL):
             self.flows[height] = is_block
 
-    def _list(self, name: str, rest: str, start: int) -> _List:
+    def _list(self, name: str, rest: str, start: int) -> List:
         """HTML §4.4.5: where an ordered list begins, and in which direction it counts."""
         if name != "ol":
-            return _List(0, 0, "")
+            return List(0, 0, "")
         given = attributes(rest) if rest else {}
         is_reversed = "reversed" in given
-        number = _integer(given.get("start", ""))
+        number = integer(given.get("start", ""))
         if number is None:
             number = self._items_of(start) if is_reversed else 1
-        return _List(number, -1 if is_reversed else 1, given.get("type", "").strip())
+        return List(number, -1 if is_reversed else 1, given.get("type", "").strip())
 
     def _items_of(self, start: int) -> int:
         """How many items the list at that place has. All lists are counted at once, for the first that asks."""
@@ -522,7 +365,7 @@ class _TextReader:
             return
         within = self.lists[-1]
         if rest and within.step and "value" in rest.lower():
-            number = _integer(attributes(rest).get("value", ""))  # HTML §4.4.8
+            number = integer(attributes(rest).get("value", ""))  # HTML §4.4.8
             within.number = within.number if number is None else number
         first = not within.used
         self.writer.begin_item(within.mark(), first=first)
@@ -620,29 +463,3 @@ def _traits() -> dict[str, int]:
 
 
 _TRAITS = _traits()
-_INTEGER = re.compile(r"[ \t\n\f\r]*([+-]?[0-9]{1,9})(?![0-9])")
-_ROMAN = ((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"),
-          (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))  # fmt: skip
-
-
-def _integer(text: str) -> int | None:
-    """A number as attributes give it (HTML §2.3.4.1); None where there is none."""
-    match = _INTEGER.match(text)
-    return None if match is None else int(match.group(1))
-
-
-def _numeral(number: int, kind: str) -> str:
-    """The number of an item in the way the list's `type` asks for."""
-    if kind in ("a", "A") and number > 0:
-        letters = ""
-        while number:
-            number, letter = divmod(number - 1, 26)
-            letters = chr(ord(kind) + letter) + letters
-        return letters
-    if kind in ("i", "I") and 0 < number < 4_000:
-        numeral = ""
-        for value, sign in _ROMAN:
-            count, number = divmod(number, value)
-            numeral += sign * count
-        return numeral if kind == "i" else numeral.upper()
-    return str(number)
