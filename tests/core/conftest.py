@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import databases
-from core.home import Home, Zone
+from core.home import Home
+from core.world import Zone
 from flows.houses import Clock
 from posthouse.app import House
 from posthouse.kit.config import Settings

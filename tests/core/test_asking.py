@@ -8,7 +8,8 @@ from email.policy import default
 
 import pytest
 
-from core.home import BOB, OWNER, Home
+from core.home import OWNER, Home
+from core.world import BOB
 from posthouse.outbound.courier import Parcel
 from posthouse.store import accounts, keys
 from posthouse.store.accounts import Account

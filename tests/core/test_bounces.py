@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from core.home import BOB, Home, refused
+from core.home import Home, refused
+from core.world import BOB
 from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound
 from posthouse.outbound import bounces, suppressions
 from posthouse.outbound.courier import Parcel

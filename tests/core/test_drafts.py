@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from core.home import BOB, Home, refused
+from core.home import Home, refused
+from core.world import BOB
 from posthouse.accounts.rights import Right
 from posthouse.kit.clock import HOUR
 from posthouse.kit.errors import Conflict, Forbidden, Invalid, NotFound

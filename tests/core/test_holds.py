@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from core.home import BOB, Home, once, raw_mail, refused, stored_mail
+from core.home import Home, once, raw_mail, refused, stored_mail
+from core.world import BOB
 from posthouse.kit.clock import DAY, HOUR
 from posthouse.kit.errors import Conflict, Forbidden, NotFound, OverQuota
 from posthouse.kit.principal import Principal

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from core.home import BOB, Home, composition, once, raw_mail, refused, stored_mail
+from core.home import Home, composition, once, raw_mail, refused, stored_mail
+from core.world import BOB
 from posthouse.kit.errors import Conflict, Forbidden, Invalid
 from posthouse.kit.principal import Principal
 from posthouse.outbound.request import Composition, RawMail, StoredMail

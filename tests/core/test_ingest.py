@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from core.home import BOB, Home, refused
+from core.home import Home, refused
+from core.world import BOB
 from posthouse.accounts import accounts as account_rules
 from posthouse.inbound import recipients, spool, vacation
 from posthouse.inbound.spool import HandedIn, Incoming

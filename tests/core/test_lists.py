@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from core.home import BOB, Home, refused
+from core.home import Home, refused
+from core.world import BOB
 from posthouse.accounts import lists as list_rules
 from posthouse.kit.errors import Forbidden, Invalid
 from posthouse.kit.principal import Principal

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from core.home import BOB, Home, refused
+from core.home import Home, refused
+from core.world import BOB
 from posthouse.accounts import allowance, newcomers
 from posthouse.accounts import keys as key_rules
 from posthouse.accounts.challenges import Challenges, Proof, digest_of, has_zero_bits

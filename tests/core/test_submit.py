@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from core.home import BOB, Home, composition, raw_mail, refused, stored_mail
+from core.home import Home, composition, raw_mail, refused, stored_mail
+from core.world import BOB
 from posthouse.accounts.rights import Right
 from posthouse.kit.clock import DAY, HOUR
 from posthouse.kit.errors import Forbidden, Invalid, NotFound, TooLarge, TooMany

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from core.home import BOB, Home, refused, stored_mail
+from core.home import Home, refused, stored_mail
+from core.world import BOB
 from posthouse.accounts import accounts as account_rules
 from posthouse.accounts import identities, members, metrics, organizations, pods
 from posthouse.accounts import keys as key_rules
